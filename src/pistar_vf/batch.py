@@ -1,0 +1,78 @@
+"""What data hands to models: the only contract between the two.
+
+Names are openpi's (`images`, `image_masks`, `state`, `tokenized_prompt`, `tokenized_prompt_mask`), so that
+observations of an openpi policy fit without renaming.
+"""
+
+import flax.struct
+
+from pistar_vf.errors import ConfigError
+from pistar_vf.typing import Array, Bool, Float, Int, Shaped
+
+
+@flax.struct.dataclass
+class Observation:
+    """One batch of model inputs.
+
+    Attributes:
+        images: camera name to pixels; uint8 in [0, 255] as stored, or float in [-1, 1].
+        image_masks: camera name to validity; False hides the camera everywhere in the model.
+        tokenized_prompt: SentencePiece ids, padded with 0.
+        tokenized_prompt_mask: True on real tokens.
+        state: robot state after normalisation, or None for a model without state.
+    """
+
+    images: dict[str, Shaped[Array, "b h w 3"]]
+    image_masks: dict[str, Bool[Array, " b"]]
+    tokenized_prompt: Int[Array, "b l"]
+    tokenized_prompt_mask: Bool[Array, "b l"]
+    state: Float[Array, "b s"] | None = None
+
+
+@flax.struct.dataclass
+class ValueBatch:
+    """One batch of supervised frames.
+
+    Attributes:
+        observation: the model's input.
+        target: value labels, normalised returns in [v_min, v_max].
+        frame: row number of each frame in its dataset; -1 marks padding, which no loss or metric counts.
+    """
+
+    observation: Observation
+    target: Float[Array, " b"]
+    frame: Int[Array, " b"]
+
+
+def check_observation(
+    observation: Observation, cameras: tuple[str, ...], image_size: int, state_dim: int | None
+) -> None:
+    """Refuses an observation that a model of the given shape would misread.
+
+    Args:
+        observation: what is about to enter the model.
+        cameras: the camera names the model was configured for.
+        image_size: side of the square images, pixels.
+        state_dim: number of state components, None for a model without state.
+
+    Raises:
+        ConfigError: names the key, what was expected and what was found.
+    """
+    if tuple(sorted(observation.images)) != tuple(sorted(cameras)):
+        raise ConfigError(
+            f"expected images of the cameras {sorted(cameras)}, got {sorted(observation.images)}; "
+            "pass every camera the model was trained with (mask the ones that are missing)"
+        )
+    if set(observation.image_masks) != set(observation.images):
+        raise ConfigError(f"image_masks has {sorted(observation.image_masks)}, images has {sorted(observation.images)}")
+    for name, image in observation.images.items():
+        if image.shape[1:] != (image_size, image_size, 3):
+            raise ConfigError(
+                f"image '{name}': expected [batch, {image_size}, {image_size}, 3], got {tuple(image.shape)}"
+            )
+    if state_dim is None:
+        return
+    if observation.state is None:
+        raise ConfigError(f"this model reads a state of {state_dim} numbers, but the observation has state=None")
+    if observation.state.shape[-1] != state_dim:
+        raise ConfigError(f"state: expected [batch, {state_dim}], got {tuple(observation.state.shape)}")

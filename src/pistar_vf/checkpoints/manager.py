@@ -1,0 +1,191 @@
+"""Checkpoints on disk: complete or absent, saved in the background, thinned out by age.
+
+    <root>/step_00005000/               orbax tree {params, ema_params, step}, value_spec.json, tokenizer.model
+    <root>/train_state/step_00005000/   what resuming needs besides: optimiser state, position.json
+
+Both are written under `<root>/.staging/` and renamed into place, `step_…` last, so that its presence means that the
+checkpoint is complete.
+"""
+
+import json
+import re
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pistar_vf.checkpoints import value_spec
+from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
+from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.errors import CheckpointError
+from pistar_vf.typing import Params
+
+TOKENIZER_FILE = "tokenizer.model"
+POSITION_FILE = "position.json"
+_STEP = re.compile(r"^step_(\d{8,})$")
+
+
+def step_name(step: int) -> str:
+    """Directory name of a step."""
+    return f"step_{step:08d}"
+
+
+def complete_steps(root: Path) -> list[int]:
+    """Steps with a complete checkpoint under `root`, ascending."""
+    if not root.is_dir():
+        return []
+    matches = (_STEP.match(entry.name) for entry in root.iterdir() if entry.is_dir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """A checkpoint directory: `path` itself, the best one below it, or the last one below it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(path).expanduser()
+    if (path / value_spec.FILE_NAME).is_file():
+        return path
+    for root in (path / "best", path):
+        steps = complete_steps(root)
+        if steps:
+            return root / step_name(steps[-1])
+    raise CheckpointError(
+        f"{path}: expected a checkpoint (step_…) or a training directory that holds some; found none"
+    )
+
+
+class CheckpointManager:
+    """Writes, lists, thins out and restores the checkpoints of one training run.
+
+    Args:
+        root: the run's directory.
+        spec: stored in every checkpoint.
+        tokenizer_model: SentencePiece model, stored in every checkpoint.
+        max_to_keep: newest checkpoints to keep; None keeps all.
+    """
+
+    def __init__(self, root: Path, spec: ValueSpec, tokenizer_model: bytes, max_to_keep: int | None = None):
+        self.root = Path(root).absolute()
+        self._spec = spec
+        self._tokenizer_model = tokenizer_model
+        self._max_to_keep = max_to_keep
+        self._staging = self.root / ".staging"
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future | None = None
+        if jax.process_index() == 0:
+            self.root.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def save(
+        self,
+        step: int,
+        params: Params,
+        ema_params: Params,
+        opt_state: Any,
+        position: dict[str, Any],
+    ) -> None:
+        """Saves in the background; waits first for a save that is still under way.
+
+        Args:
+            step: number of updates done.
+            params: nested parameter tree.
+            ema_params: nested tree of averages.
+            opt_state: optax state; None writes a checkpoint that can be used but not resumed from.
+            position: JSON-able facts that resuming needs.
+
+        The arrays must stay untouched until `wait`: pass copies of anything a later step donates.
+        """
+        self.wait()
+        checkpoint = {"params": params, "ema_params": ema_params, "step": jnp.asarray(step, jnp.int32)}
+        state = None if opt_state is None else {"opt_state": _numbered(opt_state)}
+        if jax.process_count() > 1:
+            # Orbax synchronises the processes itself and must be called in the same order by all of them.
+            self._write(step, checkpoint, state, position)
+        else:
+            self._pending = self._pool.submit(self._write, step, checkpoint, state, position)
+
+    def wait(self) -> None:
+        """Returns when nothing is being saved; raises what a background save raised."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Waits, then ends the background thread."""
+        self.wait()
+        self._pool.shutdown()
+
+    def restore(
+        self, step: int, abstract_params: Params, abstract_trainable: Params, abstract_opt_state: Any
+    ) -> tuple[Params, Params, Any, dict[str, Any]]:
+        """Reads what training needs to go on.
+
+        Args:
+            step: a step of `complete_steps`.
+            abstract_params: nested tree of shapes and placements of all parameters.
+            abstract_trainable: the part of it whose averages are wanted, nested.
+            abstract_opt_state: shapes and placements of the optimiser state.
+
+        Returns:
+            (params, ema of the trainable part, optimiser state, position).
+
+        Raises:
+            CheckpointError: a part is missing or does not fit.
+        """
+        state_path = self.root / "train_state" / step_name(step)
+        if not state_path.is_dir():
+            raise CheckpointError(
+                f"{state_path}: not found, so the optimiser cannot go on from step {step}; "
+                "training can only resume from checkpoints whose train_state was kept"
+            )
+        tree = read_tree(
+            self.root / step_name(step), {"params": abstract_params, "ema_params": abstract_trainable}
+        )
+        numbered = read_tree(state_path, {"opt_state": _numbered(abstract_opt_state)})["opt_state"]
+        leaves = [numbered[name] for name in sorted(numbered)]
+        opt_state = jax.tree.unflatten(jax.tree.structure(abstract_opt_state), leaves)
+        position = json.loads((state_path / POSITION_FILE).read_text(encoding="utf-8"))
+        return tree["params"], tree["ema_params"], opt_state, position
+
+    def _write(self, step: int, checkpoint: Params, state: Params | None, position: dict[str, Any]) -> None:
+        staged = self._staging / step_name(step)
+        write_tree(staged, checkpoint)
+        if jax.process_index() == 0:
+            (staged / value_spec.FILE_NAME).write_text(self._spec.to_json(), encoding="utf-8")
+            (staged / TOKENIZER_FILE).write_bytes(self._tokenizer_model)
+        if state is not None:
+            self._write_train_state(step_name(step), state, position)
+        if jax.process_index() == 0:
+            staged.rename(self.root / step_name(step))
+            self._thin_out()
+
+    def _write_train_state(self, name: str, state: Params, position: dict[str, Any]) -> None:
+        staged = self._staging / f"{name}.train_state"
+        write_tree(staged, state)
+        if jax.process_index() == 0:
+            (staged / POSITION_FILE).write_text(json.dumps(position, indent=2), encoding="utf-8")
+            final = self.root / "train_state" / name
+            final.parent.mkdir(exist_ok=True)
+            # Left over from a save that was killed between the two renames.
+            shutil.rmtree(final, ignore_errors=True)
+            staged.rename(final)
+
+    def _thin_out(self) -> None:
+        if self._max_to_keep is None:
+            return
+        for step in complete_steps(self.root)[: -self._max_to_keep]:
+            # Out of sight in one rename, so that a kill during the deletion leaves no half checkpoint.
+            doomed = self._staging / f"old_{step_name(step)}"
+            (self.root / step_name(step)).rename(doomed)
+            shutil.rmtree(doomed)
+            shutil.rmtree(self.root / "train_state" / step_name(step), ignore_errors=True)
+
+
+def _numbered(tree: Any) -> dict[str, Any]:
+    """Leaves of any pytree under sortable names: optax states hold tuples and named tuples, which orbax renames."""
+    return {f"{index:05d}": leaf for index, leaf in enumerate(jax.tree.leaves(tree))}

@@ -1,0 +1,91 @@
+"""Reading and writing trees of arrays with orbax, the same way for every orbax from 0.11.13 on."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from pistar_vf.errors import CheckpointError
+from pistar_vf.params import flatten
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Writes nested dicts of `jax.Array` leaves as one orbax directory; returns when it is on disk."""
+    with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(str(path.absolute()), tree)
+
+
+def read_tree(path: Path, abstract: Any) -> Any:
+    """Reads the leaves named by `abstract`, each straight to its place.
+
+    Args:
+        path: an orbax directory.
+        abstract: nested dicts of `jax.ShapeDtypeStruct`, with shardings where the placement matters; leaves that the
+            checkpoint holds beyond it are not read.
+
+    Raises:
+        CheckpointError: the directory is unreadable, or a leaf is missing or has another shape.
+    """
+    stored = tree_shapes(path)
+    wanted = flatten(abstract)
+    problems = [
+        f"− {name} {leaf.shape}" if name not in stored else f"≠ {name} expected {leaf.shape}, got {stored[name]}"
+        for name, leaf in wanted.items()
+        if stored.get(name) != tuple(leaf.shape)
+    ]
+    if problems:
+        listed = "\n  ".join(problems[:20] + ["…"] * (len(problems) > 20))
+        raise CheckpointError(f"{path}: {len(problems)} leaves do not fit this model:\n  {listed}")
+    placement = jax.tree.map(_with_sharding, abstract)
+    with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+        return checkpointer.restore(
+            str(path.absolute()),
+            item=placement,
+            restore_args=ocp.checkpoint_utils.construct_restore_args(placement),
+            # An empty mapping is orbax's way to say that the tree may hold more than is asked for.
+            transforms={},
+        )
+
+
+def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Flat name to shape of every leaf in an orbax directory.
+
+    Raises:
+        CheckpointError: the directory does not exist or is no complete orbax checkpoint.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such checkpoint directory")
+    try:
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+            metadata = checkpointer.metadata(str(path.absolute()))
+    except Exception as error:  # orbax raises whatever its storage layer raises
+        raise CheckpointError(f"{path}: expected a complete orbax checkpoint, could not read it: {error}") from error
+    tree = getattr(metadata, "item_metadata", metadata)
+    tree = getattr(tree, "tree", tree)
+    if tree is None:
+        raise CheckpointError(f"{path}: expected a complete orbax checkpoint, found no metadata in it")
+    return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
+
+
+def _with_sharding(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    if leaf.sharding is not None:
+        return leaf
+    return jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps orbax from warning once per leaf; its errors are raised, not logged."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,108 @@
+"""What a checkpoint means: everything besides the weights that decides a value.
+
+A value is only as good as the agreement between training and use. The spec travels inside every checkpoint, is
+readable as JSON, and is the only source of cameras, normalisation, prompt format and support at prediction time.
+"""
+
+import dataclasses
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pistar_vf.categorical import Support
+from pistar_vf.data.state_stats import StateStatistics
+from pistar_vf.data.tokenizer import PROMPT_SUFFIX
+from pistar_vf.errors import CheckpointError
+from pistar_vf.models.gemma3 import Gemma3Config
+from pistar_vf.models.siglip import SiglipConfig
+from pistar_vf.models.value_model import ValueModelConfig
+
+FILE_NAME = "value_spec.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueSpec:
+    """The semantics of one checkpoint.
+
+    Attributes:
+        model: architecture, support included.
+        camera_keys: model-side camera name to the dataset's feature, None for a camera the data lacks.
+        image_fit: how a picture becomes square: "pad" or "stretch".
+        state: normalisation of the robot state, None for a model without state.
+        tokenizer_sha256: digest of the SentencePiece model stored beside this file.
+        label_column: the column the targets came from.
+        label_convention: name of the rule that made the labels, "unknown" when none of the known ones fits.
+        dataset: name, number of frames, and the training and validation episodes, for provenance.
+        prompt_suffix: what is appended to every prompt.
+        versions: of this library and of what computes.
+    """
+
+    model: ValueModelConfig
+    camera_keys: dict[str, str | None]
+    image_fit: str
+    state: StateStatistics | None
+    tokenizer_sha256: str
+    label_column: str
+    label_convention: str
+    dataset: dict[str, Any]
+    prompt_suffix: str = PROMPT_SUFFIX
+    versions: dict[str, str] = dataclasses.field(default_factory=lambda: _versions())
+
+    def to_json(self) -> str:
+        """Indented JSON."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "ValueSpec":
+        """The inverse of `to_json`.
+
+        Args:
+            text: content of a `value_spec.json`.
+            where: the file, for the error.
+
+        Raises:
+            CheckpointError: not a spec, or one of another format.
+        """
+        try:
+            raw = json.loads(text)
+            if raw.pop("format") != FORMAT:
+                raise CheckpointError(f"{where}: expected format {FORMAT}; update pistar_vf to read this checkpoint")
+            return cls(**{**raw, "model": _model_from_dict(raw["model"]), "state": _state_from_dict(raw["state"])})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{where}: expected the spec of a value model, got something else: {error}") from error
+
+
+def load_value_spec(checkpoint: Path) -> ValueSpec:
+    """Reads the spec inside a checkpoint directory.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    path = checkpoint / FILE_NAME
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: not found; a checkpoint without it (of another program, say) does not say which cameras, "
+            "normalisation and tokenizer its values belong to"
+        )
+    return ValueSpec.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+def _model_from_dict(raw: dict[str, Any]) -> ValueModelConfig:
+    nested = {
+        "siglip": SiglipConfig(**raw["siglip"]),
+        "gemma": Gemma3Config(**raw["gemma"]),
+        "support": Support(**raw["support"]),
+        "cameras": tuple(raw["cameras"]),
+    }
+    return ValueModelConfig(**{**raw, **nested})
+
+
+def _state_from_dict(raw: dict[str, Any] | None) -> StateStatistics | None:
+    return None if raw is None else StateStatistics(raw["key"], tuple(raw["mean"]), tuple(raw["std"]))
+
+
+def _versions() -> dict[str, str]:
+    names = ("pistar-vf", "jax", "flax", "optax", "orbax-checkpoint", "av", "sentencepiece")
+    return {name: metadata.version(name) for name in names}

@@ -1,0 +1,93 @@
+"""`pistar-vf <command>`: finds the command's module, runs it, and prints errors a user can act on."""
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from pistar_vf import __version__
+from pistar_vf.errors import PistarError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
+    "label": ("pistar_vf.cli.label", "write values and advantages of a trained model into a dataset"),
+    "evaluate": ("pistar_vf.cli.evaluate", "measure a trained model on a dataset and write a report"),
+}
+"""Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after `pistar-vf`; None reads the command line.
+
+    Returns:
+        The exit code: 0, 2 for an error of the user, 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv:
+        print(_help(), file=sys.stderr)
+        return EXIT_USER_ERROR
+    command, *rest = argv
+    if command in ("-h", "--help"):
+        print(_help())
+        return 0
+    if command == "--version":
+        print(f"pistar-vf {__version__}")
+        return 0
+    if command not in COMMANDS:
+        print(_unknown_command(command), file=sys.stderr)
+        return EXIT_USER_ERROR
+    return run_command(lambda words: importlib.import_module(COMMANDS[command][0]).main(words), rest)
+
+
+def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> int:
+    """Runs a command's `main` and turns its errors into one message and an exit code.
+
+    `PISTAR_VF_TRACEBACK=1` adds the traceback. Errors that are not `PistarError` are ours: they keep theirs.
+
+    Args:
+        module_main: the command.
+        argv: its words.
+
+    Returns:
+        The exit code, for `sys.exit`.
+    """
+    try:
+        module_main(argv)
+    except PistarError as error:
+        if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    return f"""usage: pistar-vf <command> [flags]
+
+commands:
+{commands}
+
+  pistar-vf <command> --help   all flags of a command
+  pistar-vf train --demo       the whole thing on a small synthetic robot, without data or weights
+  pistar-vf --version          the version
+
+PISTAR_VF_TRACEBACK=1 shows where an error was raised."""
+
+
+def _unknown_command(command: str) -> str:
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "see `pistar-vf --help`"
+    return f"error: expected a command ({', '.join(COMMANDS)}), got '{command}'; {hint}"

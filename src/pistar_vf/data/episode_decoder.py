@@ -1,0 +1,130 @@
+"""Decoding whole episodes, here or in a pool of processes; imports no JAX, so that processes start fast."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from pistar_vf.data.lerobot import Episode, LeRobotDataset
+from pistar_vf.data.parquet import open_parquet, read_parquet_column
+from pistar_vf.data.video import decode_image, decode_video
+from pistar_vf.errors import DatasetError
+
+_IMAGE_ROWS_AT_ONCE = 32
+
+
+def decode_episode(
+    dataset: LeRobotDataset, episode: Episode, camera_key: str, *, size: int, fit: str
+) -> Iterator[np.ndarray]:
+    """Decodes one camera of one episode, from video or from an image column.
+
+    Args:
+        dataset: the dataset.
+        episode: one of its episodes.
+        camera_key: one of its cameras.
+        size: side of the square frames, pixels.
+        fit: "pad" or "stretch", see `pistar_vf.data.video.resize_frame`.
+
+    Yields:
+        uint8 [size, size, 3], `episode.length` of them.
+
+    Raises:
+        VideoError: the frames cannot be decoded or do not match the table.
+        DatasetError: the table cannot be read.
+    """
+    context = f"episode {episode.index}, camera {camera_key}"
+    if dataset.features[camera_key]["dtype"] == "image":
+        yield from _decode_image_column(dataset, episode, camera_key, size, fit, context)
+        return
+    has_times = "timestamp" in dataset.columns
+    yield from decode_video(
+        dataset.video_path(episode, camera_key),
+        size=size,
+        fit=fit,
+        num_frames=episode.length,
+        fps=dataset.fps,
+        context=context,
+        timestamps=read_parquet_column(episode.parquet, "timestamp") if has_times else None,
+    )
+
+
+def _decode_image_column(
+    dataset: LeRobotDataset, episode: Episode, camera_key: str, size: int, fit: str, context: str
+) -> Iterator[np.ndarray]:
+    row = 0
+    with open_parquet(episode.parquet) as file:
+        for batch in file.iter_batches(_IMAGE_ROWS_AT_ONCE, columns=[camera_key]):
+            for value in batch.column(camera_key).to_pylist():
+                where = f"{context}: {episode.parquet}: row {row}"
+                yield decode_image(value or {}, size=size, fit=fit, root=dataset.root, context=where)
+                row += 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeJob:
+    """Decodes the one episode of `dataset` into its rows of a file of frames."""
+
+    dataset: LeRobotDataset
+    camera_key: str
+    size: int
+    fit: str
+    frames_path: Path
+
+    @property
+    def episode(self) -> Episode:
+        return self.dataset.episodes[0]
+
+    def run(self) -> None:
+        # Written through the file, not a mapping: a full disk is then an OSError instead of a SIGBUS.
+        with self.frames_path.open("r+b", buffering=1 << 22) as frames:
+            frames.seek(self.episode.start * self.size * self.size * 3)
+            for frame in decode_episode(self.dataset, self.episode, self.camera_key, size=self.size, fit=self.fit):
+                frames.write(frame.data)
+            frames.flush()
+            os.fsync(frames.fileno())
+
+
+def run_jobs(jobs: list[DecodeJob], num_workers: int) -> Iterator[tuple[Episode, DatasetError | None]]:
+    """Yields every episode as it is finished, with its error if the dataset is at fault; other errors are raised.
+
+    Args:
+        jobs: what to decode.
+        num_workers: processes, 0 for this one.
+    """
+    if num_workers == 0:
+        for job in jobs:
+            yield job.episode, _error_of(job.run)
+        return
+    # Spawned, not forked: forking a process that has started JAX can deadlock.
+    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        episodes = {pool.submit(job.run): job.episode for job in jobs}
+        for future in as_completed(episodes):
+            yield episodes[future], _error_of(future.result)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _error_of(call: Callable[[], None]) -> DatasetError | None:
+    try:
+        call()
+    except DatasetError as error:
+        return error
+    return None
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends this process when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -1,0 +1,155 @@
+"""Reads the value labels of a dataset and describes the targets they make."""
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from pistar_vf.categorical import Support, two_hot
+from pistar_vf.data.lerobot import Episode, LeRobotDataset
+from pistar_vf.errors import LabelError
+from pistar_vf.returns import value_ramp
+from pistar_vf.typing import Float
+
+_log = logging.getLogger(__name__)
+
+VALUE_COLUMN = "value_label"
+OLD_VALUE_COLUMN = "value_lable"
+"""How older datasets spell the column."""
+
+_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
+_NUM_BARS = 10
+_CHUNK = 8192  # frames whose targets are held at once
+
+
+def read_value_labels(dataset: LeRobotDataset, column: str | None = None) -> Float[np.ndarray, " t"]:
+    """The value label of every frame of the dataset, normalised returns in [-1, 0].
+
+    Args:
+        dataset: all episodes in order.
+        column: where the labels are; None for `value_label`, or `value_lable` where only the old spelling exists.
+
+    Raises:
+        LabelError: the column is missing, or a label is not finite or outside [-1, 0].
+    """
+    column = column or find_value_column(dataset)
+    if column not in dataset.columns:
+        raise LabelError(
+            f"expected the column '{column}' in {dataset.root}, got {sorted(dataset.columns)}; run "
+            f"`pistar-vf label --data_dir {dataset.root} --output_dir <new folder>` to make a labelled copy"
+        )
+    labels = np.asarray(dataset.read_column(column))
+    if labels.dtype.kind not in "fi" or labels.size != dataset.num_frames:
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected one number per frame, "
+            f"got {labels.dtype} of shape {labels.shape}"
+        )
+    labels = labels.reshape(-1).astype(np.float32)
+    _refuse_first(dataset, column, labels, ~np.isfinite(labels), "a finite value label")
+    outside = (labels < -1 - _TOLERANCE) | (labels > _TOLERANCE)
+    _refuse_first(dataset, column, labels, outside, "a value label in [-1, 0]")
+    return np.clip(labels, -1.0, 0.0)
+
+
+def find_value_column(dataset: LeRobotDataset) -> str:
+    """`value_label`, or its old spelling (with a notice) where only that exists."""
+    if VALUE_COLUMN in dataset.columns or OLD_VALUE_COLUMN not in dataset.columns:
+        return VALUE_COLUMN
+    _log.warning("%s has no '%s'; reading '%s', its old spelling", dataset.root, VALUE_COLUMN, OLD_VALUE_COLUMN)
+    return OLD_VALUE_COLUMN
+
+
+def _refuse_first(dataset: LeRobotDataset, column: str, labels: np.ndarray, bad: np.ndarray, wanted: str) -> None:
+    if not bad.any():
+        return
+    row = int(np.argmax(bad))
+    episode = next(e for e in dataset.episodes if e.start <= row < e.start + e.length)
+    raise LabelError(
+        f"column '{column}' of {episode.parquet}, episode {episode.index}, frame {row - episode.start}: "
+        f"expected {wanted}, got {labels[row]} ({int(bad.sum())} such frames in the dataset); "
+        "label the dataset again with `pistar-vf label`"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSummary:
+    """What a value model is about to be trained on.
+
+    Attributes:
+        num_frames: frames described.
+        num_successes: episodes with a label above -1.
+        num_failures: episodes whose labels are all -1.
+        mass: share of the two-hot targets in ten equal bins of [-1, 0], lowest first; sums to 1.
+        mass_at_minus_one: share on the lowest atom, where failures are.
+        warning: what will go wrong in training on these labels, or None.
+    """
+
+    num_frames: int
+    num_successes: int
+    num_failures: int
+    mass: tuple[float, ...]
+    mass_at_minus_one: float
+    warning: str | None
+
+    def __str__(self) -> str:
+        lines = [
+            f"value targets: {self.num_frames} frames, "
+            f"{self.num_successes} successes, {self.num_failures} failures (all -1)"
+        ]
+        for index, share in enumerate(self.mass):
+            low = -1 + index / _NUM_BARS
+            bar = "█" * round(40 * share / max(self.mass))
+            lines.append(f"  {low:4.1f} … {low + 1 / _NUM_BARS:4.1f}  {share:6.1%}  {bar}".rstrip())
+        lines.append(f"  exactly -1 (failures): {self.mass_at_minus_one:.1%}; -0.1 … 0 (done): {self.mass[-1]:.1%}")
+        return "\n".join(lines + ([f"WARNING: {self.warning}"] if self.warning else []))
+
+
+def describe_targets(
+    labels: Float[np.ndarray, " t"], episodes: tuple[Episode, ...], support_num_atoms: int = 201
+) -> TargetSummary:
+    """Summarises the two-hot targets of a dataset.
+
+    Args:
+        labels: of all frames, in [-1, 0], as `read_value_labels` returns them.
+        episodes: where each episode starts and how long it is.
+        support_num_atoms: atoms of the value distribution on [-1, 0].
+    """
+    support = Support(num_atoms=support_num_atoms)
+    chunks = [labels[start : start + _CHUNK] for start in range(0, len(labels), _CHUNK)]
+    mass = np.sum([np.asarray(two_hot(chunk, support)).sum(0, dtype=np.float64) for chunk in chunks], axis=0)
+    mass /= len(labels)
+    bars = np.minimum(np.arange(support_num_atoms) * _NUM_BARS // (support_num_atoms - 1), _NUM_BARS - 1)
+    num_failures = sum(bool((labels[e.start : e.start + e.length] == -1).all()) for e in episodes)
+    num_successes = len(episodes) - num_failures
+    return TargetSummary(
+        num_frames=len(labels),
+        num_successes=num_successes,
+        num_failures=num_failures,
+        mass=tuple(np.bincount(bars, weights=mass, minlength=_NUM_BARS).tolist()),
+        mass_at_minus_one=float(mass[0]),
+        warning=_missing_class(num_successes, num_failures),
+    )
+
+
+def _missing_class(num_successes: int, num_failures: int) -> str | None:
+    if num_failures == 0:
+        return (
+            "no episode is labelled a failure (-1 in all its frames): the model will only learn how much time has "
+            "passed and cannot tell a failing episode; add failures, or check the outcomes"
+        )
+    if num_successes == 0:
+        return (
+            "every episode is labelled a failure (-1 in all its frames): the model will learn the constant -1; "
+            "add successes, or check the outcomes"
+        )
+    return None
+
+
+def recognise_convention(labels: Float[np.ndarray, " t"], episodes: tuple[Episode, ...]) -> str:
+    """Names the rule that made the labels: "episode_ramp" (see `returns.value_ramp`), else "unknown"."""
+    for episode in episodes:
+        own = labels[episode.start : episode.start + episode.length]
+        ramp = value_ramp(episode.length, success=bool((own > -1).any()))
+        if not np.allclose(own, ramp, atol=1e-5):
+            return "unknown"
+    return "episode_ramp"

@@ -1,0 +1,94 @@
+"""The `meta/` folder of a LeRobot v2.1 dataset: finding it, parsing it, filling in its path templates."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pistar_vf.errors import DatasetError
+
+SUPPORTED_VERSIONS = ("v2.0", "v2.1")
+
+
+def find_dataset(data_dir: str | Path) -> Path:
+    """The folder that `data_dir` means: itself, or `<org>/<name>` in the LeRobot cache.
+
+    Raises:
+        DatasetError: there is no such folder; says where it was looked for.
+    """
+    path = Path(data_dir).expanduser()
+    tried = [path]
+    if not path.is_absolute() and len(path.parts) <= 2:
+        default_home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "lerobot"
+        tried.append(Path(os.environ.get("HF_LEROBOT_HOME", default_home)).expanduser() / path)
+    for candidate in tried:
+        if candidate.is_dir():
+            return candidate
+    raise DatasetError(
+        f"no dataset '{data_dir}'; tried {' and '.join(str(candidate.absolute()) for candidate in tried)}; pass the "
+        "dataset's folder, or local/<name> or <org>/<name> under $HF_LEROBOT_HOME"
+    )
+
+
+def read_info(root: Path) -> dict[str, Any]:
+    """Parses `meta/info.json`; what v2.1 lets one omit is filled in.
+
+    Raises:
+        DatasetError: the file is missing or unreadable, lacks a key, or is of an unsupported version.
+    """
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        raise DatasetError(f"{root}: no meta/info.json; expected the root folder of a LeRobot dataset")
+    info = _parse(path.read_text(encoding="utf-8"), str(path), ("codebase_version", "fps", "features", "data_path"))
+    version = info["codebase_version"]
+    if version not in SUPPORTED_VERSIONS:
+        hint = "; v3.0 cannot be read yet: use the v2.1 revision of the dataset" if str(version) >= "v3" else ""
+        raise DatasetError(f"{path}: expected codebase_version {' or '.join(SUPPORTED_VERSIONS)}, got {version}{hint}")
+    return {"robot_type": None, "video_path": None, "chunks_size": 1000, **info}
+
+
+def read_jsonl(path: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Parses a file of one JSON object a line, each of which must have `keys`.
+
+    Raises:
+        DatasetError: the file is missing, or a line is not JSON or lacks a key; names the line.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; a LeRobot v2.1 dataset has it: download it again")
+    # Not splitlines(): JSON strings may hold U+2028 and its like, which that would split at.
+    lines = enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
+    return [_parse(line, f"{path}:{number}", keys) for number, line in lines if line.strip()]
+
+
+def fill_template(template: str, root: Path, episode_index: int, chunks_size: int, video_key: str = "") -> Path:
+    """The path that `data_path` or `video_path` of `meta/info.json` means for one episode.
+
+    Raises:
+        DatasetError: the template has an unknown placeholder.
+    """
+    chunk = episode_index // chunks_size
+    # v2.1 says episode_chunk, some writers say chunk_index.
+    values = {
+        "episode_chunk": chunk,
+        "chunk_index": chunk,
+        "episode_index": episode_index,
+        "video_key": video_key,
+    }
+    try:
+        return root / template.format(**values)
+    except (KeyError, IndexError, ValueError) as error:
+        raise DatasetError(
+            f"{root}/meta/info.json: cannot fill in the path '{template}'; known placeholders: {', '.join(values)}"
+        ) from error
+
+
+def _parse(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
+    try:
+        entry = json.loads(text)
+    except ValueError as error:
+        raise DatasetError(f"{where}: not valid JSON ({error}); the file is damaged, download it again") from error
+    missing = [key for key in keys if key not in entry]
+    if missing:
+        raise DatasetError(f"{where}: expected the keys {', '.join(keys)}, but {', '.join(missing)} is missing")
+    return entry

@@ -1,0 +1,188 @@
+"""Decoding frames and checking that they are the frames the table talks about.
+
+Videos and stored images go through the same `resize_frame`, so that the same source pixels give the same model
+pixels. Frames become RGB at full size first and are scaled second: swscale's bilinear filter then agrees with
+Pillow's antialiased one to a tenth of a grey level on average. Scaling and converting in one step is ten times
+farther off; so are swscale's area and bicubic filters.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8  # not from pistar_vf.typing: decoding processes must not import JAX
+from PIL import Image
+
+from pistar_vf.errors import ConfigError, VideoError
+
+FITS = ("pad", "stretch")
+
+# swscale's flags, as numbers because PyAV's enum does not name them all. Without the last three it halves the
+# colour resolution of RGB pictures on the way, which smears saturated edges by up to 20 grey levels.
+_BILINEAR, _FULL_CHROMA_OUT, _FULL_CHROMA_IN, _ACCURATE_ROUNDING = 1 << 1, 1 << 13, 1 << 14, 1 << 18
+_SCALING = _BILINEAR | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE_ROUNDING
+
+
+def check_fit(fit: str) -> None:
+    """Refuses anything but "pad" and "stretch".
+
+    Raises:
+        ConfigError: names the two.
+    """
+    if fit not in FITS:
+        raise ConfigError(f"fit: expected {' or '.join(map(repr, FITS))}, got {fit!r}")
+
+
+def resize_frame(
+    image: UInt8[np.ndarray, "h w 3"], size: int, fit: str, scaler: VideoReformatter | None = None
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Scales a picture to the model's square with an antialiased bilinear filter.
+
+    Args:
+        image: RGB.
+        size: side of the square, pixels.
+        fit: "pad" keeps the aspect ratio, centres the picture and fills the rest with black, as openpi's
+            `resize_with_pad`; "stretch" fills the square.
+        scaler: keep one for many frames of one shape: setting one up costs more than scaling a frame.
+    """
+    check_fit(fit)
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    if fit == "pad":
+        height, width = max(1, height * size // longest), max(1, width * size // longest)
+    else:
+        height, width = size, size
+    scaled = (scaler or VideoReformatter()).reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
+        width=width,
+        height=height,
+        interpolation=_SCALING,
+    )
+    canvas = np.zeros((size, size, 3), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[top : top + height, left : left + width] = scaled.to_ndarray()
+    return canvas
+
+
+def decode_video(
+    path: Path,
+    *,
+    size: int,
+    fit: str,
+    num_frames: int,
+    fps: float,
+    context: str,
+    timestamps: np.ndarray | None = None,
+) -> Iterator[np.ndarray]:
+    """Decodes a whole video in order; the checks are complete once the iterator is exhausted.
+
+    Args:
+        path: the file.
+        size: side of the square frames, pixels.
+        fit: "pad" or "stretch", see `resize_frame`.
+        num_frames: how many frames the table has.
+        fps: frames per second of the dataset.
+        context: what error messages call the file, such as "episode 3, camera x".
+        timestamps: the table's time of each frame, seconds; None for frame number / fps.
+
+    Yields:
+        uint8 [size, size, 3].
+
+    Raises:
+        VideoError: the file is missing, unreadable or truncated, has more or fewer frames than the table, or
+            shows a frame more than half a frame away from its time.
+    """
+    expected = np.arange(num_frames) / fps if timestamps is None else timestamps - timestamps[0]
+    to_rgb, scaler = VideoReformatter(), VideoReformatter()
+    count = 0
+    for time, frame in _decode(path, context):
+        if count < num_frames:
+            _check_time(time, float(expected[count]), fps, f"{context}: {path}: frame {count}")
+            yield resize_frame(to_rgb.reformat(frame, format="rgb24").to_ndarray(), size, fit, scaler)
+        count += 1
+    if count != num_frames:
+        raise VideoError(
+            f"{context}: {path}: expected {num_frames} frames (rows of the parquet file), got {count}; "
+            "the video is truncated or belongs to another version of the dataset"
+        )
+
+
+def decode_image(
+    value: bytes | Mapping[str, object], *, size: int, fit: str, root: Path, context: str
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Decodes one cell of an image column and resizes it as `decode_video` does.
+
+    Args:
+        value: an encoded picture, or LeRobot's struct of `bytes` and, where they are null, a `path`.
+        size: side of the square frames, pixels.
+        fit: "pad" or "stretch", see `resize_frame`.
+        root: the folder a relative `path` starts from.
+        context: what error messages call the picture.
+
+    Raises:
+        VideoError: there is no picture, or it is not a readable 8-bit one.
+    """
+    encoded, path = (value.get("bytes"), value.get("path")) if isinstance(value, Mapping) else (value, None)
+    if encoded is None and path is None:
+        raise VideoError(f"{context}: expected an image in 'bytes' or 'path', got null in both")
+    try:
+        with Image.open(root / str(path) if encoded is None else io.BytesIO(encoded)) as image:
+            if image.mode.startswith(("I", "F")):
+                raise VideoError(f"{context}: expected an 8-bit colour or grey image, got mode {image.mode} (depth?)")
+            pixels = np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
+        where = f"file {root / str(path)}" if encoded is None else f"{len(encoded)} bytes"
+        raise VideoError(f"{context}: cannot decode the image ({where}): {error}") from error
+    return resize_frame(pixels, size, fit)
+
+
+def read_frame(path: Path, frame_index: int, *, fps: float, context: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Reads one frame at its native resolution, for plots.
+
+    Args:
+        path: the video.
+        frame_index: which frame, from 0.
+        fps: frames per second of the dataset.
+        context: what error messages call the file.
+
+    Raises:
+        VideoError: the file is unreadable or has no such frame.
+    """
+    target = frame_index / fps
+    for time, frame in _decode(path, context, seek_to=target):
+        if time > target - 0.5 / fps:
+            _check_time(time, target, fps, f"{context}: {path}: frame {frame_index}")
+            return frame.to_ndarray(format="rgb24")
+    raise VideoError(f"{context}: {path}: no frame {frame_index} (at {target:.3f} s); the video ends before it")
+
+
+def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yields frames with their time since the start of the video, seconds."""
+    if not path.is_file():
+        raise VideoError(f"{context}: no video at {path}; download it again")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError(f"{context}: {path}: expected a video stream, got none")
+            stream = container.streams.video[0]
+            stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
+            start = (stream.start_time or 0) * stream.time_base
+            if seek_to > 0:
+                container.seek(int((start + seek_to) / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                if frame.pts is None:
+                    raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
+                yield float(frame.pts * stream.time_base - start), frame
+    except av.FFmpegError as error:
+        raise VideoError(f"{context}: {path}: cannot be decoded, truncated or corrupt: {error}") from error
+
+
+def _check_time(time: float, expected: float, fps: float, where: str) -> None:
+    if abs(time - expected) > 0.5 / fps:
+        raise VideoError(
+            f"{where}: expected at {expected:.4f} s (the table), got {time:.4f} s (the video); frames were dropped or "
+            f"the video does not run at {fps:g} fps"
+        )

@@ -1,0 +1,18 @@
+"""The log lines of the documented trainer, word for word, each with an English half.
+
+Scripts and people search logs for upstream's Chinese strings, so they stay; every line can be read without them.
+"""
+
+TOKENIZER = "ℹ 使用本地 Gemma3 tokenizer: {path}"
+LOCAL_BATCH_SIZE = "local_batch_size: {size}"
+DATASET_SIZE = "ℹ 数据集大小: {frames} 帧 (dataset size in frames)"
+LOADING_PRETRAINED = "ℹ 加载 SigLIP + Gemma3-270M 预训练权重... (loading pretrained weights)"
+PRETRAINED_LOADED = "✓ 预训练权重加载完成 (pretrained weights loaded)"
+MODEL_READY = "模型初始化完成 (model initialised: {parameters:,} parameters, {trainable:,} trained)"
+PREFETCHING = "预取前几个batch以优化GPU利用率... (prefetching the first batches)"
+PREFETCHED = "✓ 成功预取 {count} 个batch (batches prefetched)"
+COMPILING = "JIT编译预热... (compiling)"
+COMPILED = "JIT编译完成,开始训练... (compiled in {seconds:.1f} s, training starts)"
+PROGRESS = "训练进度"
+SAVED = "✓ 保存 checkpoint: {path}"
+FINISHED = "训练完成! (training finished: {path})"

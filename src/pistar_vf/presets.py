@@ -1,0 +1,51 @@
+"""Named complete configurations; `--preset NAME` makes them the defaults of every flag."""
+
+from pathlib import Path
+
+import tyro
+
+from pistar_vf.errors import ConfigError
+from pistar_vf.training.config import TrainConfig
+
+_UNSET = {"data_dir": tyro.MISSING, "checkpoint_dir": tyro.MISSING}
+
+PRESETS: dict[str, TrainConfig] = {
+    # The documented Stage 4 model and trainer: SigLIP So400m/14, Gemma 3 270M, frozen backbones.
+    "pistar": TrainConfig(**_UNSET, preset="pistar"),
+    # From scratch on a laptop. Few image tokens: the head reads the mean over all tokens, and with little data and
+    # many tokens the state's one token drowns in it (docs/training.md has the figures).
+    "tiny": TrainConfig(
+        **_UNSET,
+        preset="tiny",
+        siglip_variant="tiny/14",
+        gemma_variant="gemma3_tiny",
+        freeze_mode="none",
+        image_fit="stretch",
+        max_token_len=24,
+        num_train_steps=1_200,
+        peak_lr=1e-3,
+        decay_lr=5e-5,
+        state_noise=0.1,
+        val_interval=200,
+        save_interval=600,
+        wandb_mode="disabled",
+    ),
+}
+
+
+def find_preset(name: str) -> TrainConfig:
+    """The preset called `name`.
+
+    Raises:
+        ConfigError: there is none; lists those there are.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+def demo_config(data_dir: Path, checkpoint_dir: Path) -> TrainConfig:
+    """The `tiny` preset on the synthetic dataset."""
+    import dataclasses
+
+    return dataclasses.replace(PRESETS["tiny"], data_dir=str(data_dir), checkpoint_dir=checkpoint_dir)

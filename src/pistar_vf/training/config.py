@@ -1,0 +1,125 @@
+"""Every setting of a training run; the fields are the command's flags."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from pistar_vf.models.value_model import StateEncoding
+from pistar_vf.training.optimizer import FreezeMode, OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train a value model on a labelled LeRobot dataset."""
+
+    data_dir: str
+    """Dataset: a folder, or local/<name> in the LeRobot cache."""
+    checkpoint_dir: Path
+    """Where checkpoints, metrics and logs go."""
+    val_data_dir: str | None = None
+    """A second dataset to validate on; without it, a part of the episodes is held out (--val_fraction)."""
+    batch_size: int = 32
+    """Frames per step, all devices together."""
+    num_train_steps: int = 30_000
+    """Number of updates."""
+    log_interval: int = 100
+    """Steps between log lines."""
+    val_interval: int = 100
+    """Steps between validations; <= 0 switches validation off and trains on every episode."""
+    save_interval: int = 1_000
+    """Steps between checkpoints; the last step is always saved."""
+    num_workers: int = 2
+    """Threads that gather batches, and processes that decode video the first time."""
+    wandb_project: str = "openpi"
+    """Weights & Biases project."""
+    wandb_entity: str | None = None
+    """Weights & Biases entity (user or team)."""
+    wandb_run_name: str | None = None
+    """Weights & Biases run name."""
+    wandb_tags: str | None = None
+    """Weights & Biases tags, comma-separated."""
+    wandb_mode: Literal["online", "offline", "disabled"] = "online"
+    """Online without credentials, or without wandb installed, falls back with a notice."""
+    seed: int = 42
+    """Decides initialisation, split, order and augmentation."""
+    gemma_variant: str = "gemma3_270m"
+    """Language model: gemma3_270m or gemma3_tiny."""
+    siglip_variant: str = "So400m/14"
+    """Vision tower: So400m/14 or tiny/14."""
+    fsdp_devices: int = 1
+    """Devices that share one copy of the parameters; the rest of the devices splits the data."""
+    load_pretrained: bool = False
+    """Start from the value model of the VLM bundle ($OPENPI_VLM_CKPT_DIR, default ~/Downloads/vlm_ckpt)."""
+    resume_from_checkpoint: str | None = None
+    """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
+    tokenizer_path: str | None = None
+    """Gemma 3's tokenizer.model; else $OPENPI_VALUE_TOKENIZER_PATH, $GEMMA_TOKENIZER_PATH or the bundle's."""
+    peak_lr: float = 2.5e-5
+    """Learning rate after the warm-up."""
+    decay_lr: float = 2.5e-6
+    """Learning rate at the end of the cosine decay."""
+    warmup_steps: int | None = None
+    """Steps of linear warm-up; default min(1000, num_train_steps // 10)."""
+    grad_clip_norm: float = 1.0
+    """Largest global norm of the gradients."""
+    freeze_mode: FreezeMode = "all_backbones"
+    """What is not trained: nothing, the vision tower, or the vision tower and the language model."""
+
+    # What upstream's trainer does not have.
+    preset: str = "pistar"
+    """Named set of defaults: pistar (full size) or tiny (laptop, from scratch)."""
+    image_key: str | None = None
+    """Fixed camera; inferred when unambiguous."""
+    wrist_image_key: str | None = None
+    """Wrist camera; inferred when unambiguous; "missing" declares one that this dataset lacks."""
+    extra_image_keys: tuple[str, ...] = ()
+    """More cameras."""
+    state_key: str = "observation.state"
+    """Column of the robot state."""
+    state_encoding: StateEncoding = "token"
+    """Feed the state as one token, or not at all (upstream's numerics)."""
+    prompt_column: str | None = None
+    """Per-frame text column with the prompt; default: the task table."""
+    value_column: str | None = None
+    """Column with the value labels; default value_label, or the old spelling value_lable."""
+    train_episodes: str | None = None
+    """Episodes to train on, such as 0-25,30; default: all that are not held out."""
+    val_episodes: str | None = None
+    """Episodes to hold out, such as 26-31."""
+    val_fraction: float = 0.1
+    """Share of episodes to hold out when neither --val_episodes nor --val_data_dir is given."""
+    val_max_frames: int = 2_048
+    """Frames per validation, evenly spaced over the held-out episodes."""
+    image_size: int | None = None
+    """Side of the model's square images, pixels, a multiple of 14; default: the vision tower's own."""
+    image_fit: Literal["pad", "stretch"] = "pad"
+    """How pictures become square: black borders (as openpi) or stretched."""
+    max_token_len: int = 48
+    """Longest prompt, tokens; a longer one is an error."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Compute dtype; auto: bfloat16 on accelerators, float32 on CPU. Parameters stay float32."""
+    remat: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more compute."""
+    augment: bool = True
+    """Random crop, rotation and colour jitter, on the accelerator."""
+    state_noise: float = 0.0
+    """Standard deviation of the noise added to the normalised state in training."""
+    ema_decay: float = 0.99
+    """Decay of the moving average of the weights that validation and relabelling use."""
+    weight_decay: float = 1e-10
+    """AdamW's decoupled weight decay."""
+    max_to_keep: int | None = None
+    """Newest checkpoints to keep; default: all. The best one is kept besides."""
+    cache_dir: Path | None = None
+    """Where decoded frames are kept; default $PISTAR_VF_CACHE or ~/.cache/pistar_vf."""
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """The optimiser's part of the settings."""
+        return OptimizerConfig(
+            peak_lr=self.peak_lr,
+            decay_lr=self.decay_lr,
+            warmup_steps=self.warmup_steps,
+            grad_clip_norm=self.grad_clip_norm,
+            weight_decay=self.weight_decay,
+        )

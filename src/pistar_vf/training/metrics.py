@@ -1,0 +1,131 @@
+"""How good a value function is on held-out frames, and whether it reads its inputs at all."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import rankdata
+
+from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, two_hot
+from pistar_vf.typing import Array, Bool, Float, Int
+
+CONSTANT_STD = 0.01
+"""A standard deviation of V over all frames below this (2 atoms of 201) is a constant value function."""
+
+
+def frame_metrics(
+    logits: Float[Array, "b atoms"], target: Float[Array, " b"], support: Support
+) -> dict[str, Float[Array, " b"]]:
+    """What is measured per frame; jit-able.
+
+    Returns:
+        `value` (predicted), `cross_entropy` and `kl` (nats), `top1` and `top5` (1 where the atom nearest to the
+        target is among the 1 or 5 likeliest).
+    """
+    distribution = two_hot(target, support)
+    loss = cross_entropy(logits, distribution)
+    nearest = jnp.argmax(distribution, axis=-1)
+    own = jnp.take_along_axis(logits, nearest[:, None], axis=-1)
+    rank = jnp.sum(logits > own, axis=-1)
+    return {
+        "value": expected_value(logits, support),
+        "cross_entropy": loss,
+        "kl": loss - entropy(distribution),
+        "top1": (rank < 1).astype(jnp.float32),
+        "top5": (rank < 5).astype(jnp.float32),
+    }
+
+
+def collect(parts: Iterable[tuple[dict[str, Array], Array]]) -> dict[str, np.ndarray]:
+    """Concatenates per-frame metrics of batches and drops padding.
+
+    Args:
+        parts: (metrics, frame) per batch; `frame` is -1 on padding.
+    """
+    kept = [({k: np.asarray(v) for k, v in metrics.items()}, np.asarray(frame) >= 0) for metrics, frame in parts]
+    return {name: np.concatenate([metrics[name][real] for metrics, real in kept]) for name in kept[0][0]}
+
+
+def summarise(
+    frames: dict[str, np.ndarray], target: Float[np.ndarray, " t"], episode: Int[np.ndarray, " t"]
+) -> dict[str, float]:
+    """Means over frames, and the mean over episodes of the rank correlation between value and target.
+
+    Args:
+        frames: from `collect`.
+        target: value labels of the same frames.
+        episode: which episode each frame belongs to.
+    """
+    return {
+        "loss": float(frames["cross_entropy"].mean()),
+        "kl": float(frames["kl"].mean()),
+        "top1": float(frames["top1"].mean()),
+        "top5": float(frames["top5"].mean()),
+        "mae": float(np.abs(frames["value"] - target).mean()),
+        "spearman": episode_spearman(frames["value"], target, episode),
+        "value_std": float(frames["value"].std()),
+    }
+
+
+def episode_spearman(
+    value: Float[np.ndarray, " t"], target: Float[np.ndarray, " t"], episode: Int[np.ndarray, " t"]
+) -> float:
+    """Mean Spearman correlation over the episodes in which the target varies (successes); NaN without any.
+
+    A constant prediction counts as 0: it orders nothing.
+    """
+    correlations = []
+    for number in np.unique(episode):
+        inside = episode == number
+        if np.ptp(target[inside]) > 0:
+            correlations.append(_pearson(rankdata(value[inside]), rankdata(target[inside])))
+    return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def _pearson(x: np.ndarray, y: np.ndarray) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / norm) if norm > 0 else 0.0
+
+
+def auc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+    """Chance that a positive's score is above a negative's, ties counting half; NaN when a class is missing."""
+    num_positive, num_negative = int(positive.sum()), int((~positive).sum())
+    if not num_positive or not num_negative:
+        return float("nan")
+    rank_sum = rankdata(score)[positive].sum()
+    return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSensitivity:
+    """Error of V on one sample of frames, as it is and with one input taken from other frames.
+
+    Attributes:
+        mae: with all inputs in place.
+        mae_images_shuffled: with the images of other frames.
+        mae_state_shuffled: with the states of other frames; NaN for a model without state.
+        value_std: standard deviation of V over the sample.
+    """
+
+    mae: float
+    mae_images_shuffled: float
+    mae_state_shuffled: float
+    value_std: float
+
+    def warnings(self) -> list[str]:
+        """What a person should know before trusting this model; empty when nothing is wrong."""
+        found = []
+        if self.value_std < CONSTANT_STD:
+            found.append(
+                f"V is (almost) constant: its standard deviation over frames is {self.value_std:.4f}. "
+                "It cannot rank frames; train longer, raise the learning rate, or check the labels"
+            )
+        elif self.mae_images_shuffled <= self.mae:
+            found.append(
+                f"V does not use the images: with the images of other frames its error is "
+                f"{self.mae_images_shuffled:.4f}, with its own {self.mae:.4f}"
+            )
+        return found

@@ -1,0 +1,32 @@
+"""Joins the processes of a multi-process launch into one JAX job.
+
+`accelerate launch` and `torchrun` start one process per device and describe the job in environment variables; JAX
+needs to be told. Their MASTER_PORT belongs to the launcher, so JAX's coordinator listens one port above it.
+"""
+
+import logging
+import os
+
+import jax
+
+_log = logging.getLogger(__name__)
+
+
+def initialize_processes() -> None:
+    """Reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; without them the job is this process alone.
+
+    Call before anything else touches a device.
+    """
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if "RANK" not in os.environ or num_processes < 2:
+        return
+    address = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    port = int(os.environ.get("MASTER_PORT", "29500")) + 1
+    on_cpu = os.environ.get("JAX_PLATFORMS", "").startswith("cpu")
+    jax.distributed.initialize(
+        coordinator_address=f"{address}:{port}",
+        num_processes=num_processes,
+        process_id=int(os.environ["RANK"]),
+        local_device_ids=None if on_cpu else [int(os.environ.get("LOCAL_RANK", "0"))],
+    )
+    _log.info("process %d of %d, %d device(s) here", jax.process_index(), num_processes, jax.local_device_count())

@@ -1,0 +1,27 @@
+"""Builds a frame cache with one worker at 20 ms a frame, and logs who decodes what; run by test_frame_cache.py."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from pistar_vf.data import episode_decoder, video
+from pistar_vf.data.frame_cache import open_frame_cache
+from pistar_vf.data.lerobot import load_lerobot
+
+ROOT, CACHE_DIR, LOG = map(Path, sys.argv[1:])
+
+
+def _slowly(path, **arguments):
+    with LOG.open("a") as file:
+        file.write(f"{os.getpid()} {path.stem}\n")
+    for frame in video.decode_video(path, **arguments):
+        time.sleep(0.02)
+        yield frame
+
+
+episode_decoder.decode_video = _slowly  # at module level: spawned processes run it too
+
+if __name__ == "__main__":
+    (camera,) = load_lerobot(ROOT).camera_keys
+    open_frame_cache(load_lerobot(ROOT), camera, size=16, fit="pad", cache_dir=CACHE_DIR, num_workers=1, progress=False)
