@@ -13,13 +13,14 @@ PACKAGE = ROOT / "src" / "pistar_vf"
 TABLE = """\
 | layer | modules |
 |---|---|
-| 0 | `__init__`, `typing`, `errors` |
+| 0 | `__init__`, `typing`, `errors`, `messages` |
 | 1 | `batch`, `categorical`, `params`, `returns` |
 | 2 | `models`, `data` |
-| 3 | `checkpoints`, `training` |
-| 4 | `relabel`, `evaluation`, `testing` |
-| 5 | `presets` |
-| 6 | `cli` |
+| 3 | `checkpoints` |
+| 4 | `training` |
+| 5 | `evaluation`, `relabel`, `testing` |
+| 6 | `presets` |
+| 7 | `cli` |
 """
 
 LAYERS = {

@@ -1,7 +1,5 @@
 """Named complete configurations; `--preset NAME` makes them the defaults of every flag."""
 
-from pathlib import Path
-
 import tyro
 
 from pistar_vf.errors import ConfigError
@@ -43,9 +41,3 @@ def find_preset(name: str) -> TrainConfig:
         raise ConfigError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
 
-
-def demo_config(data_dir: Path, checkpoint_dir: Path) -> TrainConfig:
-    """The `tiny` preset on the synthetic dataset."""
-    import dataclasses
-
-    return dataclasses.replace(PRESETS["tiny"], data_dir=str(data_dir), checkpoint_dir=checkpoint_dir)

@@ -73,8 +73,7 @@ def _video(root: Path, index: int) -> Path:
     return root / f"videos/chunk-000/{CAMERA}/episode_{index:06d}.mp4"
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("fit", ["pad", "stretch"])
+@pytest.mark.parametrize(("num_workers", "fit"), [(0, "pad"), (0, "stretch"), (2, "pad")])
 def test_frames_against_plain_decoding(written, tmp_path, num_workers, fit):
     dataset = load_lerobot(written)
     frames = _open(dataset, tmp_path, num_workers=num_workers, fit=fit)
@@ -94,7 +93,7 @@ def test_real_frames_against_plain_decoding(g1_dataset_path, tmp_path):
     first = (g1_dataset_path / "meta/episodes.jsonl").read_text().splitlines()[0]
     (root / "meta/episodes.jsonl").write_text(first)
     dataset = load_lerobot(root)
-    frames = open_frame_cache(dataset, key, size=56, fit="pad", cache_dir=tmp_path, num_workers=1, progress=False)
+    frames = open_frame_cache(dataset, key, size=56, fit="pad", cache_dir=tmp_path, num_workers=0, progress=False)
     assert len(frames) == 393
     with av.open(str(dataset.video_path(dataset.episodes[0], key))) as container:
         plain = [frame.to_ndarray(format="rgb24") for frame in itertools.islice(container.decode(video=0), 60)]

@@ -86,11 +86,11 @@ def test_videos_are_copied_where_links_are_impossible(dataset: LeRobotDataset, t
 def test_a_source_of_symlinks_is_copied_and_not_written(dataset: LeRobotDataset, tmp_path: Path) -> None:
     """Download caches hold symlinks to blobs; folders may be links too, even back up."""
     linked = tmp_path / "linked"
-    for path in sorted(p for p in dataset.root.rglob("*") if p.is_file() and "videos" not in p.parts):
+    for path in sorted(p for p in dataset.root.rglob("*") if p.is_file() and "meta" not in p.parts):
         target = linked / path.relative_to(dataset.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path)
-    (linked / "videos").symlink_to(dataset.root / "videos")
+    (linked / "meta").symlink_to(dataset.root / "meta")
     (linked / "up").symlink_to(linked)
     before = {p: p.read_bytes() for p in dataset.root.rglob("*") if p.is_file()}
     copy = label(load_lerobot(linked), tmp_path / "out")

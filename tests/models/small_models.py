@@ -55,7 +55,9 @@ def random_params(value_function: ValueFunction, seed: int = 0) -> Params:
     rng = np.random.default_rng(seed)
     # 0.15 keeps activations near 1 at widths of 32 to 56.
     leaves = {path: 0.15 * rng.standard_normal(leaf.shape) for path, leaf in shapes.items()}
-    leaves = {path: leaf + 1.0 if path.endswith("scale") else leaf for path, leaf in leaves.items()}
+    # LayerNorm multiplies by its scale, the decoder's RMSNorm by 1 + scale.
+    centred_at_one = [path for path in leaves if path.endswith("scale") and not path.startswith("llm/")]
+    leaves |= {path: leaves[path] + 1.0 for path in centred_at_one}
     return unflatten({path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()})
 
 
@@ -71,6 +73,11 @@ def random_observation(seed: int = 0, batch: int = 3) -> Observation:
         tokenized_prompt_mask=mask,
         state=rng.standard_normal((batch, 5)).astype(np.float32),
     )
+
+
+def random_jax_observation() -> Observation:
+    """`random_observation` as JAX arrays, for calls outside `jax.jit`."""
+    return jax.tree.map(jnp.asarray, random_observation())
 
 
 def relative_error(actual: object, expected: object) -> float:

@@ -9,13 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import oracle_numpy
 import pytest
-from small_models import CONFIG, random_observation, random_params, relative_error, small_value_function
+from small_models import (
+    CONFIG,
+    random_jax_observation,
+    random_observation,
+    random_params,
+    relative_error,
+    small_value_function,
+)
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig, scale_pixels
 from pistar_vf.params import flatten, num_parameters
 
+NO_STATE = {"state_encoding": "none", "siglip": {"head": True}}
 _LEAVES = Path(__file__).with_name("bundle_leaves.tsv")
 """Every leaf of a published 241-leaf value checkpoint."""
 
@@ -71,7 +79,7 @@ def test_full_size_with_state_and_without_head_adds_and_drops_exactly_these_leav
     assert not [path for path in tree if path.startswith("img/head")]
 
 
-@pytest.mark.parametrize("overrides", [{}, {"state_encoding": "none"}, {"siglip": {"head": True}}])
+@pytest.mark.parametrize("overrides", [{}, NO_STATE])
 def test_logits_equal_the_numpy_oracle(overrides):
     value_function = small_value_function(**overrides)
     params, observation = random_params(value_function), random_observation()
@@ -112,14 +120,16 @@ def test_every_valid_camera_changes_the_logits(params):
 
 
 def test_cameras_are_taken_in_sorted_order_whatever_order_they_are_named_in(params):
-    observation = random_observation()
-    reverse = {name: observation.images[name] for name in reversed(list(observation.images))}
-    expected = _logits(params, observation)
-    np.testing.assert_array_equal(_logits(params, observation.replace(images=reverse)), expected)
-    np.testing.assert_array_equal(_logits(params, observation, cameras=("base", "wrist")), expected)
-    tokens, _ = small_value_function().bind(params).embed_images(jax.device_put(observation))
-    first = oracle_numpy.siglip(observation.images["base"][0] / 127.5 - 1.0, _float64(params["img"]))
-    assert relative_error(tokens[0, :9], oracle_numpy.dense(first, _float64(params["img_projection"]))) < 1e-5
+    observation = random_jax_observation()
+    tokens, _ = small_value_function(cameras=("wrist", "base")).bind(params).embed_images(observation)
+    reverse = observation.replace(images={name: observation.images[name] for name in ("base", "wrist")})
+    again, _ = small_value_function(cameras=("base", "wrist")).bind(params).embed_images(reverse)
+    np.testing.assert_array_equal(tokens, again)
+    p = _float64(params)
+    for index, name in enumerate(("base", "wrist")):
+        expected = oracle_numpy.siglip(np.asarray(observation.images[name][0]) / 127.5 - 1.0, p["img"])
+        part = tokens[0, 9 * index : 9 * (index + 1)]
+        assert relative_error(part, oracle_numpy.dense(expected, p["img_projection"])) < 1e-5
 
 
 def test_state_changes_the_logits(params):
@@ -131,12 +141,11 @@ def test_state_changes_the_logits(params):
 
 
 def test_state_encoding_none_has_no_state_parameters_and_ignores_the_state():
-    params = random_params(small_value_function(state_encoding="none"))
+    params = random_params(small_value_function(**NO_STATE))
     assert "state_projection" not in params
     observation = random_observation()
-    with_state = _logits(params, observation, state_encoding="none")
-    without = _logits(params, observation.replace(state=None), state_encoding="none", state_dim=0)
-    np.testing.assert_array_equal(with_state, without)
+    without_state = _logits(params, observation.replace(state=None), **NO_STATE)
+    np.testing.assert_array_equal(_logits(params, observation, **NO_STATE), without_state)
 
 
 def test_prompt_changes_the_logits_but_its_padding_does_not(params):
@@ -155,37 +164,39 @@ def test_scale_pixels_maps_the_byte_range_to_minus_one_one():
 
 
 def test_uint8_and_float_images_agree(params):
-    observation = random_observation()
-    as_float = {name: (image / 127.5 - 1.0).astype(np.float32) for name, image in observation.images.items()}
-    assert relative_error(_logits(params, observation.replace(images=as_float)), _logits(params, observation)) < 1e-6
+    observation = random_jax_observation()
+    as_float = {name: image.astype(jnp.float32) / 127.5 - 1.0 for name, image in observation.images.items()}
+    model = small_value_function().bind(params)
+    expected, _ = model.embed_images(observation)
+    np.testing.assert_array_equal(model.embed_images(observation.replace(images=as_float))[0], expected)
 
 
-def test_gradient_reaches_every_leaf_but_the_embedding_table(params):
-    observation = jax.device_put(random_observation())
+def _loss(params, *, remat: bool):
+    logits = small_value_function(remat=remat).apply(params, random_jax_observation())
+    return jnp.sum(jnp.sin(logits))
 
-    def loss(params):
-        return jnp.sum(jnp.sin(small_value_function().apply(params, observation)))
 
-    largest = {path: float(jnp.abs(leaf).max()) for path, leaf in flatten(jax.jit(jax.grad(loss))(params)).items()}
+@pytest.fixture(scope="module")
+def grads(params):
+    """Flat gradients of `_loss` without remat."""
+    return flatten(jax.jit(jax.grad(functools.partial(_loss, remat=False)))(params))
+
+
+def test_gradient_reaches_every_leaf_but_the_embedding_table(grads):
+    largest = {path: float(jnp.abs(leaf).max()) for path, leaf in grads.items()}
     assert largest.pop("llm/embedder/input_embedding") == 0.0
     # A bias on all keys moves every score of a query equally, and softmax does not see it.
     assert [path for path, size in largest.items() if size < 1e-7 and not path.endswith("key/bias")] == []
 
 
-def test_remat_changes_memory_and_not_numbers(params):
-    observation = jax.device_put(random_observation())
-
-    def loss(params, remat):
-        return jnp.sum(jnp.square(small_value_function(remat=remat).apply(params, observation)))
-
-    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-    (plain, plain_grads), (remat, remat_grads) = value_and_grad(params, False), value_and_grad(params, True)
-    np.testing.assert_allclose(plain, remat, rtol=1e-6)
-    for path, grad in flatten(plain_grads).items():
-        np.testing.assert_allclose(grad, flatten(remat_grads)[path], rtol=1e-4, atol=1e-5, err_msg=path)
+def test_remat_changes_memory_and_not_gradients(params, grads):
+    with_remat = flatten(jax.jit(jax.grad(functools.partial(_loss, remat=True)))(params))
+    for path, expected in grads.items():
+        np.testing.assert_allclose(with_remat[path], expected, rtol=1e-4, atol=1e-5, err_msg=path)
     # One per decoder layer and one for the scanned tower.
-    assert str(jax.make_jaxpr(lambda p: loss(p, True))(params)).count("prevent_cse=") == 2 + 1
-    assert "prevent_cse=" not in str(jax.make_jaxpr(lambda p: loss(p, False))(params))
+    remat_jaxpr = str(jax.make_jaxpr(functools.partial(_loss, remat=True))(params))
+    assert remat_jaxpr.count("prevent_cse=") == 2 + 1
+    assert "prevent_cse=" not in str(jax.make_jaxpr(functools.partial(_loss, remat=False))(params))
 
 
 def test_bfloat16_stays_near_float32_with_float32_parameters_and_logits(params):

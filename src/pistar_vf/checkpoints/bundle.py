@@ -52,7 +52,9 @@ def load_bundle_params(params: Params) -> Params:
         raise CheckpointError(f"{path}: {len(extra)} leaves have no place in this model:\n  {listed}")
     abstract = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in wanted.items()}
     if has_head:
-        abstract |= {name: jax.ShapeDtypeStruct(stored[name], jnp.float32) for name in _HEAD}
+        # Folding multiplies it with the projection, so it must live on the same devices.
+        placement = wanted["img_projection/bias"].sharding
+        abstract |= {name: jax.ShapeDtypeStruct(stored[name], jnp.float32, sharding=placement) for name in _HEAD}
     restored = flatten(read_tree(path, {"params": unflatten(abstract)})["params"])
     _log.info("Finished restoring checkpoint in %.2f seconds.", time.perf_counter() - started)
     _log.info(

@@ -28,7 +28,7 @@ def read_tree(path: Path, abstract: Any) -> Any:
             checkpoint holds beyond it are not read.
 
     Raises:
-        CheckpointError: the directory is unreadable, or a leaf is missing or has another shape.
+        CheckpointError: the directory or a file in it is unreadable, or a leaf is missing or has another shape.
     """
     stored = tree_shapes(path)
     wanted = flatten(abstract)
@@ -41,14 +41,19 @@ def read_tree(path: Path, abstract: Any) -> Any:
         listed = "\n  ".join(problems[:20] + ["…"] * (len(problems) > 20))
         raise CheckpointError(f"{path}: {len(problems)} leaves do not fit this model:\n  {listed}")
     placement = jax.tree.map(_with_sharding, abstract)
-    with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
-        return checkpointer.restore(
-            str(path.absolute()),
-            item=placement,
-            restore_args=ocp.checkpoint_utils.construct_restore_args(placement),
-            # An empty mapping is orbax's way to say that the tree may hold more than is asked for.
-            transforms={},
-        )
+    try:
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+            return checkpointer.restore(
+                str(path.absolute()),
+                item=placement,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(placement),
+                # An empty mapping is orbax's way to say that the tree may hold more than is asked for.
+                transforms={},
+            )
+    except Exception as error:  # orbax raises whatever its storage layer raises
+        raise CheckpointError(
+            f"{path}: expected a complete orbax checkpoint, could not read its arrays: {error}; copy it again"
+        ) from error
 
 
 def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -70,7 +70,7 @@ class ValueSpec:
             if raw.pop("format") != FORMAT:
                 raise CheckpointError(f"{where}: expected format {FORMAT}; update pistar_vf to read this checkpoint")
             return cls(**{**raw, "model": _model_from_dict(raw["model"]), "state": _state_from_dict(raw["state"])})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise CheckpointError(f"{where}: expected the spec of a value model, got something else: {error}") from error
 
 

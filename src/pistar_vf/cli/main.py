@@ -12,8 +12,7 @@ from pistar_vf.errors import PistarError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
-    "label": ("pistar_vf.cli.label", "write values and advantages of a trained model into a dataset"),
-    "evaluate": ("pistar_vf.cli.evaluate", "measure a trained model on a dataset and write a report"),
+    "label": ("pistar_vf.cli.label", "add the five RECAP columns to a copy of a dataset, from known outcomes"),
 }
 """Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""
 

@@ -6,14 +6,14 @@ import logging
 import jax
 import numpy as np
 
-from pistar_vf.data.frame_cache import open_frame_cache
 from pistar_vf.data.labels import describe_targets, find_value_column, read_value_labels, recognise_convention
 from pistar_vf.data.lerobot import Episode, LeRobotDataset, choose_cameras, load_lerobot
 from pistar_vf.data.loader import EpisodeRows, FrameTable
+from pistar_vf.data.open_table import open_frame_table, read_state
 from pistar_vf.data.split import parse_episodes, select_episodes, split_episodes
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.data.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
-from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.errors import ConfigError
 from pistar_vf.messages import DATASET_SIZE, TOKENIZER
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.training.config import TrainConfig
@@ -152,17 +152,7 @@ def _state_statistics(
 ) -> StateStatistics | None:
     if config.state_encoding == "none":
         return None
-    if config.state_key not in dataset.columns:
-        raise DatasetError(
-            f"{dataset.root}: no state column '{config.state_key}'; the columns are {', '.join(dataset.columns)}; "
-            "pass --state_key, or --state_encoding none to train without state"
-        )
-    return StateStatistics.measure(config.state_key, _read_state(dataset, config.state_key, train_episodes))
-
-
-def _read_state(dataset: LeRobotDataset, key: str, episodes: tuple[Episode, ...] | None = None) -> np.ndarray:
-    state = np.asarray(dataset.read_column(key, episodes), np.float32)
-    return state.reshape(len(state), -1)
+    return StateStatistics.measure(config.state_key, read_state(dataset, config.state_key, train_episodes))
 
 
 def _frame_table(
@@ -173,31 +163,17 @@ def _frame_table(
     tokenizer: PromptTokenizer,
     statistics: StateStatistics | None,
 ) -> FrameTable:
-    size = model_image_size(config)
-    cameras = {
-        name: None
-        if key is None
-        else open_frame_cache(
-            dataset,
-            key,
-            size=size,
-            fit=config.image_fit,
-            cache_dir=config.cache_dir,
-            num_workers=config.num_workers,
-            progress=jax.process_index() == 0,
-        )
-        for name, key in camera_keys.items()
-    }
-    tokens, mask = tokenizer.tokenize_many(dataset.prompts)
-    return FrameTable(
-        cameras=cameras,
-        image_size=size,
+    return open_frame_table(
+        dataset,
+        camera_keys=camera_keys,
+        image_size=model_image_size(config),
+        image_fit=config.image_fit,
+        tokenizer=tokenizer,
+        statistics=statistics,
         labels=labels,
-        prompt_index=dataset.prompt_index(),
-        tokens=tokens,
-        token_mask=mask,
-        state=None if statistics is None else _read_state(dataset, statistics.key),
-        state_statistics=statistics,
+        cache_dir=config.cache_dir,
+        num_workers=config.num_workers,
+        progress=jax.process_index() == 0,
     )
 
 

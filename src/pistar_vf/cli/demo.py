@@ -1,0 +1,137 @@
+"""`pistar-vf train --demo`: the whole pipeline on a synthetic robot, without data, weights or an accelerator."""
+
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pistar_vf.checkpoints.inference import load_value_model
+from pistar_vf.cli.label import LabelArgs
+from pistar_vf.cli.label import run as run_label
+from pistar_vf.data.labels import read_value_labels
+from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.data.loader import FrameTable
+from pistar_vf.data.split import select_episodes
+from pistar_vf.errors import ConfigError
+from pistar_vf.evaluation.curves import Curve, draw_curves
+from pistar_vf.evaluation.held_out import HeldOut, open_table_for, predict_episodes, with_prompts
+from pistar_vf.presets import PRESETS
+from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
+from pistar_vf.training.config import TrainConfig
+from pistar_vf.training.run import run_training
+
+_MARKER = "demo.json"
+_SWAPPED = "V, prompt names the other bin"
+
+
+def run_demo(folder: Path, num_episodes: int = 96, **overrides) -> dict[str, float]:
+    """Makes, labels, trains, evaluates and draws.
+
+    Args:
+        folder: everything goes here; an earlier demo's results are replaced.
+        num_episodes: size of the synthetic dataset.
+        overrides: training settings to change.
+
+    Returns:
+        The scores of the printed table.
+
+    Raises:
+        ConfigError: the folder holds something that is not a demo's.
+    """
+    started = time.perf_counter()
+    _make_room(folder)
+    dataset_dir = write_demo_dataset(folder / "dataset", num_episodes=num_episodes)
+    labelled = run_label(
+        LabelArgs(
+            data_dir=str(dataset_dir),
+            output_dir=folder / "labelled",
+            outcome_column="outcome",
+            timeout_as="failure",
+        )
+    )
+    config = demo_config(labelled, folder / "checkpoints", **overrides)
+    run_training(config)
+    scores, picture = evaluate_demo(config)
+    (folder / _MARKER).write_text(json.dumps(scores, indent=2), encoding="utf-8")
+    print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {config.checkpoint_dir}")
+    print(f"result: {picture}")
+    return scores
+
+
+def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfig:
+    """The `tiny` preset on the synthetic dataset, with a fifth of the episodes held out."""
+    settings = {"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, "val_fraction": 0.2, **overrides}
+    return dataclasses.replace(PRESETS["tiny"], **settings)
+
+
+def evaluate_demo(config: TrainConfig) -> tuple[dict[str, float], Path]:
+    """Prints the table of held-out scores and draws the curves of one episode of each kind."""
+    dataset = load_lerobot(config.data_dir)
+    predictor = load_value_model(config.checkpoint_dir)
+    table = open_table_for(predictor, dataset, read_value_labels(dataset), config.cache_dir)
+    episodes = select_episodes(dataset.episodes, predictor.spec.dataset["val_episodes"], "val_episodes")
+    own = predict_episodes(predictor, table, episodes)
+    swapped_table = with_prompts(table, predictor, [swap_prompt(prompt) for prompt in dataset.prompts])
+    swapped = predict_episodes(predictor, swapped_table, episodes)
+    scores = {**own.scores(), **_prompt_effect(own, swapped)}
+    _print_table(scores, own)
+    return scores, _draw(table, own, swapped, Path(config.checkpoint_dir).parent)
+
+
+def _make_room(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
+        raise ConfigError(f"{folder} holds files that are no earlier demo's; pass another --demo_dir")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / _MARKER).write_text("{}\n", encoding="utf-8")
+
+
+def _late(held_out: HeldOut, successes: bool) -> np.ndarray:
+    """Frames in the last quarter of the successes, or of the failures."""
+    chosen = np.zeros(len(held_out.rows), bool)
+    for i, (episode, succeeded) in enumerate(zip(held_out.episodes, held_out.succeeded())):
+        if succeeded == successes:
+            chosen[np.flatnonzero(held_out.number == i)[-(episode.length // 4) :]] = True
+    return chosen
+
+
+def _prompt_effect(own: HeldOut, swapped: HeldOut) -> dict[str, float]:
+    """Mean V over the successes' last quarters under the right prompt and under the one that names the other bin."""
+    late = _late(own, successes=True)
+    return {"late_value": float(own.value[late].mean()), "late_value_swapped": float(swapped.value[late].mean())}
+
+
+def _print_table(scores: dict[str, float], own: HeldOut) -> None:
+    successes = int(own.succeeded().sum())
+    rows = {
+        "frame by frame |V - label|": f"{scores['mae']:.3f}",
+        "Spearman within a success (mean)": f"{scores['spearman']:.3f}",
+        "AUC success vs failure, last quarter": f"{scores['auc_last_quarter']:.3f}",
+        "V at the end of a success": f"{scores['late_value']:.3f}",
+        "  same pictures, prompt names the other bin": f"{scores['late_value_swapped']:.3f}",
+    }
+    title = f"held-out episodes: {successes} successes, {len(own.episodes) - successes} failures and time-outs"
+    table = Table("measure", "score", title=title)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _draw(table: FrameTable, own: HeldOut, swapped: HeldOut, folder: Path) -> Path:
+    """One success and one failure, the first of each among the held-out episodes."""
+    succeeded = own.succeeded()
+    camera = next(iter(sorted(table.cameras)))
+    curves = []
+    for kind, wanted in (("success", True), ("failure", False)):
+        found = [episode for episode, is_success in zip(own.episodes, succeeded) if is_success == wanted]
+        if found:
+            episode = found[0]
+            outcome = episode.metadata.get("outcome", kind)
+            title = f"{outcome}: “{episode.tasks[0]}” (episode {episode.index}, held out)"
+            curves.append(Curve.of(title, own, episode, table.cameras[camera], swapped, _SWAPPED))
+    return draw_curves(curves, folder / "value_curves.png")

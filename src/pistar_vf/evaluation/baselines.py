@@ -1,0 +1,35 @@
+"""What a value function must beat: the clock, and boosted trees on the state alone."""
+
+import numpy as np
+
+from pistar_vf.data.lerobot import Episode
+from pistar_vf.errors import ConfigError
+from pistar_vf.typing import Float
+
+
+def clock_baseline(train: tuple[Episode, ...], held_out: tuple[Episode, ...]) -> Float[np.ndarray, " t"]:
+    """V = frame index / mean length of the training episodes - 1, at most 0; knows nothing but the time."""
+    mean_length = float(np.mean([episode.length for episode in train]))
+    frame_index = np.concatenate([np.arange(episode.length) for episode in held_out])
+    return np.minimum(frame_index / mean_length - 1.0, 0.0).astype(np.float32)
+
+
+def state_tree_baseline(
+    train_state: Float[np.ndarray, "t s"],
+    train_target: Float[np.ndarray, " t"],
+    held_out_state: Float[np.ndarray, "u s"],
+    seed: int = 0,
+) -> Float[np.ndarray, " u"]:
+    """Histogram gradient boosting with scikit-learn's defaults, fitted on single frames' states.
+
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+    except ImportError as error:
+        raise ConfigError(
+            "this baseline needs scikit-learn, which is not installed: pip install 'pistar-vf[baselines]'"
+        ) from error
+    model = HistGradientBoostingRegressor(random_state=seed).fit(train_state, train_target)
+    return np.clip(model.predict(held_out_state), -1.0, 0.0).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Value curves beside the pictures they belong to."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from pistar_vf.data.lerobot import Episode
+from pistar_vf.evaluation.held_out import HeldOut
+from pistar_vf.typing import UInt8
+
+_NUM_PICTURES = 5
+_RISE, _DROP, _LABEL = "#2a9d57", "#d1495b", "#8a8f98"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One episode to draw.
+
+    Attributes:
+        title: shown above.
+        value: V of every frame.
+        target: value label of every frame.
+        pictures: all frames of one camera, uint8.
+        other: V under another condition, drawn dashed, and its name; None for none.
+    """
+
+    title: str
+    value: np.ndarray
+    target: np.ndarray
+    pictures: UInt8[np.ndarray, "t h w 3"]
+    other: tuple[str, np.ndarray] | None = None
+
+    @classmethod
+    def of(
+        cls, title: str, held_out: HeldOut, episode: Episode, pictures: np.ndarray, other: HeldOut | None, name: str
+    ) -> "Curve":
+        """The curve of one of the held-out episodes."""
+        own = held_out.number == held_out.episodes.index(episode)
+        frames = pictures[held_out.rows[own]]
+        dashed = None if other is None else (name, other.value[own])
+        return cls(title, held_out.value[own], held_out.target[own], frames, dashed)
+
+
+def draw_curves(curves: list[Curve], path: Path) -> Path:
+    """Writes a PNG: per episode a strip of pictures and, below, V over time.
+
+    V is green where it rises and red where it falls, the label is grey.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6 * len(curves)), layout="constrained")
+    rows = figure.subfigures(len(curves), 1, squeeze=False)[:, 0]
+    for row, curve in zip(rows, curves):
+        row.suptitle(curve.title, fontsize=11)
+        grid = row.add_gridspec(2, _NUM_PICTURES, height_ratios=(1, 1.5))
+        shown = np.linspace(0, len(curve.value) - 1, _NUM_PICTURES).round().astype(int)
+        for column, frame in enumerate(shown):
+            axes = row.add_subplot(grid[0, column])
+            axes.imshow(curve.pictures[frame])
+            axes.set_title(f"frame {frame}", fontsize=8)
+            axes.axis("off")
+        _draw_value(row.add_subplot(grid[1, :]), curve, shown)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _draw_value(axes, curve: Curve, shown: np.ndarray) -> None:
+    from matplotlib.collections import LineCollection
+
+    time = np.arange(len(curve.value))
+    points = np.stack([time, curve.value], axis=1)
+    segments = np.stack([points[:-1], points[1:]], axis=1)
+    colours = np.where(np.diff(curve.value) >= 0, _RISE, _DROP)
+    axes.add_collection(LineCollection(segments, colors=colours, linewidths=2.2))
+    axes.plot([], [], color=_RISE, linewidth=2.2, label="V rises")
+    axes.plot([], [], color=_DROP, linewidth=2.2, label="V drops")
+    axes.plot(time, curve.target, color=_LABEL, linewidth=1, label="label")
+    if curve.other is not None:
+        name, value = curve.other
+        axes.plot(time, value, color="#3d5a80", linewidth=1.2, linestyle="--", label=name)
+    axes.vlines(shown, -1.05, 0.05, color="#dddddd", linewidth=0.8, zorder=0)
+    axes.set(xlim=(0, len(time) - 1), ylim=(-1.05, 0.05), xlabel="frame", ylabel="V (normalised return)")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
