@@ -1,11 +1,21 @@
 """Fixtures shared by the whole suite."""
 
+import contextlib
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _BESIDE_THE_REPO = Path(__file__).resolve().parents[2] / "shared" / "data" / "g1_bottle_v21"
+
+# Compiling takes most of the suite's time; programs compiled once are kept between runs, workers and subprocesses.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+# Broadcasting that adds an axis hides mistakes between "[b]" and "[b, 1]"; the library writes its axes out.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +47,75 @@ def frame_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("frame_cache")
 
 
+def _unchecked(function):
+    """Without jaxtyping's checks: while lowering, JAX fills our dataclasses with descriptions of arrays."""
+    import jaxtyping
+
+    def call(*args):
+        jaxtyping.config.update("jaxtyping_disable", True)
+        try:
+            return function(*args)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    return call
+
+
+@contextlib.contextmanager
+def _small_and_fast() -> Iterator[None]:
+    import jax
+
+    from pistar_vf.models import gemma3, siglip
+    from pistar_vf.testing.tiny import tiny_model_config
+    from pistar_vf.training import run
+
+    small = tiny_model_config()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(siglip.VARIANTS, "tiny/14", small.siglip)
+        patch.setitem(gemma3.VARIANTS, "gemma3_tiny", dataclasses.replace(small.gemma, vocab_size=512))
+        patch.setattr(run._Run, "_compile", _unchecked(run._Run._compile))
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def small_and_fast() -> Iterator[None]:
+    """Shrinks the tiny variants further and leaves out XLA's optimisations: a run then compiles in seconds."""
+    with _small_and_fast():
+        yield
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """A finished run: its settings, its last checkpoint and the dataset rows of each batch."""
+
+    config: object
+    checkpoint: Path
+    rows: list[np.ndarray]
+
+
 @pytest.fixture(scope="session")
-def fast_compilation_session():
-    """Leaves out XLA's optimisations: half the compile time."""
+def trained_run(tiny_dataset: Path, frame_cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """Four steps with checkpoints and validation after two and four; read-only."""
+    from pistar_vf.testing.tiny import tiny_train_config
+    from pistar_vf.training import run
+
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    config = tiny_train_config(tiny_dataset, folder, cache_dir=frame_cache_dir, val_interval=2)
+    rows: list[np.ndarray] = []
+    with _small_and_fast(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "train_loop", recording(run.train_loop, rows))
+        checkpoint = run.run_training(config)
+    return TrainedRun(config, checkpoint, rows)
+
+
+def recording(train_loop, rows: list[np.ndarray]):
+    """`train_loop` that notes which dataset rows every step saw."""
+
+    def loop(*args):
+        for result in train_loop(*args):
+            rows.append(result.frame.copy())
+            yield result
+
+    return loop

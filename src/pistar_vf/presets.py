@@ -1,11 +1,11 @@
 """Named complete configurations; `--preset NAME` makes them the defaults of every flag."""
 
-import tyro
+from pathlib import Path
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.training.config import TrainConfig
 
-_UNSET = {"data_dir": tyro.MISSING, "checkpoint_dir": tyro.MISSING}
+_UNSET = {"data_dir": "", "checkpoint_dir": Path()}
 
 PRESETS: dict[str, TrainConfig] = {
     # The documented Stage 4 model and trainer: SigLIP So400m/14, Gemma 3 270M, frozen backbones.
@@ -19,13 +19,13 @@ PRESETS: dict[str, TrainConfig] = {
         gemma_variant="gemma3_tiny",
         freeze_mode="none",
         image_fit="stretch",
-        max_token_len=24,
-        num_train_steps=1_200,
+        max_token_len=16,
+        num_train_steps=1_600,
         peak_lr=1e-3,
         decay_lr=5e-5,
         state_noise=0.1,
         val_interval=200,
-        save_interval=600,
+        save_interval=800,
         wandb_mode="disabled",
     ),
 }
@@ -40,4 +40,3 @@ def find_preset(name: str) -> TrainConfig:
     if name not in PRESETS:
         raise ConfigError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
     return PRESETS[name]
-

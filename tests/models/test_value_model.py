@@ -122,7 +122,8 @@ def test_every_valid_camera_changes_the_logits(params):
 def test_cameras_are_taken_in_sorted_order_whatever_order_they_are_named_in(params):
     observation = random_jax_observation()
     tokens, _ = small_value_function(cameras=("wrist", "base")).bind(params).embed_images(observation)
-    reverse = observation.replace(images={name: observation.images[name] for name in ("base", "wrist")})
+    assert list(observation.images) == ["base", "wrist"]  # JAX sorts the dicts it maps over
+    reverse = observation.replace(images={name: observation.images[name] for name in ("wrist", "base")})
     again, _ = small_value_function(cameras=("base", "wrist")).bind(params).embed_images(reverse)
     np.testing.assert_array_equal(tokens, again)
     p = _float64(params)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
 
 from pistar_vf.checkpoints import value_spec
 from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
@@ -54,9 +56,7 @@ def find_checkpoint(path: Path) -> Path:
         steps = complete_steps(root)
         if steps:
             return root / step_name(steps[-1])
-    raise CheckpointError(
-        f"{path}: expected a checkpoint (step_…) or a training directory that holds some; found none"
-    )
+    raise CheckpointError(f"{path}: expected a checkpoint (step_…) or a training directory that holds some; found none")
 
 
 class CheckpointManager:
@@ -101,7 +101,7 @@ class CheckpointManager:
         The arrays must stay untouched until `wait`: pass copies of anything a later step donates.
         """
         self.wait()
-        checkpoint = {"params": params, "ema_params": ema_params, "step": jnp.asarray(step, jnp.int32)}
+        checkpoint = {"params": params, "ema_params": ema_params, "step": _beside(params, np.int32(step))}
         state = None if opt_state is None else {"opt_state": _numbered(opt_state)}
         if jax.process_count() > 1:
             # Orbax synchronises the processes itself and must be called in the same order by all of them.
@@ -143,9 +143,7 @@ class CheckpointManager:
                 f"{state_path}: not found, so the optimiser cannot go on from step {step}; "
                 "training can only resume from checkpoints whose train_state was kept"
             )
-        tree = read_tree(
-            self.root / step_name(step), {"params": abstract_params, "ema_params": abstract_trainable}
-        )
+        tree = read_tree(self.root / step_name(step), {"params": abstract_params, "ema_params": abstract_trainable})
         numbered = read_tree(state_path, {"opt_state": _numbered(abstract_opt_state)})["opt_state"]
         leaves = [numbered[name] for name in sorted(numbered)]
         opt_state = jax.tree.unflatten(jax.tree.structure(abstract_opt_state), leaves)
@@ -161,8 +159,9 @@ class CheckpointManager:
         if state is not None:
             self._write_train_state(step_name(step), state, position)
         if jax.process_index() == 0:
-            staged.rename(self.root / step_name(step))
-            self._thin_out()
+            self._move_into_place(staged, self.root / step_name(step))
+            self._thin_out(step)
+        _synchronize(f"saved {self.root.name}/{step_name(step)}")
 
     def _write_train_state(self, name: str, state: Params, position: dict[str, Any]) -> None:
         staged = self._staging / f"{name}.train_state"
@@ -171,19 +170,41 @@ class CheckpointManager:
             (staged / POSITION_FILE).write_text(json.dumps(position, indent=2), encoding="utf-8")
             final = self.root / "train_state" / name
             final.parent.mkdir(exist_ok=True)
-            # Left over from a save that was killed between the two renames.
-            shutil.rmtree(final, ignore_errors=True)
-            staged.rename(final)
+            self._move_into_place(staged, final)
 
-    def _thin_out(self) -> None:
+    def _move_into_place(self, staged: Path, final: Path) -> None:
+        """Also where a run that resumed from an earlier step, or a save that was killed, left an older one."""
+        if final.exists():
+            self._remove(final)
+        staged.rename(final)
+
+    def _thin_out(self, newest: int) -> None:
         if self._max_to_keep is None:
             return
-        for step in complete_steps(self.root)[: -self._max_to_keep]:
-            # Out of sight in one rename, so that a kill during the deletion leaves no half checkpoint.
-            doomed = self._staging / f"old_{step_name(step)}"
-            (self.root / step_name(step)).rename(doomed)
-            shutil.rmtree(doomed)
+        # Later steps belong to the history that this run, resumed from an earlier step, replaces.
+        for step in [step for step in complete_steps(self.root) if step <= newest][: -self._max_to_keep]:
+            self._remove(self.root / step_name(step))
             shutil.rmtree(self.root / "train_state" / step_name(step), ignore_errors=True)
+
+    def _remove(self, path: Path) -> None:
+        """Out of sight in one rename, so that a kill during the deletion leaves no half checkpoint."""
+        doomed = self._staging / f"old_{path.name}"
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def _synchronize(name: str) -> None:
+    """Waits until every process of the job is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def _beside(params: Params, number: np.int32) -> jax.Array:
+    """The number as an array on all of the parameters' devices: orbax refuses arrays of one process among several."""
+    placement = jax.tree.leaves(params)[0].sharding
+    if isinstance(placement, NamedSharding):
+        placement = NamedSharding(placement.mesh, PartitionSpec())
+    return jax.device_put(number, placement)
 
 
 def _numbered(tree: Any) -> dict[str, Any]:

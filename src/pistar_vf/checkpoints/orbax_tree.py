@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from pistar_vf.errors import CheckpointError
@@ -41,23 +42,24 @@ def read_tree(path: Path, abstract: Any) -> Any:
         listed = "\n  ".join(problems[:20] + ["…"] * (len(problems) > 20))
         raise CheckpointError(f"{path}: {len(problems)} leaves do not fit this model:\n  {listed}")
     placement = jax.tree.map(_with_sharding, abstract)
-    try:
-        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
-            return checkpointer.restore(
-                str(path.absolute()),
-                item=placement,
-                restore_args=ocp.checkpoint_utils.construct_restore_args(placement),
-                # An empty mapping is orbax's way to say that the tree may hold more than is asked for.
-                transforms={},
-            )
-    except Exception as error:  # orbax raises whatever its storage layer raises
-        raise CheckpointError(
-            f"{path}: expected a complete orbax checkpoint, could not read its arrays: {error}; copy it again"
-        ) from error
+    return _restore(path, placement, ocp.checkpoint_utils.construct_restore_args(placement))
 
 
-def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Flat name to shape of every leaf in an orbax directory.
+def read_arrays(path: Path, abstract: Any) -> Any:
+    """Reads the leaves named by `abstract` as numpy arrays, in their stored shape and dtype.
+
+    Args:
+        path: an orbax directory.
+        abstract: nested dicts of `jax.ShapeDtypeStruct`, a part of `tree_metadata`.
+
+    Raises:
+        CheckpointError: a file of the directory is unreadable.
+    """
+    return _restore(path, abstract, jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), abstract))
+
+
+def tree_metadata(path: Path) -> dict[str, Any]:
+    """Nested dicts of `jax.ShapeDtypeStruct`: what an orbax directory holds.
 
     Raises:
         CheckpointError: the directory does not exist or is no complete orbax checkpoint.
@@ -73,7 +75,32 @@ def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     tree = getattr(tree, "tree", tree)
     if tree is None:
         raise CheckpointError(f"{path}: expected a complete orbax checkpoint, found no metadata in it")
-    return {name: tuple(leaf.shape) for name, leaf in flatten(tree).items()}
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype), tree)
+
+
+def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Flat name to shape of every leaf in an orbax directory.
+
+    Raises:
+        CheckpointError: the directory does not exist or is no complete orbax checkpoint.
+    """
+    return {name: leaf.shape for name, leaf in flatten(tree_metadata(path)).items()}
+
+
+def _restore(path: Path, abstract: Any, restore_args: Any) -> Any:
+    try:
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+            return checkpointer.restore(
+                str(path.absolute()),
+                item=abstract,
+                restore_args=restore_args,
+                # An empty mapping is orbax's way to say that the tree may hold more than is asked for.
+                transforms={},
+            )
+    except Exception as error:  # orbax raises whatever its storage layer raises
+        raise CheckpointError(
+            f"{path}: expected a complete orbax checkpoint, could not read its arrays: {error}; copy it again"
+        ) from error
 
 
 def _with_sharding(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:

@@ -71,7 +71,9 @@ class ValueSpec:
                 raise CheckpointError(f"{where}: expected format {FORMAT}; update pistar_vf to read this checkpoint")
             return cls(**{**raw, "model": _model_from_dict(raw["model"]), "state": _state_from_dict(raw["state"])})
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{where}: expected the spec of a value model, got something else: {error}") from error
+            raise CheckpointError(
+                f"{where}: expected the spec of a value model, got something else: {error}"
+            ) from error
 
 
 def load_value_spec(checkpoint: Path) -> ValueSpec:

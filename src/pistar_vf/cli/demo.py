@@ -29,7 +29,7 @@ _MARKER = "demo.json"
 _SWAPPED = "V, prompt names the other bin"
 
 
-def run_demo(folder: Path, num_episodes: int = 96, **overrides) -> dict[str, float]:
+def run_demo(folder: Path, num_episodes: int = 144, **overrides) -> dict[str, float]:
     """Makes, labels, trains, evaluates and draws.
 
     Args:

@@ -13,6 +13,11 @@ from pistar_vf.errors import PistarError
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
     "label": ("pistar_vf.cli.label", "add the five RECAP columns to a copy of a dataset, from known outcomes"),
+    "convert": (
+        "pistar_vf.cli.convert",
+        "convert weights: bundle, base weights, Hugging Face, checkpoints, safetensors",
+    ),
+    "inspect": ("pistar_vf.cli.inspect", "describe a checkpoint, a bundle or a file of weights"),
 }
 """Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""
 

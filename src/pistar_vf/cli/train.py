@@ -1,11 +1,15 @@
 """`pistar-vf train`: train a value model."""
 
 import argparse
+import contextlib
+import copy
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import tyro
 
+from pistar_vf.errors import ConfigError
 from pistar_vf.presets import find_preset
 from pistar_vf.training.config import TrainConfig
 
@@ -13,7 +17,7 @@ from pistar_vf.training.config import TrainConfig
 def main(argv: list[str]) -> None:
     """Parses the flags and trains; `--demo` runs the whole pipeline on a synthetic robot instead."""
     setup_logging()
-    first, rest = _first_pass(argv)
+    first, _ = _first_pass(argv)
     if first.demo:
         from pistar_vf.cli.demo import run_demo
 
@@ -24,8 +28,31 @@ def main(argv: list[str]) -> None:
     from pistar_vf.training.run import run_training
 
     initialize_processes()
-    checkpoint = run_training(config)
+    with out_of_memory_advice():
+        checkpoint = run_training(config)
     print(f"result: {checkpoint}")
+
+
+@contextlib.contextmanager
+def out_of_memory_advice() -> Iterator[None]:
+    """Turns XLA's out-of-memory error into what can be done about it.
+
+    Raises:
+        ConfigError: the accelerator's memory did not suffice.
+    """
+    import jax
+
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        text = str(error)
+        if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
+            raise
+        raise ConfigError(
+            f"expected the run to fit into the accelerator's memory, got: {text.splitlines()[0]}\n"
+            "Try, in this order: end other programs on the GPU (nvidia-smi lists them), a smaller --batch_size, "
+            "--freeze_mode all_backbones, --remat, and with several GPUs --fsdp_devices N"
+        ) from error
 
 
 def setup_logging() -> None:
@@ -41,7 +68,7 @@ def parse_config(argv: list[str]) -> TrainConfig:
     return tyro.cli(
         TrainConfig,
         args=argv,
-        default=preset,
+        default=_with_required(preset),
         prog="pistar-vf train",
         use_underscores=True,
         description=(
@@ -50,6 +77,14 @@ def parse_config(argv: list[str]) -> TrainConfig:
             "robot dataset, labels it, trains, evaluates and draws value curves into outputs/demo."
         ),
     )
+
+
+def _with_required(preset: TrainConfig) -> TrainConfig:
+    """The preset with what it leaves open marked as required; tyro's mark has no type a constructor would accept."""
+    default = copy.copy(preset)
+    for name in ("data_dir", "checkpoint_dir"):
+        object.__setattr__(default, name, tyro.MISSING)
+    return default
 
 
 def _first_pass(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -25,7 +25,7 @@ def parse_episodes(text: str, flag: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = _RANGE.match(part.strip())
         if match is None:
-            raise ConfigError(f"{flag}: expected indices and ranges such as '0-25,30', got {part.strip()!r} in {text!r}")
+            raise ConfigError(f"{flag}: expected indices and ranges such as '0-25,30', got {part!r} in {text!r}")
         first, last = int(match[1]), int(match[2] or match[1])
         result.extend(range(first, last + 1))
     return tuple(dict.fromkeys(result))

@@ -165,11 +165,17 @@ class Block(nnx.Module):
         return x + self.post_ffw_norm(self.mlp(self.pre_ffw_norm(x)))
 
 
+_EMBEDDING_RMS = 5.0
+"""Size of a randomly initialised token, after scaling. A value model never trains the table, so a token that starts
+at the size of one block's output (1) is drowned by the blocks: with 5 the demo's model reads its prompt after a third
+of the steps."""
+
+
 class Embedder(nnx.Module):
     """Token ids to vectors, scaled by the square root of the width."""
 
     def __init__(self, config: Gemma3Config, *, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(stddev=config.width**-0.5)
+        init = nnx.initializers.normal(stddev=_EMBEDDING_RMS * config.width**-0.5)
         table = init(rngs.params(), (config.vocab_size, config.width), jnp.float32)
         self.input_embedding = nnx.Param(table)
 

@@ -90,9 +90,7 @@ class EncoderBlock(nnx.Module):
 
     def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.LayerNorm_0 = nnx.LayerNorm(config.width, dtype=dtype, rngs=rngs)
-        self.MultiHeadDotProductAttention_0 = MultiHeadAttention(
-            config.width, config.num_heads, dtype=dtype, rngs=rngs
-        )
+        self.MultiHeadDotProductAttention_0 = MultiHeadAttention(config.width, config.num_heads, dtype=dtype, rngs=rngs)
         self.LayerNorm_1 = nnx.LayerNorm(config.width, dtype=dtype, rngs=rngs)
         self.MlpBlock_0 = MlpBlock(config, dtype=dtype, rngs=rngs)
 

@@ -10,7 +10,7 @@ References:
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import flax.nnx as nnx
 import jax
@@ -51,6 +51,8 @@ class ValueModelConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
+        if self.state_encoding not in get_args(StateEncoding):
+            raise ConfigError(f"state_encoding: expected one of {get_args(StateEncoding)}, got {self.state_encoding!r}")
         if not self.cameras:
             raise ConfigError("a value model needs at least one camera, got none")
         if self.has_state and self.state_dim < 1:

@@ -18,9 +18,7 @@ BRIGHTNESS, CONTRAST, HUE = 0.3, 0.4, 0.1
 JITTER_PROBABILITY = 0.5
 
 
-def augment_images(
-    key: PRNGKeyArray, images: dict[str, Float[Array, "b h w 3"]]
-) -> dict[str, Float[Array, "b h w 3"]]:
+def augment_images(key: PRNGKeyArray, images: dict[str, Float[Array, "b h w 3"]]) -> dict[str, Float[Array, "b h w 3"]]:
     """Augments every camera's images, each image with its own random numbers.
 
     Args:

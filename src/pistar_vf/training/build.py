@@ -2,14 +2,16 @@
 
 import dataclasses
 import logging
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from pistar_vf.checkpoints.bundle import load_bundle_params
+from pistar_vf.checkpoints.bundle import PretrainedSource, pretrained_paths
 from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, step_name
+from pistar_vf.checkpoints.pretrained import ValueModelWeightLoader, init_params
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
@@ -19,7 +21,7 @@ from pistar_vf.params import flatten, unflatten
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.prepare import TrainingData, lookup, model_image_size
 from pistar_vf.training.sharding import replicated, state_sharding
-from pistar_vf.training.state import TrainState, create_state, init_params, split_params
+from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
 from pistar_vf.typing import Params
 
 _log = logging.getLogger(__name__)
@@ -81,15 +83,38 @@ def create_or_restore(
             f"{manager.root} already holds checkpoints (last: {step_name(existing[-1])}); "
             "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
         )
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
-    params = init_params(value_function, config.seed, state_sharding(mesh, shapes))
-    if config.load_pretrained:
-        _log.info(LOADING_PRETRAINED)
-        params = {**params, **load_bundle_params(params)}
-        _log.info(PRETRAINED_LOADED)
+    params = _initial_params(config, value_function, _placed(mesh, _held_shapes(config, value_function)))
     trainable, frozen = split_params(params, config.freeze_mode)
     placement = state_sharding(mesh, jax.eval_shape(lambda: create_state(trainable, tx)))
     return jax.jit(lambda t: create_state(t, tx), out_shardings=placement)(trainable), frozen, {}
+
+
+def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:
+    """Pretrained values where there are some, random ones elsewhere; no leaf is ever held twice."""
+    source = config.pretrained_source or ("bundle" if config.load_pretrained else None)
+    restored = {}
+    if source is not None:
+        _log.info(LOADING_PRETRAINED)
+        loader = ValueModelWeightLoader(
+            pretrained_paths(source, config.pretrained_path),
+            value_function.config,
+            key=config.pretrained_key,
+            allow_uninformative_tower=config.allow_uninformative_tower,
+        )
+        restored = loader.load(wanted)
+        _log.info(PRETRAINED_LOADED)
+    elif config.pretrained_path:
+        raise ConfigError(
+            f"--pretrained_path {config.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
+            f"one of {', '.join(get_args(PretrainedSource))}"
+        )
+    missing = {path: leaf for path, leaf in wanted.items() if path not in restored}
+    return dict(sorted({**restored, **init_params(value_function, config.seed, missing)}.items()))
+
+
+def _held_shapes(config: TrainConfig, value_function: ValueFunction) -> Params:
+    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    return held_shapes(shapes, config.freeze_mode, jnp.dtype(config.frozen_dtype))
 
 
 def _restore(
@@ -100,7 +125,7 @@ def _restore(
     mesh: Mesh,
 ) -> tuple[TrainState, Params, dict]:
     step = _resume_step(config.resume_from_checkpoint, manager)
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    shapes = _held_shapes(config, value_function)
     trainable_shapes, _ = split_params(shapes, config.freeze_mode)
     opt_shapes = jax.eval_shape(tx.init, trainable_shapes)
     params, ema, opt_state, position = manager.restore(

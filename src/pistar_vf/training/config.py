@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from pistar_vf.checkpoints.bundle import PretrainedSource
 from pistar_vf.models.value_model import StateEncoding
 from pistar_vf.training.optimizer import FreezeMode, OptimizerConfig
 
@@ -49,7 +50,7 @@ class TrainConfig:
     fsdp_devices: int = 1
     """Devices that share one copy of the parameters; the rest of the devices splits the data."""
     load_pretrained: bool = False
-    """Start from the value model of the VLM bundle ($OPENPI_VLM_CKPT_DIR, default ~/Downloads/vlm_ckpt)."""
+    """Start from pretrained weights; alone: --pretrained_source bundle."""
     resume_from_checkpoint: str | None = None
     """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
     tokenizer_path: str | None = None
@@ -66,6 +67,18 @@ class TrainConfig:
     """What is not trained: nothing, the vision tower, or the vision tower and the language model."""
 
     # What upstream's trainer does not have.
+    pretrained_source: PretrainedSource | None = None
+    """Weights to start from. bundle: the value model of the VLM bundle ($OPENPI_VLM_CKPT_DIR, default
+    ~/Downloads/vlm_ckpt). base: the bundle's SigLIP 2 and Gemma 3, with a fresh fusion and head. huggingface: the same
+    two from Hugging Face folders. checkpoint: a checkpoint of this library or of upstream."""
+    pretrained_path: tuple[Path, ...] = ()
+    """Where they are: two paths for huggingface, one for checkpoint; bundle and base have places of their own."""
+    pretrained_key: Literal["params", "ema_params"] = "params"
+    """Which of the two trees of a value model to start from."""
+    allow_uninformative_tower: bool = False
+    """Start even from a value model whose vision tower carries no information (an img/head of zeros)."""
+    frozen_dtype: Literal["float32", "bfloat16"] = "float32"
+    """How the matrices of frozen parts are held in memory and in checkpoints; bfloat16 halves both."""
     preset: str = "pistar"
     """Named set of defaults: pistar (full size) or tiny (laptop, from scratch)."""
     image_key: str | None = None

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import rankdata

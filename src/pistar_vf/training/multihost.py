@@ -23,6 +23,9 @@ def initialize_processes() -> None:
     address = os.environ.get("MASTER_ADDR", "127.0.0.1")
     port = int(os.environ.get("MASTER_PORT", "29500")) + 1
     on_cpu = os.environ.get("JAX_PLATFORMS", "").startswith("cpu")
+    if on_cpu:
+        # Older JAX has no collectives between CPU processes unless one is chosen.
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         coordinator_address=f"{address}:{port}",
         num_processes=num_processes,

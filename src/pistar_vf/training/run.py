@@ -24,7 +24,7 @@ from pistar_vf.training.build import create_or_restore, model_config, value_spec
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.evaluate import Evaluator, FrameSample
 from pistar_vf.training.interrupt import stop_requested
-from pistar_vf.training.loop import StepResult, train_loop
+from pistar_vf.training.loop import StepResult, check_finite, train_loop
 from pistar_vf.training.optimizer import create_optimizer, create_schedule
 from pistar_vf.training.prepare import TrainingData, prepare_data
 from pistar_vf.training.records import Recorder, peak_memory_gib
@@ -56,9 +56,7 @@ def run_training(config: TrainConfig) -> Path:
     state, frozen, position = create_or_restore(config, value_function, tx, manager, mesh)
     _check_position(position, _position(config, data))
     num_trainable = num_parameters(state.trainable)
-    _log.info(
-        messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable)
-    )
+    _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     run = _Run(config, data, value_function, mesh, frozen, manager, best_manager)
     run.best_loss = position.get("best_loss", float("inf"))
     try:
@@ -119,6 +117,7 @@ class _Run:
                 bar.update(1)
                 self._after_step(result, bar.write)
                 if stopping():
+                    check_finite(result)
                     self._save(result.state, result.step)
                     self.manager.wait()
                     print(f"stopped at step {result.step}; go on with --resume_from_checkpoint latest", flush=True)
@@ -140,6 +139,8 @@ class _Run:
         if self.evaluator is not None and (step % config.val_interval == 0 or last):
             self._validate(result, say)
         if step % config.save_interval == 0:
+            # The loop looks at a step's numbers one step later; a checkpoint cannot wait that long.
+            check_finite(result)
             self._save(result.state, step)
 
     def _log_training(self, step: int, say: Callable[[str], None]) -> None:
@@ -245,6 +246,7 @@ def _position(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "batch_size": config.batch_size,
         "num_train_steps": config.num_train_steps,
         "freeze_mode": config.freeze_mode,
+        "frozen_dtype": config.frozen_dtype,
         "num_train_frames": len(data.train_rows),
         "train_episodes": data.description["train_episodes"],
     }

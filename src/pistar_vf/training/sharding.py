@@ -95,5 +95,6 @@ def put_batch(batch: Any, mesh: Mesh) -> Any:
     """
     placement = batch_sharding(mesh)
     if jax.process_count() == 1:
-        return jax.device_put(batch, placement)
+        # Leaf by leaf: older JAX rebuilds the tree around placeholders, which a type-checked class refuses.
+        return jax.tree.map(lambda x: jax.device_put(x, placement), batch)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(placement, x), batch)

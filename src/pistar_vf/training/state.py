@@ -1,14 +1,15 @@
 """The state of a training run: what changes from step to step, and the frozen parameters beside it."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from pistar_vf.models.value_model import ValueFunction
-from pistar_vf.params import flatten, unflatten
+from pistar_vf.params import unflatten
 from pistar_vf.training.optimizer import FreezeMode, is_trainable
-from pistar_vf.typing import Array, Int, Params
+from pistar_vf.typing import DTypeLike, Params
 
 
 @flax.struct.dataclass
@@ -19,13 +20,13 @@ class TrainState:
     the leaf itself, so it is put back when a checkpoint is assembled.
 
     Attributes:
-        step: number of updates done.
+        step: number of updates done, int32 scalar; typed loosely, as JAX builds this tree of shapes and placements too.
         trainable: parameters that are trained.
         ema: exponential moving average of `trainable`.
         opt_state: optax state of `trainable`.
     """
 
-    step: Int[Array, ""]
+    step: Any
     trainable: Params
     ema: Params
     opt_state: optax.OptState
@@ -48,16 +49,22 @@ def create_state(trainable: Params, tx: optax.GradientTransformation) -> TrainSt
     )
 
 
-def init_params(value_function: ValueFunction, seed: int, shardings: Params | None = None) -> Params:
-    """Random parameters as a flat dict, created in place on their devices.
+def held_shapes(shapes: Params, freeze_mode: FreezeMode, frozen_dtype: DTypeLike) -> Params:
+    """How each leaf is held: frozen matrices in `frozen_dtype`, everything else in float32.
+
+    Norms and biases stay in float32: they are 0.1 % of the memory, and 1 + scale does not survive bfloat16.
 
     Args:
-        value_function: decides the tree.
-        seed: of the random numbers.
-        shardings: placement per leaf, flat; default devices when None.
+        shapes: flat dict of `jax.ShapeDtypeStruct`.
+        freeze_mode: what is frozen.
+        frozen_dtype: float32 or bfloat16.
     """
-    init = jax.jit(lambda key: flatten(value_function.init(key)), out_shardings=shardings)
-    return init(jax.random.key(seed))
+
+    def held(path: str, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        wide = is_trainable(path, freeze_mode) or path.endswith(("scale", "bias"))
+        return jax.ShapeDtypeStruct(leaf.shape, jnp.float32 if wide else frozen_dtype)
+
+    return {path: held(path, leaf) for path, leaf in shapes.items()}
 
 
 def full_tree(part: Params, frozen: Params) -> Params:

@@ -48,9 +48,7 @@ def create_train_step(
         logits = value_function.apply(unflatten({**frozen, **trainable}), batch.observation)
         return masked_loss(logits, batch, value_function)
 
-    def train_step(
-        state: TrainState, frozen: Params, batch: ValueBatch
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    def train_step(state: TrainState, frozen: Params, batch: ValueBatch) -> tuple[TrainState, dict[str, jax.Array]]:
         key_images, key_state = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
         observation = prepare(batch.observation, key_images if augment else None)
         batch = batch.replace(observation=_add_state_noise(key_state, observation, state_noise))

@@ -1,0 +1,64 @@
+"""The spec inside a checkpoint: there and back, and what it refuses."""
+
+import dataclasses
+import json
+
+import pytest
+
+from pistar_vf.categorical import Support
+from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
+from pistar_vf.data.state_stats import StateStatistics
+from pistar_vf.errors import CheckpointError
+from pistar_vf.testing.tiny import tiny_model_config
+
+SPEC = ValueSpec(
+    model=tiny_model_config(support=Support(num_atoms=11)),
+    camera_keys={"base_0_rgb": "observation.images.front", "wrist_0_rgb": None},
+    image_fit="pad",
+    state=StateStatistics("observation.state", (0.5, 1.0, 2.0, -1.0), (1.0, 0.25, 3.0, 1e-3)),
+    tokenizer_sha256="ab" * 32,
+    label_column="value_label",
+    label_convention="episode_ramp",
+    dataset={"name": "π-demo", "num_frames": 3, "train_episodes": [0], "val_episodes": [1]},
+)
+
+
+@pytest.mark.parametrize("spec", [SPEC, dataclasses.replace(SPEC, state=None)])
+def test_there_and_back(spec, tmp_path):
+    (tmp_path / "value_spec.json").write_text(spec.to_json(), encoding="utf-8")
+    assert load_value_spec(tmp_path) == spec
+
+
+def test_a_person_can_read_it():
+    """The names a reader will look for, spelled out here."""
+    raw = json.loads(SPEC.to_json())
+    assert raw["format"] == 1
+    assert raw["camera_keys"]["wrist_0_rgb"] is None
+    assert raw["model"]["support"] == {"v_min": -1.0, "v_max": 0.0, "num_atoms": 11}
+    assert raw["prompt_suffix"] == "\nValue:"
+    assert {"jax", "flax", "orbax-checkpoint", "pistar-vf"} <= set(raw["versions"])
+    assert "π-demo" in SPEC.to_json()
+
+
+def test_a_checkpoint_without_spec_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"value_spec.json: not found; a checkpoint without it"):
+        load_value_spec(tmp_path)
+
+
+def test_another_format_is_refused():
+    text = SPEC.to_json().replace('"format": 1', '"format": 2')
+    with pytest.raises(CheckpointError, match=r"x.json: expected format 1; update pistar_vf"):
+        ValueSpec.from_json(text, "x.json")
+
+
+def without(key):
+    return json.dumps({name: value for name, value in json.loads(SPEC.to_json()).items() if name != key})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '"text"', "null", "{}", without("model"), without("camera_keys"), '{"format": 1, "model": 3}'],
+)
+def test_what_is_no_spec_is_refused(text):
+    with pytest.raises(CheckpointError, match=r"x.json: expected the spec of a value model, got something else"):
+        ValueSpec.from_json(text, "x.json")

@@ -1,0 +1,166 @@
+"""Modules of Hugging Face transformers and torch that carry the weights of our parameter trees.
+
+Import only behind `pytest.importorskip("transformers")`.
+"""
+
+import numpy as np
+import torch
+import transformers
+
+
+def tensor(x):
+    return torch.from_numpy(np.array(x, np.float32))
+
+
+def _load(module, weights):
+    """Every weight of the module must be given, and no other."""
+    module.load_state_dict({name: tensor(value) for name, value in weights.items()}, strict=True)
+    return module.eval()
+
+
+def _linear(p):
+    """Weight and bias of a torch Linear; heads of ours are joined to one axis."""
+    outputs = np.asarray(p["bias"]).size
+    return {"weight": np.asarray(p["kernel"]).reshape(-1, outputs).T, "bias": np.asarray(p["bias"]).reshape(-1)}
+
+
+def _norm(p):
+    return {"weight": p["scale"], "bias": p["bias"]}
+
+
+def _named(prefix, weights):
+    return {f"{prefix}.{name}": value for name, value in weights.items()}
+
+
+def linear(p):
+    weights = _linear(p)
+    return _load(torch.nn.Linear(*reversed(weights["weight"].shape)), weights)
+
+
+def layer_norm(p):
+    return _load(torch.nn.LayerNorm(np.asarray(p["scale"]).size, eps=1e-6), _norm(p))
+
+
+def multi_head_attention(p):
+    width, heads, _ = p["query"]["kernel"].shape
+    parts = [_linear(p[name]) for name in ("query", "key", "value")]
+    weights = {f"in_proj_{kind}": np.concatenate([part[kind] for part in parts]) for kind in ("weight", "bias")}
+    return _load(
+        torch.nn.MultiheadAttention(width, heads, batch_first=True), weights | _named("out_proj", _linear(p["out"]))
+    )
+
+
+def siglip(p, config):
+    """`SiglipVisionModel` without its pooling head; `p` is our "img" subtree."""
+    model = transformers.SiglipVisionModel(
+        transformers.SiglipVisionConfig(
+            hidden_size=config.width,
+            intermediate_size=config.mlp_dim,
+            num_hidden_layers=config.depth,
+            num_attention_heads=config.num_heads,
+            image_size=config.image_size,
+            patch_size=config.patch_size,
+            vision_use_head=False,
+        )
+    )
+    weights = {
+        "embeddings.patch_embedding.weight": np.transpose(p["embedding"]["kernel"], (3, 2, 0, 1)),
+        "embeddings.patch_embedding.bias": p["embedding"]["bias"],
+        "embeddings.position_embedding.weight": p["pos_embedding"][0],
+        **_named("post_layernorm", _norm(p["Transformer"]["encoder_norm"])),
+    }
+    for index in range(config.depth):
+        weights |= _named(f"encoder.layers.{index}", _siglip_block(p["Transformer"]["encoderblock"], index))
+    return _load(model, weights)
+
+
+def _siglip_block(stacked, index):
+    def layer(p):
+        return {name: np.asarray(leaf)[index] for name, leaf in p.items()}
+
+    attention, mlp = stacked["MultiHeadDotProductAttention_0"], stacked["MlpBlock_0"]
+    return {
+        **_named("layer_norm1", _norm(layer(stacked["LayerNorm_0"]))),
+        **_named("layer_norm2", _norm(layer(stacked["LayerNorm_1"]))),
+        **_named("mlp.fc1", _linear(layer(mlp["Dense_0"]))),
+        **_named("mlp.fc2", _linear(layer(mlp["Dense_1"]))),
+        **_named("self_attn.q_proj", _linear(layer(attention["query"]))),
+        **_named("self_attn.k_proj", _linear(layer(attention["key"]))),
+        **_named("self_attn.v_proj", _linear(layer(attention["value"]))),
+        **_named("self_attn.out_proj", _linear(layer(attention["out"]))),
+    }
+
+
+def gemma3(p, config):
+    """`Gemma3TextModel`; `p` is our "llm" subtree."""
+    window = config.sliding_window
+    model = transformers.Gemma3TextModel(
+        transformers.Gemma3TextConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            intermediate_size=config.mlp_dim,
+            num_hidden_layers=config.depth,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads,
+            head_dim=config.head_dim,
+            query_pre_attn_scalar=config.head_dim,
+            # Bidirectional, transformers counts both sides and turns w into w // 2 + 1.
+            sliding_window=2 * (window - 1) if config.bidirectional else window,
+            sliding_window_pattern=config.global_every,
+            rope_parameters={
+                "sliding_attention": {"rope_type": "default", "rope_theta": config.local_rope_base},
+                "full_attention": {"rope_type": "default", "rope_theta": config.global_rope_base},
+            },
+            use_bidirectional_attention=config.bidirectional,
+        )
+    )
+    assert model.config.sliding_window == window
+    weights = {"embed_tokens.weight": p["embedder"]["input_embedding"], "norm.weight": p["final_norm"]["scale"]}
+    for index in range(config.depth):
+        weights |= _named(f"layers.{index}", _gemma_block(p[f"layer_{index}"]))
+    return _load(model, weights)
+
+
+def _gemma_block(p):
+    def rows(w):
+        """[heads, width, dim] to [heads * dim, width]."""
+        return np.swapaxes(np.asarray(w), 1, 2).reshape(-1, w.shape[1])
+
+    attention, mlp = p["attn"], p["mlp"]
+    output = attention["attn_vec_einsum"]["w"]
+    return {
+        "self_attn.q_proj.weight": rows(attention["q_einsum"]["w"]),
+        "self_attn.k_proj.weight": rows(attention["kv_einsum"]["w"][0]),
+        "self_attn.v_proj.weight": rows(attention["kv_einsum"]["w"][1]),
+        "self_attn.o_proj.weight": np.asarray(output).reshape(-1, output.shape[-1]).T,
+        "self_attn.q_norm.weight": attention["_query_norm"]["scale"],
+        "self_attn.k_norm.weight": attention["_key_norm"]["scale"],
+        "mlp.gate_proj.weight": mlp["gating_einsum"][0],
+        "mlp.up_proj.weight": mlp["gating_einsum"][1],
+        "mlp.down_proj.weight": np.asarray(mlp["linear"]).T,
+        "input_layernorm.weight": p["pre_attention_norm"]["scale"],
+        "post_attention_layernorm.weight": p["post_attention_norm"]["scale"],
+        "pre_feedforward_layernorm.weight": p["pre_ffw_norm"]["scale"],
+        "post_feedforward_layernorm.weight": p["post_ffw_norm"]["scale"],
+    }
+
+
+def value_logits(observation, params, config):
+    """The whole model composed of the modules above; every camera valid."""
+    tower, projection = siglip(params["img"], config.siglip), linear(params["img_projection"])
+    decoder = gemma3(params["llm"], config.gemma)
+    head = params["value_head"]
+    pixels = [tensor(observation.images[name]) / 127.5 - 1.0 for name in sorted(observation.images)]
+    images = [projection(tower(x.permute(0, 3, 1, 2)).last_hidden_state) for x in pixels]
+    images = torch.cat(images, dim=1)
+    text = decoder.embed_tokens(torch.from_numpy(observation.tokenized_prompt).long())
+    queries = layer_norm(params["cross_attn_norm"])(text)
+    text = text + multi_head_attention(params["cross_attention"])(queries, images, images)[0]
+    state = linear(params["state_projection"])(tensor(observation.state))[:, None]
+    sequence = torch.cat([images, text, state], dim=1)
+    text_valid = torch.from_numpy(observation.tokenized_prompt_mask)
+    valid = torch.cat([torch.ones(images.shape[:2]).bool(), text_valid, torch.ones(state.shape[:2]).bool()], dim=1)
+    hidden = decoder(inputs_embeds=sequence, attention_mask=valid.long()).last_hidden_state
+    pooled = (hidden * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
+    hidden = linear(head["linear1"])(layer_norm(head["layer_norm"])(pooled))
+    return linear(head["linear2"])(torch.nn.functional.gelu(hidden, approximate="tanh"))
