@@ -29,7 +29,7 @@ _MARKER = "demo.json"
 _SWAPPED = "V, prompt names the other bin"
 
 
-def run_demo(folder: Path, num_episodes: int = 144, **overrides) -> dict[str, float]:
+def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, float]:
     """Makes, labels, trains, evaluates and draws.
 
     Args:
@@ -48,7 +48,7 @@ def run_demo(folder: Path, num_episodes: int = 144, **overrides) -> dict[str, fl
     dataset_dir = write_demo_dataset(folder / "dataset", num_episodes=num_episodes)
     labelled = run_label(
         LabelArgs(
-            data_dir=str(dataset_dir),
+            data_dir=dataset_dir,
             output_dir=folder / "labelled",
             outcome_column="outcome",
             timeout_as="failure",
@@ -65,8 +65,8 @@ def run_demo(folder: Path, num_episodes: int = 144, **overrides) -> dict[str, fl
 
 def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfig:
     """The `tiny` preset on the synthetic dataset, with a fifth of the episodes held out."""
-    settings = {"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, "val_fraction": 0.2, **overrides}
-    return dataclasses.replace(PRESETS["tiny"], **settings)
+    settings = {"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, "val_fraction": 0.2, "num_train_steps": 2_000}
+    return dataclasses.replace(PRESETS["tiny"], **{**settings, **overrides})
 
 
 def evaluate_demo(config: TrainConfig) -> tuple[dict[str, float], Path]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8  # not from pistar_vf.typing: decoding needs no JAX
-from tqdm import tqdm
+from tqdm_loggable.auto import tqdm
 
 from pistar_vf.data.episode_decoder import DecodeJob, run_jobs
 from pistar_vf.data.lerobot import Episode, LeRobotDataset

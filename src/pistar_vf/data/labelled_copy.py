@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
-from tqdm import tqdm
+from tqdm_loggable.auto import tqdm
 
 from pistar_vf.data import lerobot_v21 as v21
 from pistar_vf.data.labels import OLD_VALUE_COLUMN
