@@ -52,7 +52,9 @@ def main(args: Args) -> None:
     setup_logging()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        labelled = run_label(LabelArgs(data_dir=Path(args.data_dir), output_dir=Path(folder) / "labelled", outcome="success"))
+        labelled = run_label(
+            LabelArgs(data_dir=Path(args.data_dir), output_dir=Path(folder) / "labelled", outcome="success")
+        )
         config = dataclasses.replace(
             PRESETS["tiny"],
             data_dir=str(labelled),

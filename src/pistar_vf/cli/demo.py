@@ -65,7 +65,12 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
 
 def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfig:
     """The `tiny` preset on the synthetic dataset, with a fifth of the episodes held out."""
-    settings = {"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, "val_fraction": 0.2, "num_train_steps": 2_000}
+    settings = {
+        "data_dir": str(data_dir),
+        "checkpoint_dir": checkpoint_dir,
+        "val_fraction": 0.2,
+        "num_train_steps": 2_400,
+    }
     return dataclasses.replace(PRESETS["tiny"], **{**settings, **overrides})
 
 

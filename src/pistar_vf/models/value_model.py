@@ -68,12 +68,16 @@ class ValueModelConfig:
 
 
 class ValueHead(nnx.Module):
-    """LayerNorm, Linear, GELU, Linear; float32 throughout."""
+    """LayerNorm, Linear, GELU, Linear; float32 throughout.
+
+    The last layer starts at zero: every value starts as the uniform distribution (loss ln 201). From random logits,
+    training first unlearns them and takes the features along: small models then stay constant for hundreds of steps.
+    """
 
     def __init__(self, width: int, num_atoms: int, *, rngs: nnx.Rngs):
         self.layer_norm = nnx.LayerNorm(width, rngs=rngs)
         self.linear1 = nnx.Linear(width, width // 2, rngs=rngs)
-        self.linear2 = nnx.Linear(width // 2, num_atoms, rngs=rngs)
+        self.linear2 = nnx.Linear(width // 2, num_atoms, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
 
     def __call__(self, x: Float[jax.Array, "b d"]) -> Float[jax.Array, "b atoms"]:
         hidden = self.linear1(self.layer_norm(x.astype(jnp.float32)))
