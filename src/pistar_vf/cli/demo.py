@@ -55,8 +55,8 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
         )
     )
     config = demo_config(labelled, folder / "checkpoints", **overrides)
-    run_training(config)
-    scores, picture = evaluate_demo(config)
+    # The last checkpoint, not the best one: that was chosen by the episodes it would be scored on.
+    scores, picture = evaluate_demo(config, run_training(config))
     (folder / _MARKER).write_text(json.dumps(scores, indent=2), encoding="utf-8")
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {config.checkpoint_dir}")
     print(f"result: {picture}")
@@ -70,14 +70,15 @@ def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfi
         "checkpoint_dir": checkpoint_dir,
         "val_fraction": 0.2,
         "num_train_steps": 2_400,
+        "peak_lr": 2e-3,
     }
     return dataclasses.replace(PRESETS["tiny"], **{**settings, **overrides})
 
 
-def evaluate_demo(config: TrainConfig) -> tuple[dict[str, float], Path]:
+def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, float], Path]:
     """Prints the table of held-out scores and draws the curves of one episode of each kind."""
     dataset = load_lerobot(config.data_dir)
-    predictor = load_value_model(config.checkpoint_dir)
+    predictor = load_value_model(checkpoint)
     table = open_table_for(predictor, dataset, read_value_labels(dataset), config.cache_dir)
     episodes = select_episodes(dataset.episodes, predictor.spec.dataset["val_episodes"], "val_episodes")
     own = predict_episodes(predictor, table, episodes)
