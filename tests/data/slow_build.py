@@ -1,6 +1,7 @@
 """Builds a frame cache with one worker at 20 ms a frame, and logs who decodes what; run by test_frame_cache.py."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from pistar_vf.data import episode_decoder, video
 from pistar_vf.data.frame_cache import open_frame_cache
 from pistar_vf.data.lerobot import load_lerobot
+
+# A shell that starts the tests in the background has children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT, CACHE_DIR, LOG = map(Path, sys.argv[1:])
 
