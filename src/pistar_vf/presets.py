@@ -11,7 +11,7 @@ PRESETS: dict[str, TrainConfig] = {
     # The documented Stage 4 model and trainer: SigLIP So400m/14, Gemma 3 270M, frozen backbones.
     "pistar": TrainConfig(**_UNSET, preset="pistar"),
     # From scratch on a laptop. Few image tokens: the head reads the mean over all tokens, and with little data and
-    # many tokens the state's one token drowns in it (docs/training.md has the figures).
+    # many tokens the state's one token drowns in it.
     "tiny": TrainConfig(
         **_UNSET,
         preset="tiny",
