@@ -69,7 +69,11 @@ class ValueModelWeightLoader:
         Raises:
             CheckpointError: a leaf is missing, extra or of another shape, or a file is damaged.
         """
-        params = {name: place(leaf, wanted[name]) for name, leaf in self.read()}
+        params = {}
+        for name, leaf in self.read():
+            # Waiting for the copy and dropping the source keeps one leaf in flight, not several.
+            params[name] = jax.block_until_ready(place(leaf, wanted[name]))
+            del leaf
         fresh = sorted(set(wanted) - set(params))
         if fresh:
             parts = sorted({name.split("/")[0] for name in fresh})
@@ -97,6 +101,7 @@ class ValueModelWeightLoader:
         for name, leaf in _read_entries(file, table, ours):
             leaf = folded.get(name, leaf)
             yield name, self._resized(leaf, file) if name == RESIZED else leaf
+            del leaf  # else it would be held while the next one is read
         _log.info(messages.RESTORED.format(seconds=time.perf_counter() - started))
         what = table.title if file.key is None else f"key={file.key}, step={file.step}"
         _log.info(messages.LEAVES_RESTORED.format(count=count, path=file.source.path, what=what))

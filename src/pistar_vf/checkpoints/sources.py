@@ -72,10 +72,13 @@ class NpzSource(Source):
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 for name in names:
-                    array = archive[name]
-                    yield array.view(jnp.bfloat16) if array.dtype == np.dtype("V2") else array
+                    yield _with_bfloat16(archive[name])
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise _damaged(self.path, "a numpy .npz archive", error) from error
+
+
+def _with_bfloat16(array: np.ndarray) -> np.ndarray:
+    return array.view(jnp.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
 def _npy_header(archive: zipfile.ZipFile, name: str) -> jax.ShapeDtypeStruct:
