@@ -10,11 +10,13 @@ BIN := $(VENV)/bin
 PINS := constraints/$(CONSTRAINTS).txt
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
+ORACLE_PINS := constraints/oracles.txt
+ORACLES_READY := $(VENV)/.ready-oracles
 # uv is several times faster; where it cannot be had or fails, pip does the same.
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow demo lint format docs clean
+.PHONY: help setup oracles test test-slow demo lint format docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,6 +28,16 @@ $(READY): pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv || echo "uv is not to be had here; going on with pip"
 	$(call install,-e '.[dev]' -c $(PINS))
+	@touch $@
+
+oracles: $(ORACLES_READY) ## Add the reference implementations that the parity tests compare with
+
+# torch: the CPU build where it is to be had, as the plain one brings gigabytes of CUDA. gemma and kauldron without
+# their dependencies, which include TensorFlow; what they do need is in the extra (see pistar_vf.compat).
+$(ORACLES_READY): $(READY) $(ORACLE_PINS)
+	@{ $(call install,'torch==2.13.0+cpu' -c $(PINS)); } 2>$(VENV)/torch.log || echo "no CPU build of torch here; going on with the plain one"
+	$(call install,-e '.[oracle]' -c $(PINS) -c $(ORACLE_PINS))
+	$(call install,--no-deps gemma kauldron -c $(ORACLE_PINS))
 	@touch $@
 
 test: $(READY) ## Run the tests (minutes)

@@ -42,6 +42,11 @@ class Support:
         """The atoms' values, float32."""
         return jnp.linspace(self.v_min, self.v_max, self.num_atoms, dtype=jnp.float32)
 
+    @property
+    def spacing(self) -> float:
+        """Distance between neighbouring atoms."""
+        return (self.v_max - self.v_min) / (self.num_atoms - 1)
+
 
 def two_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:
     """Spreads each value over its two neighbouring atoms so that the mean is the value.

@@ -145,6 +145,16 @@ def _gemma_block(p):
     }
 
 
+def layer_outputs(model, layers, **inputs):
+    """What every layer puts out, then the final hidden states."""
+    outputs = []
+    hooks = [layer.register_forward_hook(lambda *call: outputs.append(call[-1])) for layer in layers]
+    final = model(**inputs).last_hidden_state
+    for hook in hooks:
+        hook.remove()
+    return [*outputs, final]
+
+
 def value_logits(observation, params, config):
     """The whole model composed of the modules above; every camera valid."""
     tower, projection = siglip(params["img"], config.siglip), linear(params["img_projection"])
