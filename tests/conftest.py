@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 _BESIDE_THE_REPO = Path(__file__).resolve().parents[2] / "shared" / "data" / "g1_bottle_v21"
 
 # Compiling takes most of the suite's time; programs compiled once are kept between runs, workers and subprocesses.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "xla"))
+# Not with JAX 0.5: a program read back from its cache gives wrong numbers (docs/failures.md).
+if not version("jax").startswith("0.5."):
+    _cache = Path(__file__).resolve().parents[1] / ".pytest_cache" / "xla"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 # Broadcasting that adds an axis hides mistakes between "[b]" and "[b, 1]"; the library writes its axes out.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
@@ -39,6 +43,15 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = load_lerobot(write_demo_dataset(folder / "raw", num_episodes=6, image_size=48))
     outcomes = read_outcomes(dataset, outcome_column="outcome")
     return write_labelled_copy(dataset, folder / "labelled", outcomes, timeout_as="failure", progress=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset_v30(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_dataset` in the v3.0 layout; read-only."""
+    from pistar_vf.data.convert_dataset import convert_dataset
+    from pistar_vf.data.lerobot import load_lerobot
+
+    return convert_dataset(load_lerobot(tiny_dataset), tmp_path_factory.mktemp("tiny_v30") / "v30", progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +90,16 @@ def _small_and_fast() -> Iterator[None]:
         jax.config.update("jax_disable_most_optimizations", True)
         yield
         jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def trainable() -> Iterator[None]:
+    """Lets `run_training` compile at full speed, without the checks that lowering cannot stand."""
+    from pistar_vf.training import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run._Run, "_compile", _unchecked(run._Run._compile))
+        yield
 
 
 @pytest.fixture(scope="module")

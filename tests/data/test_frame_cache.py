@@ -1,5 +1,6 @@
 """The frame cache. Oracles: plain PyAV decoding, a fresh build, hand-made garbage that must or must not survive."""
 
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -22,7 +23,7 @@ from pistar_vf.data.frame_cache import open_frame_cache
 from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
 from pistar_vf.data.video import resize_frame
 from pistar_vf.errors import ConfigError, DatasetError, VideoError
-from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
+from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21, write_lerobot_v30
 
 CAMERA = "observation.images.front"
 LENGTHS = (5, 7, 4, 6, 8, 3)
@@ -167,6 +168,63 @@ def test_a_copy_made_of_hard_links_shares_the_cache(written, tmp_path):
     _open(load_lerobot(written), tmp_path / "cache")
     _open(load_lerobot(tmp_path / "labelled"), tmp_path / "cache")
     assert _folder(tmp_path / "cache").name.startswith("toy-")
+
+
+@pytest.fixture(scope="module")
+def written_v30(written, tmp_path_factory) -> Path:
+    """The same episodes in v3.0: one video file for all."""
+    return write_lerobot_v30(tmp_path_factory.mktemp("v30") / "toy", _episodes(), fps=10)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_frames_of_v30_against_those_of_v21(written, written_v30, tmp_path, num_workers):
+    dataset = load_lerobot(written_v30)
+    assert len({dataset.video_path(episode, CAMERA) for episode in dataset.episodes}) == 1
+    np.testing.assert_array_equal(_open(dataset, tmp_path, num_workers=num_workers), _plain(load_lerobot(written)))
+
+
+def test_images_of_v30_against_those_of_v21(tmp_path):
+    """Row groups of four, so that episodes begin and end inside them."""
+    root = write_lerobot_v30(tmp_path / "toy", _episodes(), fps=10, storage="image")
+    path = root / "data/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(path), path, row_group_size=4)
+    images = np.concatenate([episode.images[CAMERA] for episode in _episodes()])
+    frames = _open(load_lerobot(root), tmp_path / "cache")
+    np.testing.assert_array_equal(frames, [resize_frame(image, SIZE, "pad") for image in images])
+
+
+def test_a_bad_image_of_v30_is_named_by_its_row(tmp_path):
+    root = write_lerobot_v30(tmp_path / "toy", _episodes(), fps=10, storage="image")
+    path = root / "data/chunk-000/file-000.parquet"
+    table = pq.read_table(path)
+    cells = table[CAMERA].to_pylist()
+    cells[13]["bytes"] = b"junk"
+    pq.write_table(table.set_column(table.column_names.index(CAMERA), CAMERA, [cells]), path, row_group_size=4)
+    with pytest.raises(VideoError, match=r"episode 2, camera .*file-000.parquet: row 13: cannot decode the image"):
+        _open(load_lerobot(root), tmp_path / "cache")
+
+
+def test_a_hard_linked_copy_of_v30_shares_the_cache(written_v30, tmp_path):
+    shutil.copytree(written_v30, tmp_path / "labelled", copy_function=os.link)
+    _open(load_lerobot(written_v30), tmp_path / "cache")
+    _open(load_lerobot(tmp_path / "labelled"), tmp_path / "cache")
+    assert _folder(tmp_path / "cache").name.startswith("toy-")
+
+
+@pytest.mark.parametrize("stored", ["video", "image"])
+def test_a_clip_elsewhere_in_the_same_file_makes_a_new_cache(tmp_path, stored):
+    """Two episodes of one length whose places are exchanged: same files, sizes, times and lengths."""
+    images = np.random.default_rng(0).integers(0, 255, (2, 5, 16, 16, 3), np.uint8)
+    episodes = [EpisodeData({"reward": np.zeros(5, np.float32)}, {CAMERA: i}, "fold") for i in images]
+    first = load_lerobot(write_lerobot_v30(tmp_path / "toy", episodes, fps=10, storage=stored))
+    frames = np.array(_open(first, tmp_path / "cache"))
+    a, b = first.episodes
+    exchanged = (
+        dataclasses.replace(a, first_row=b.first_row, clips=b.clips),
+        dataclasses.replace(b, first_row=a.first_row, clips=a.clips),
+    )
+    other = _open(dataclasses.replace(first, episodes=exchanged), tmp_path / "cache")
+    np.testing.assert_array_equal(other, np.concatenate([frames[5:], frames[:5]]))
 
 
 @pytest.mark.parametrize("change", ["mtime", "size", "fit", "camera bytes"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pistar_vf.data import video as video_module
 from pistar_vf.data.video import decode_image, decode_video, read_frame, resize_frame
 from pistar_vf.errors import ConfigError, VideoError
 
@@ -156,6 +157,62 @@ def test_read_frame_of_a_real_video(g1_dataset_path):
     with av.open(str(path)) as container:
         expected = next(frame for i, frame in enumerate(container.decode(video=0)) if i == 77)
     np.testing.assert_array_equal(read_frame(path, 77, fps=30.0, context="x"), expected.to_ndarray(format="rgb24"))
+
+
+# --- clips ------------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_against_plain_pyav(video):
+    """Frames 5 to 8; the only keyframe is frame 0."""
+    frames = _decode(video, num_frames=4, start_seconds=0.5, end_seconds=0.9)
+    np.testing.assert_array_equal(frames, [resize_frame(frame, 16, "stretch") for frame in _plain_frames(video)[5:9]])
+
+
+def test_a_clip_up_to_the_end(video):
+    frames = _decode(video, num_frames=2, start_seconds=1.0, end_seconds=1.2)
+    np.testing.assert_array_equal(frames, [resize_frame(frame, 16, "stretch") for frame in _plain_frames(video)[10:]])
+
+
+@pytest.mark.parametrize("num_frames", [3, 5])
+def test_a_clip_with_another_number_of_frames(video, num_frames):
+    message = f"expected {num_frames} frames .* from 0.5000 s to 0.9000 s, got 4"
+    with pytest.raises(VideoError, match=message):
+        _decode(video, num_frames=num_frames, start_seconds=0.5, end_seconds=0.9)
+
+
+def test_times_of_a_clip(video):
+    with pytest.raises(VideoError, match=r"frame 1: expected at 0.7000 s \(the table\), got 0.6000 s"):
+        _decode(video, num_frames=3, start_seconds=0.5, end_seconds=0.8, timestamps=np.array([7.0, 7.2, 7.3]))
+
+
+def test_a_clip_does_not_decode_what_comes_before_it(moving_frames, tmp_path, monkeypatch):
+    """A keyframe every other frame: one clip of three frames costs those and at most one more on either side."""
+    path = _write_video(tmp_path / "gop2.mp4", moving_frames, options={"g": "2", "bf": "0"})
+    decoded = []
+    original = video_module._frames_from
+
+    def count(*args):
+        for frame in original(*args):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video_module, "_frames_from", count)
+    assert len(_decode(path, num_frames=3, start_seconds=0.8, end_seconds=1.1)) == 3
+    assert 4 <= len(decoded) <= 5
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"), [("libx264", {"g": "4", "bf": "3"}), ("mpeg4", {"g": "12", "bf": "2", "b": "4000000"})]
+)
+def test_every_frame_is_found_in_spite_of_b_frames(moving_frames, tmp_path, codec, options):
+    """FFmpeg's own seeking passes some of the mpeg4 frames."""
+    path = _write_video(tmp_path / "b.mp4", moving_frames, codec=codec, options=options)
+    plain = _plain_frames(path)
+    for index in range(12):
+        np.testing.assert_array_equal(read_frame(path, index, fps=FPS, context="x"), plain[index])
+        np.testing.assert_array_equal(
+            read_frame(path, 11 - index, fps=FPS, context="x", start_seconds=index / FPS), plain[11]
+        )
 
 
 # --- frames that do not match the table -------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.parquet import open_parquet, read_parquet_column
+from pistar_vf.data.parquet import open_parquet, read_parquet_column, row_groups_of
 from pistar_vf.data.video import decode_image, decode_video
 from pistar_vf.errors import DatasetError
 
@@ -42,28 +42,36 @@ def decode_episode(
     if dataset.features[camera_key]["dtype"] == "image":
         yield from _decode_image_column(dataset, episode, camera_key, size, fit, context)
         return
-    has_times = "timestamp" in dataset.columns
+    times = None
+    if "timestamp" in dataset.columns:
+        (times,) = read_parquet_column(episode.parquet, "timestamp", [(episode.first_row, episode.length)])
+    clip = dataset.video_clip(episode, camera_key)
     yield from decode_video(
-        dataset.video_path(episode, camera_key),
+        clip.path,
         size=size,
         fit=fit,
         num_frames=episode.length,
         fps=dataset.fps,
         context=context,
-        timestamps=read_parquet_column(episode.parquet, "timestamp") if has_times else None,
+        timestamps=times,
+        start_seconds=clip.start_seconds,
+        end_seconds=clip.end_seconds,
     )
 
 
 def _decode_image_column(
     dataset: LeRobotDataset, episode: Episode, camera_key: str, size: int, fit: str, context: str
 ) -> Iterator[np.ndarray]:
-    row = 0
     with open_parquet(episode.parquet) as file:
-        for batch in file.iter_batches(_IMAGE_ROWS_AT_ONCE, columns=[camera_key]):
-            for value in batch.column(camera_key).to_pylist():
-                where = f"{context}: {episode.parquet}: row {row}"
+        groups, (offset,) = row_groups_of(file, [(episode.first_row, episode.length)])
+        row = episode.first_row - offset  # of the batch's first
+        end = episode.first_row + episode.length
+        for batch in file.iter_batches(_IMAGE_ROWS_AT_ONCE, row_groups=groups, columns=[camera_key]):
+            skipped = max(0, episode.first_row - row)
+            for i, value in enumerate(batch.column(0)[skipped : max(0, end - row)].to_pylist(), start=row + skipped):
+                where = f"{context}: {episode.parquet}: row {i}"
                 yield decode_image(value or {}, size=size, fit=fit, root=dataset.root, context=where)
-                row += 1
+            row += len(batch)
 
 
 @dataclasses.dataclass(frozen=True)

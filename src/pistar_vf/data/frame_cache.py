@@ -1,9 +1,10 @@
 """Decoded frames on disk: decode once, memory-map forever.
 
 A cache is a folder `frames/<dataset>-<camera>-<size><fit>-<digest>/` that holds `frames.u8` (every frame, in dataset
-order), `done.u8` (one byte per episode, set once its frames are on disk) and `meta.json` (for people). The
-digest covers what decides the pixels, the source files' sizes and modification times included, so a changed
-source makes a new cache, and a copy of a dataset made with hard links shares the cache of the original.
+order), `done.u8` (one byte per episode, set once its frames are on disk) and `meta.json` (for people). The digest
+covers what decides the pixels, the source files' sizes and modification times included and, where a file holds many
+episodes, their places in it; so a changed source makes a new cache, and a copy of a dataset made with hard links
+shares the cache of the original.
 
 Building is safe to interrupt at any moment (only episodes without their byte are decoded the next time) and
 safe to start twice (the second process waits for the first).
@@ -71,15 +72,25 @@ def open_frame_cache(
         raise ConfigError(
             f"'{camera_key}' is not a camera of {dataset.root}; cameras: {', '.join(dataset.camera_keys)}"
         )
-    home = Path(cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser() / "frames"
-    digest = _digest(dataset, camera_key, size, fit)
+    home = _home(cache_dir)
+    digest = frame_digest(dataset, camera_key, size, fit)
     cache = _Cache(_find_folder(home, dataset, camera_key, size, fit, digest), dataset, camera_key, size, fit)
     if cache.missing():
         with _exclusive_lock(home / f"{digest}.lock"):
             # Looked for again: whoever held the lock may have made it under another dataset's name.
             cache = dataclasses.replace(cache, folder=_find_folder(home, dataset, camera_key, size, fit, digest))
             cache.build(_num_cores() if num_workers is None else num_workers, progress)
-    return np.memmap(cache.frames_path, np.uint8, mode="r", shape=(dataset.num_frames, size, size, 3))
+    return cache.open()
+
+
+def find_frame_cache(
+    dataset: LeRobotDataset, camera_key: str, *, size: int, fit: str, cache_dir: str | Path | None = None
+) -> UInt8[np.memmap, "t {size} {size} 3"] | None:
+    """The frames of a camera, if all of them have been decoded already; arguments as of `open_frame_cache`."""
+    home = _home(cache_dir)
+    folder = _find_folder(home, dataset, camera_key, size, fit, frame_digest(dataset, camera_key, size, fit))
+    cache = _Cache(folder, dataset, camera_key, size, fit)
+    return None if cache.missing() else cache.open()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +114,11 @@ class _Cache:
     @property
     def frame_bytes(self) -> int:
         return self.size * self.size * 3
+
+    def open(self) -> np.memmap:
+        """All frames, read-only."""
+        shape = (self.dataset.num_frames, self.size, self.size, 3)
+        return np.memmap(self.frames_path, np.uint8, mode="r", shape=shape)
 
     def missing(self) -> list[Episode]:
         """The episodes whose frames are not on disk."""
@@ -160,21 +176,34 @@ class _Cache:
         (self.folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
+def _home(cache_dir: str | Path | None) -> Path:
+    return Path(cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser() / "frames"
+
+
 def _find_folder(home: Path, dataset: LeRobotDataset, camera_key: str, size: int, fit: str, digest: str) -> Path:
     """The folder with this digest, whatever the name of the dataset it was built from; else a new one."""
     name = re.sub(r"[^\w.-]+", "_", f"{dataset.name}-{camera_key}-{size}{fit}-{digest}")
     return min(home.glob(f"*-{digest}"), default=home / name)
 
 
-def _digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) -> str:
+def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) -> str:
+    """Changes with whatever decides the frames of a camera: the source files, their times and how they are resized.
+
+    Raises:
+        VideoError: a file is missing.
+    """
     is_video = dataset.features[camera_key]["dtype"] == "video"
     sources = []
     for episode in dataset.episodes:
-        path = dataset.video_path(episode, camera_key) if is_video else episode.parquet
+        if is_video:
+            clip = dataset.video_clip(episode, camera_key)
+            path, place = clip.path, () if clip.end_seconds is None else (clip.start_seconds, clip.end_seconds)
+        else:
+            path, place = episode.parquet, (episode.first_row,) if episode.first_row else ()
         if not path.is_file():
             raise VideoError(f"episode {episode.index}, camera {camera_key}: no video at {path}; download it again")
         stat = path.stat()
-        sources.append([path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns])
+        sources.append([path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns, *place])
     lengths = [episode.length for episode in dataset.episodes]
     key = json.dumps([FORMAT_VERSION, camera_key, size, fit, lengths, sources])
     return hashlib.sha256(key.encode()).hexdigest()[:12]

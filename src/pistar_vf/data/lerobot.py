@@ -1,54 +1,40 @@
-"""Reading LeRobot v2.1 datasets: the schema, the columns, the prompts and the cameras.
+"""Reading LeRobot datasets, v2.1 and v3.0 alike: the schema, the columns, the prompts and the cameras.
 
-Nothing is read before it is asked for: loading touches `meta/` and the footer of every parquet file, and a
-column costs one vectorised read per file. Datasets of version 2.0 share the layout and are read the same way.
+Nothing is read before it is asked for: loading touches `meta/` and the footer of every parquet file (of v3.0 also
+the column `episode_index`, which says where each episode is), and a column costs one vectorised read per file.
+Datasets of version 2.0 share the layout of v2.1 and are read the same way.
 """
 
 import bisect
 import dataclasses
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32  # not from pistar_vf.typing: decoding processes must not import JAX
 
-from pistar_vf.data.lerobot_meta import fill_template, find_dataset, read_info, read_jsonl
-from pistar_vf.data.parquet import open_parquet, read_parquet_column
+from pistar_vf.data import lerobot_v21, lerobot_v30
+from pistar_vf.data.episode import Episode, VideoClip
+from pistar_vf.data.journal import check_no_open_transaction
+from pistar_vf.data.lerobot_meta import find_dataset, read_info
+from pistar_vf.data.parquet import read_column_names, read_parquet_column
 from pistar_vf.errors import ConfigError, DatasetError
 
 _WRIST_WORDS = ("wrist", "hand", "gripper")
 
 
 @dataclasses.dataclass(frozen=True)
-class Episode:
-    """One episode of a dataset.
-
-    Attributes:
-        index: the dataset's own `episode_index`; indices may have gaps.
-        length: number of frames.
-        start: row of the first frame when all episodes are concatenated in order.
-        tasks: the prompts named in `meta/episodes.jsonl`.
-        parquet: the file that holds its rows.
-        metadata: its line of `meta/episodes.jsonl`, untouched.
-    """
-
-    index: int
-    length: int
-    start: int
-    tasks: tuple[str, ...]
-    parquet: Path
-    metadata: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
-
-
-@dataclasses.dataclass(frozen=True)
 class LeRobotDataset:
-    """A LeRobot v2.1 dataset on disk; made by `load_lerobot`.
+    """A LeRobot dataset on disk; made by `load_lerobot`.
 
     Attributes:
         root: the dataset's folder.
         name: the folder's name.
+        version: of its layout: "v2.0", "v2.1" or "v3.0".
         fps: frames per second.
         robot_type: as in `meta/info.json`, None where it says nothing.
         features: as in `meta/info.json`.
@@ -57,12 +43,13 @@ class LeRobotDataset:
         num_frames: frames of all episodes together.
         columns: names of the columns in the parquet files.
         video_template: where videos are, with LeRobot's placeholders; None for a dataset without videos.
-        chunks_size: episodes per chunk folder.
+        chunks_size: episodes (of v3.0: files) per chunk folder.
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
     """
 
     root: Path
     name: str
+    version: str
     fps: float
     robot_type: str | None
     features: Mapping[str, Mapping[str, Any]] = dataclasses.field(repr=False)
@@ -78,6 +65,11 @@ class LeRobotDataset:
     def camera_keys(self) -> tuple[str, ...]:
         """Features that hold pictures, stored as video or as images, in the order of `meta/info.json`."""
         return tuple(key for key, feature in self.features.items() if feature.get("dtype") in ("video", "image"))
+
+    @property
+    def video_keys(self) -> tuple[str, ...]:
+        """The cameras that are stored as video."""
+        return tuple(key for key in self.camera_keys if self.features[key]["dtype"] == "video")
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -104,28 +96,47 @@ class LeRobotDataset:
         if name not in self.columns:
             raise DatasetError(f"{self.root}: no column '{name}'; the columns are {', '.join(self.columns)}")
         chosen = self.episodes if episodes is None else tuple(episodes)
-        parts = [read_parquet_column(episode.parquet, name) for episode in chosen]
-        for episode, part in zip(chosen, parts):
-            if part.shape[1:] != parts[0].shape[1:]:
-                raise DatasetError(
-                    f"{episode.parquet}: column '{name}': expected values of shape {parts[0].shape[1:]} "
-                    f"as in {chosen[0].parquet.name}, got {part.shape[1:]}"
-                )
-        return np.concatenate(parts)
+        positions: dict[Path, list[int]] = defaultdict(list)
+        for position, episode in enumerate(chosen):
+            positions[episode.parquet].append(position)
+        parts: dict[int, np.ndarray] = {}
+        for path, members in positions.items():
+            spans = [(chosen[position].first_row, chosen[position].length) for position in members]
+            for position, part in zip(members, read_parquet_column(path, name, spans)):
+                parts[position] = part
+                if part.shape[1:] != parts[0].shape[1:]:
+                    raise DatasetError(
+                        f"{path}: column '{name}': expected values of shape {parts[0].shape[1:]} "
+                        f"as in {chosen[0].parquet.name}, got {part.shape[1:]}"
+                    )
+        return np.concatenate([parts[position] for position in range(len(chosen))])
+
+    def files(self) -> dict[Path, tuple[Episode, ...]]:
+        """The parquet files, and whose rows are in each, in the order of the rows."""
+        found: dict[Path, list[Episode]] = defaultdict(list)
+        for episode in self.episodes:
+            found[episode.parquet].append(episode)
+        return {path: tuple(sorted(own, key=lambda episode: episode.first_row)) for path, own in found.items()}
 
     def episode_of(self, row: int) -> Episode:
         """The episode that holds a row of the concatenation of all episodes."""
         return self.episodes[bisect.bisect_right(self.episodes, row, key=lambda episode: episode.start) - 1]
 
-    def video_path(self, episode: Episode, key: str) -> Path:
-        """Where the video of one camera of one episode should be.
+    def video_clip(self, episode: Episode, key: str) -> VideoClip:
+        """Where the pictures of one camera of one episode should be.
 
         Raises:
             DatasetError: `meta/info.json` has no `video_path`, or one with unknown placeholders.
         """
         if self.video_template is None:
             raise DatasetError(f"{self.root}/meta/info.json: camera '{key}' is a video, but there is no 'video_path'")
-        return fill_template(self.video_template, self.root, episode.index, self.chunks_size, key)
+        if key in episode.clips:
+            return episode.clips[key]
+        return VideoClip(lerobot_v21.episode_path(self.video_template, self.root, episode.index, self.chunks_size, key))
+
+    def video_path(self, episode: Episode, key: str) -> Path:
+        """The file of `video_clip`."""
+        return self.video_clip(episode, key).path
 
     def image_size(self, key: str) -> tuple[int, int]:
         """Height and width of a camera's pictures, pixels, as `meta/info.json` states them.
@@ -153,9 +164,10 @@ class LeRobotDataset:
         for position, task_index in enumerate(present):
             if task_index not in self.tasks:
                 row = int(np.argmax(inverse == position))
+                source = _layout(self.version).TASKS_PATH
                 raise DatasetError(
                     f"{self.root}: episode {self.episode_of(row).index} has task_index {task_index}, which is not in "
-                    f"meta/tasks.jsonl (it has {sorted(self.tasks)}); add the task there or pass prompt_column"
+                    f"{source} (it has {sorted(self.tasks)}); add the task there or pass prompt_column"
                 )
         positions = np.array([prompts.index(self.tasks[int(task_index)]) for task_index in present], np.int32)
         return prompts, positions[inverse]
@@ -169,7 +181,7 @@ class LeRobotDataset:
 
 
 def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRobotDataset:
-    """Opens a LeRobot v2.1 dataset and checks that its parts agree.
+    """Opens a LeRobot dataset (v2.0, v2.1 or v3.0) and checks that its parts agree.
 
     Args:
         data_dir: a folder, or `local/<name>` or `<org>/<name>` in the LeRobot cache (`$HF_LEROBOT_HOME`,
@@ -180,62 +192,36 @@ def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRo
         DatasetError: the dataset is missing, of another version, empty, damaged, or contradicts itself.
     """
     root = find_dataset(data_dir)
+    check_no_open_transaction(root)
     info = read_info(root)
-    tasks = read_jsonl(root / "meta" / "tasks.jsonl", ("task_index", "task"))
-    episodes = _read_episodes(root, info)
+    layout = _layout(info["codebase_version"])
+    tasks = layout.read_tasks(root)
+    episodes = layout.read_episodes(root, info)
     num_frames = sum(episode.length for episode in episodes)
     if num_frames != info.get("total_frames", num_frames):
         raise DatasetError(
             f"{root}: meta/info.json says total_frames {info['total_frames']}, but the {len(episodes)} episodes of "
-            f"meta/episodes.jsonl add up to {num_frames}; the copy of the dataset may be incomplete"
+            f"{layout.EPISODES_META} add up to {num_frames}; the copy of the dataset may be incomplete"
         )
     return LeRobotDataset(
         root=root,
         name=root.resolve().name,
+        version=info["codebase_version"],
         fps=float(info["fps"]),
         robot_type=info["robot_type"],
         features=info["features"],
-        tasks={int(task["task_index"]): str(task["task"]) for task in tasks},
+        tasks=tasks,
         episodes=episodes,
         num_frames=num_frames,
-        columns=_check_rows(episodes),
+        columns=read_column_names(episodes[0].parquet),
         video_template=info["video_path"],
         chunks_size=info["chunks_size"],
         prompt_column=prompt_column,
     )
 
 
-def _read_episodes(root: Path, info: Mapping[str, Any]) -> tuple[Episode, ...]:
-    lines = read_jsonl(root / "meta" / "episodes.jsonl", ("episode_index", "length"))
-    episodes: list[Episode] = []
-    start = 0
-    for line in sorted(lines, key=lambda line: line["episode_index"]):
-        index, length = int(line["episode_index"]), int(line["length"])
-        if episodes and episodes[-1].index == index:
-            raise DatasetError(f"{root}/meta/episodes.jsonl: episode {index} is listed twice; remove one line")
-        if length < 1:
-            raise DatasetError(f"{root}/meta/episodes.jsonl: episode {index}: expected length >= 1, got {length}")
-        parquet = fill_template(info["data_path"], root, index, info["chunks_size"])
-        episodes.append(Episode(index, length, start, tuple(line.get("tasks", ())), parquet, line))
-        start += length
-    if not episodes:
-        raise DatasetError(f"{root}: the dataset is empty (meta/episodes.jsonl lists no episode)")
-    return tuple(episodes)
-
-
-def _check_rows(episodes: Sequence[Episode]) -> tuple[str, ...]:
-    """Compares every file's footer with the metadata; returns the columns of the first."""
-    columns: tuple[str, ...] = ()
-    for episode in episodes:
-        with open_parquet(episode.parquet) as file:
-            rows = file.metadata.num_rows
-            columns = columns or tuple(file.schema_arrow.names)
-        if rows != episode.length:
-            raise DatasetError(
-                f"{episode.parquet}: episode {episode.index}: expected {episode.length} rows (meta/episodes.jsonl), "
-                f"got {rows}; the file and the metadata are from different versions of the dataset"
-            )
-    return columns
+def _layout(version: str) -> ModuleType:
+    return lerobot_v30 if version == lerobot_v30.CODEBASE_VERSION else lerobot_v21
 
 
 def choose_cameras(

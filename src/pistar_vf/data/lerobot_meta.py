@@ -1,14 +1,14 @@
-"""The `meta/` folder of a LeRobot v2.1 dataset: finding it, parsing it, filling in its path templates."""
+"""The `meta/` folder of a LeRobot dataset: finding it, parsing it, filling in its path templates."""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pistar_vf.errors import DatasetError
 
-SUPPORTED_VERSIONS = ("v2.0", "v2.1")
+SUPPORTED_VERSIONS = ("v2.0", "v2.1", "v3.0")
 
 
 def find_dataset(data_dir: str | Path) -> Path:
@@ -32,7 +32,7 @@ def find_dataset(data_dir: str | Path) -> Path:
 
 
 def read_info(root: Path) -> dict[str, Any]:
-    """Parses `meta/info.json`; what v2.1 lets one omit is filled in.
+    """Parses `meta/info.json`; what may be omitted is filled in.
 
     Raises:
         DatasetError: the file is missing or unreadable, lacks a key, or is of an unsupported version.
@@ -43,38 +43,36 @@ def read_info(root: Path) -> dict[str, Any]:
     info = _parse(path.read_text(encoding="utf-8"), str(path), ("codebase_version", "fps", "features", "data_path"))
     version = info["codebase_version"]
     if version not in SUPPORTED_VERSIONS:
-        hint = "; v3.0 cannot be read yet: use the v2.1 revision of the dataset" if str(version) >= "v3" else ""
-        raise DatasetError(f"{path}: expected codebase_version {' or '.join(SUPPORTED_VERSIONS)}, got {version}{hint}")
+        raise DatasetError(f"{path}: expected codebase_version {' or '.join(SUPPORTED_VERSIONS)}, got {version}")
     return {"robot_type": None, "video_path": None, "chunks_size": 1000, **info}
 
 
-def read_jsonl(path: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Parses a file of one JSON object a line, each of which must have `keys`.
+def read_jsonl(path: Path, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Parses a file of one JSON object a line, each of which must have `keys`; yields them one by one.
 
     Raises:
         DatasetError: the file is missing, or a line is not JSON or lacks a key; names the line.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; a LeRobot v2.1 dataset has it: download it again")
-    # Not splitlines(): JSON strings may hold U+2028 and its like, which that would split at.
-    lines = enumerate(path.read_text(encoding="utf-8").split("\n"), start=1)
-    return [_parse(line, f"{path}:{number}", keys) for number, line in lines if line.strip()]
+    # JSON strings may hold U+2028 and its like, which must not end a line.
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _parse(line, f"{path}:{number}", keys)
 
 
-def fill_template(template: str, root: Path, episode_index: int, chunks_size: int, video_key: str = "") -> Path:
-    """The path that `data_path` or `video_path` of `meta/info.json` means for one episode.
+def fill_template(template: str, root: Path, values: Mapping[str, int | str]) -> Path:
+    """The path that `data_path` or `video_path` of `meta/info.json` means.
+
+    Args:
+        template: as in `meta/info.json`.
+        root: the dataset's folder.
+        values: placeholder to value.
 
     Raises:
         DatasetError: the template has an unknown placeholder.
     """
-    chunk = episode_index // chunks_size
-    # v2.1 says episode_chunk, some writers say chunk_index.
-    values = {
-        "episode_chunk": chunk,
-        "chunk_index": chunk,
-        "episode_index": episode_index,
-        "video_key": video_key,
-    }
     try:
         return root / template.format(**values)
     except (KeyError, IndexError, ValueError) as error:

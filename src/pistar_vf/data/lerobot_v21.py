@@ -1,24 +1,80 @@
-"""The pieces of the LeRobot v2.1 format that more than one writer needs.
+"""The LeRobot v2.1 layout: reading its metadata, and the pieces that more than one writer needs.
 
 References:
     LeRobot 0.3.3, `LeRobotDataset`: one parquet file and one video per camera and episode, `meta/*.json[l]`.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Shaped  # not from pistar_vf.typing: decoding processes must not import JAX
 
-from pistar_vf.typing import Shaped
+from pistar_vf.data.episode import Episode, list_episodes
+from pistar_vf.data.lerobot_meta import fill_template, read_jsonl
+from pistar_vf.data.parquet import open_parquet
+from pistar_vf.errors import DatasetError
 
 CODEBASE_VERSION = "v2.1"
 CHUNK_SIZE = 1000
 DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
 VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+EPISODES_META = "meta/episodes.jsonl"
+TASKS_PATH = "meta/tasks.jsonl"
+STATS_META = "meta/episodes_stats.jsonl"
 INDEX_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 """Columns that every LeRobot table has and that the writer fills in itself."""
+
+
+def read_tasks(root: Path) -> dict[int, str]:
+    """`task_index` to prompt.
+
+    Raises:
+        DatasetError: `meta/tasks.jsonl` is missing or damaged.
+    """
+    lines = read_jsonl(root / TASKS_PATH, ("task_index", "task"))
+    return {int(line["task_index"]): str(line["task"]) for line in lines}
+
+
+def read_episodes(root: Path, info: Mapping[str, Any]) -> tuple[Episode, ...]:
+    """The episodes of `meta/episodes.jsonl`, each in a parquet file of its own.
+
+    Raises:
+        DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
+    """
+
+    def place(index: int, length: int) -> dict[str, Path]:
+        path = episode_path(info["data_path"], root, index, info["chunks_size"])
+        _check_num_rows(path, index, length)
+        return {"parquet": path}
+
+    lines = read_jsonl(root / EPISODES_META, ("episode_index", "length"))
+    return list_episodes(lines, root, EPISODES_META, place)
+
+
+def episode_path(template: str, root: Path, episode_index: int, chunks_size: int, video_key: str = "") -> Path:
+    """The path that `data_path` or `video_path` of `meta/info.json` means for one episode.
+
+    Raises:
+        DatasetError: the template has an unknown placeholder.
+    """
+    chunk = episode_index // chunks_size
+    # v2.1 says episode_chunk, some writers say chunk_index.
+    values = {"episode_chunk": chunk, "chunk_index": chunk, "episode_index": episode_index, "video_key": video_key}
+    return fill_template(template, root, values)
+
+
+def _check_num_rows(path: Path, index: int, length: int) -> None:
+    with open_parquet(path) as file:
+        rows = file.metadata.num_rows
+    if rows != length:
+        raise DatasetError(
+            f"{path}: episode {index}: expected {length} rows (meta/episodes.jsonl), got {rows}; "
+            "the file and the metadata are from different versions of the dataset"
+        )
 
 
 def feature_of(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ farther off; so are swscale's area and bicubic filters.
 """
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -76,8 +77,12 @@ def decode_video(
     fps: float,
     context: str,
     timestamps: np.ndarray | None = None,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
 ) -> Iterator[np.ndarray]:
-    """Decodes a whole video in order; the checks are complete once the iterator is exhausted.
+    """Decodes a video, or a clip of it, in order; the checks are complete once the iterator is exhausted.
+
+    A clip costs its own frames and those back to the last keyframe before it, wherever in the file it is.
 
     Args:
         path: the file.
@@ -87,6 +92,8 @@ def decode_video(
         fps: frames per second of the dataset.
         context: what error messages call the file, such as "episode 3, camera x".
         timestamps: the table's time of each frame, seconds; None for frame number / fps.
+        start_seconds: when the clip begins, seconds since the start of the video.
+        end_seconds: when what follows the clip begins; None for a clip that ends with the video.
 
     Yields:
         uint8 [size, size, 3].
@@ -98,14 +105,15 @@ def decode_video(
     expected = np.arange(num_frames) / fps if timestamps is None else timestamps - timestamps[0]
     to_rgb, scaler = VideoReformatter(), VideoReformatter()
     count = 0
-    for time, frame in _decode(path, context):
+    for time, frame in clip_frames(path, context, start_seconds, end_seconds, fps):
         if count < num_frames:
-            _check_time(time, float(expected[count]), fps, f"{context}: {path}: frame {count}")
+            _check_time(time, start_seconds + float(expected[count]), fps, f"{context}: {path}: frame {count}")
             yield resize_frame(to_rgb.reformat(frame, format="rgb24").to_ndarray(), size, fit, scaler)
         count += 1
     if count != num_frames:
+        part = "" if end_seconds is None else f" from {start_seconds:.4f} s to {end_seconds:.4f} s"
         raise VideoError(
-            f"{context}: {path}: expected {num_frames} frames (rows of the parquet file), got {count}; "
+            f"{context}: {path}: expected {num_frames} frames (rows of the parquet file){part}, got {count}; "
             "the video is truncated or belongs to another version of the dataset"
         )
 
@@ -139,19 +147,22 @@ def decode_image(
     return resize_frame(pixels, size, fit)
 
 
-def read_frame(path: Path, frame_index: int, *, fps: float, context: str) -> UInt8[np.ndarray, "h w 3"]:
+def read_frame(
+    path: Path, frame_index: int, *, fps: float, context: str, start_seconds: float = 0.0
+) -> UInt8[np.ndarray, "h w 3"]:
     """Reads one frame at its native resolution, for plots.
 
     Args:
         path: the video.
-        frame_index: which frame, from 0.
+        frame_index: which frame of the clip, from 0.
         fps: frames per second of the dataset.
         context: what error messages call the file.
+        start_seconds: when the clip begins, seconds since the start of the video.
 
     Raises:
         VideoError: the file is unreadable or has no such frame.
     """
-    target = frame_index / fps
+    target = start_seconds + frame_index / fps
     for time, frame in _decode(path, context, seek_to=target):
         if time > target - 0.5 / fps:
             _check_time(time, target, fps, f"{context}: {path}: frame {frame_index}")
@@ -159,8 +170,34 @@ def read_frame(path: Path, frame_index: int, *, fps: float, context: str) -> UIn
     raise VideoError(f"{context}: {path}: no frame {frame_index} (at {target:.3f} s); the video ends before it")
 
 
+def clip_frames(
+    path: Path, context: str, start_seconds: float, end_seconds: float | None, fps: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yields the frames of a clip at their native size.
+
+    Args:
+        path: the video.
+        context: what error messages call the file.
+        start_seconds: when the clip begins, seconds since the start of the video.
+        end_seconds: when what follows the clip begins; None for a clip that ends with the video.
+        fps: frames per second; a frame belongs to the clip up to half a frame before either end.
+
+    Yields:
+        (seconds since the start of the video, frame).
+
+    Raises:
+        VideoError: the file is missing or cannot be decoded.
+    """
+    half_a_frame = 0.5 / fps
+    for time, frame in _decode(path, context, seek_to=start_seconds):
+        if end_seconds is not None and time >= end_seconds - half_a_frame:
+            return
+        if time >= start_seconds - half_a_frame:  # not between the keyframe and the clip
+            yield time, frame
+
+
 def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yields frames with their time since the start of the video, seconds."""
+    """Yields frames with their time since the start of the video, seconds, from `seek_to` or earlier on."""
     if not path.is_file():
         raise VideoError(f"{context}: no video at {path}; download it again")
     try:
@@ -170,14 +207,27 @@ def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[fl
             stream = container.streams.video[0]
             stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
             start = (stream.start_time or 0) * stream.time_base
-            if seek_to > 0:
-                container.seek(int((start + seek_to) / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
+            for frame in _frames_from(container, stream, start + seek_to):
                 if frame.pts is None:
                     raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
                 yield float(frame.pts * stream.time_base - start), frame
     except av.FFmpegError as error:
         raise VideoError(f"{context}: {path}: cannot be decoded, truncated or corrupt: {error}") from error
+
+
+def _frames_from(
+    container: av.container.InputContainer, stream: av.VideoStream, seconds: float
+) -> Iterator[av.VideoFrame]:
+    target = round(seconds / stream.time_base)
+    if target > (stream.start_time or 0):
+        container.seek(target, stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts <= target:
+            return itertools.chain((first,), frames)
+        # Keyframes are found by decoding time; with B-frames that can lead past the target.
+        container.seek(stream.start_time or 0, stream=stream)
+    return container.decode(stream)
 
 
 def _check_time(time: float, expected: float, fps: float, where: str) -> None:

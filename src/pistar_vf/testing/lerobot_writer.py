@@ -1,8 +1,9 @@
-"""Writes small LeRobot v2.1 datasets, as lerobot 0.3.3 lays them out, for tests and demonstrations."""
+"""Writes small LeRobot datasets for tests and demonstrations: v2.1 as lerobot 0.3.3 lays them out, or v3.0."""
 
 import dataclasses
 import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pistar_vf.data import lerobot_v21 as v21
+from pistar_vf.data.convert_dataset import convert_dataset
+from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.errors import DatasetError
 from pistar_vf.typing import Shaped, UInt8
 
@@ -87,6 +90,28 @@ def write_lerobot_v21(
         writer.add(episode)
     writer.finish(robot_type)
     return root
+
+
+def write_lerobot_v30(
+    root: str | Path, episodes: Iterable[EpisodeData], *, fps: int, storage: Literal["video", "image"] = "video"
+) -> Path:
+    """Writes a LeRobot v3.0 dataset: a v2.1 dataset (see `write_lerobot_v21`), converted.
+
+    Args:
+        root: folder to create, new or empty.
+        episodes: as for `write_lerobot_v21`.
+        fps: frames per second of the tables and the videos.
+        storage: `video` or `image`.
+
+    Returns:
+        `root` as a path.
+
+    Raises:
+        DatasetError: `root` holds files, there are no episodes, or an episode does not fit the first one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = load_lerobot(write_lerobot_v21(Path(folder) / "v21", episodes, fps=fps, storage=storage))
+        return convert_dataset(dataset, root, progress=False)
 
 
 class _Writer:

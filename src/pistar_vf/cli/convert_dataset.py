@@ -1,0 +1,47 @@
+"""`pistar-vf convert-dataset`: a dataset in the other LeRobot layout."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from pistar_vf.data.convert_dataset import convert_dataset
+from pistar_vf.data.lerobot import load_lerobot
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertDatasetArgs:
+    """Convert a dataset between the LeRobot layouts v2.1 and v3.0, both ways and without loss.
+
+    v2.1 keeps one file an episode, v3.0 many episodes a file. Videos are joined and cut without re-encoding, tables
+    keep their values and types. Neither direction is needed for training: both layouts are read directly.
+    """
+
+    data_dir: Path
+    """The dataset; it is only read."""
+    output_dir: Path
+    """Where the result goes: a new or empty folder."""
+    to: Literal["v2.1", "v3.0"] | None = None
+    """The layout to write. Default: the one that the dataset does not have."""
+    reencode: bool = False
+    """Towards v2.1: encode anew those episodes that cannot be cut out of their video as they are, because they do not
+    begin with a keyframe. Their pixels change slightly. Without it, such a dataset is refused."""
+
+
+def run(args: ConvertDatasetArgs) -> Path:
+    """Converts, prints where the result is, and returns it."""
+    dataset = load_lerobot(args.data_dir)
+    output_dir = convert_dataset(dataset, args.output_dir, args.to, reencode=args.reencode)
+    converted = load_lerobot(output_dir)
+    print(
+        f"LeRobot {converted.version} dataset, {len(converted.episodes)} episodes, {converted.num_frames} frames: "
+        f"{output_dir}"
+    )
+    return output_dir
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """Parses the command line and runs the command."""
+    return run(tyro.cli(ConvertDatasetArgs, prog="pistar-vf convert-dataset", args=argv, use_underscores=True))

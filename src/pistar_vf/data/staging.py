@@ -1,0 +1,78 @@
+"""Writing a dataset as a whole or not at all, and never into another one."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pistar_vf.errors import DatasetError
+
+
+def check_output(root: Path, output_dir: Path) -> None:
+    """Refuses an output folder that is not new, or that lies in the source.
+
+    Args:
+        root: the dataset that is read.
+        output_dir: the dataset to write.
+
+    Raises:
+        DatasetError: `output_dir` is a symlink, is or lies in `root`, or holds files.
+    """
+    source, target = root.resolve(), output_dir.resolve()
+    if output_dir.is_symlink():
+        raise DatasetError(f"expected a new folder to write to, got the symlink {output_dir}; name a real folder")
+    if source == target or source in target.parents:
+        raise DatasetError(
+            f"expected an output folder outside the dataset {root}, got {output_dir}; the source is never written to"
+        )
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise DatasetError(f"expected a new or empty output folder, got {output_dir}, which exists; name another one")
+
+
+@contextlib.contextmanager
+def staged_folder(output_dir: Path) -> Iterator[Path]:
+    """A folder that becomes `output_dir` at the end of the block, and vanishes if the block fails.
+
+    It lies beside `output_dir`, so that the last step is one rename. A program that is killed leaves a
+    `<output_dir>.partial-*`, which may be deleted.
+    """
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    # mkdtemp gives a fresh folder, never somebody's symlink, even where process ids repeat.
+    staging = Path(tempfile.mkdtemp(prefix=f"{output_dir.name}.partial-{os.getpid()}-", dir=output_dir.parent))
+    try:
+        folder = staging / "dataset"  # mkdtemp's own is closed to other users
+        folder.mkdir()
+        yield folder
+        os.rename(folder, output_dir)
+    finally:
+        shutil.rmtree(staging)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Relative paths of all files; hidden folders (version control, download caches, backups) are left out."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name).relative_to(root) for name in sorted(files))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Makes `target` the same file as `source`, or a copy of it where the file system has no hard links.
+
+    Raises:
+        FileExistsError: there is a file at `target`; writing into it would change it under its other names too.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(os.path.realpath(source), target)  # the file itself: download caches keep symlinks to it
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
