@@ -11,10 +11,13 @@ import pytest
 from labelled_sets import CAMERA, LENGTHS, OUTCOMES, VALUES, flags, label, write, write_unlabelled
 
 from pistar_vf.data import labelled_copy
+from pistar_vf.data.convert_dataset import convert_dataset
+from pistar_vf.data.labelled_copy import write_labelled_copy
 from pistar_vf.data.labels import read_value_labels
 from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
+from pistar_vf.data.outcomes import read_outcomes
 from pistar_vf.errors import DatasetError, LabelError
-from pistar_vf.returns import Outcome
+from pistar_vf.returns import RECAP_COLUMNS, Outcome
 
 
 @pytest.fixture
@@ -186,9 +189,9 @@ def test_what_cannot_be_labelled(dataset: LeRobotDataset, tmp_path: Path) -> Non
     with pytest.raises(LabelError, match=r"outcome for every episode, got none for episodes \[1, 2\]"):
         label(dataset, tmp_path / "out", outcomes={0: Outcome.SUCCESS})
     info = dataset.root / "meta/info.json"
-    info.write_text(info.read_text().replace("v2.1", "v3.0"))
-    with pytest.raises(DatasetError, match=r"expected a LeRobot v2.1 dataset to label, got version 'v3.0'"):
-        label(dataset, tmp_path / "out")
+    info.write_text(info.read_text().replace("v2.1", "v2.0"))
+    with pytest.raises(DatasetError, match=r"expected a LeRobot v2.1 or v3.0 dataset to label, got version v2.0"):
+        label(load_lerobot(dataset.root), tmp_path / "out")
 
 
 def test_real_dataset(g1_dataset_path: Path, tmp_path: Path) -> None:
@@ -202,3 +205,26 @@ def test_real_dataset(g1_dataset_path: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(labels[[0, 392, 393]], [-392 / 393, 0, -342 / 343], rtol=1e-6)
     before, after = (pq.read_table(d.episodes[31].parquet) for d in (dataset, copy))
     assert after.select(before.column_names).equals(before)
+
+
+def test_a_copy_of_v30_is_the_conversion_of_a_copy_of_v21(tiny_dataset, tmp_path):
+    """Oracle: label v2.1 and convert, against convert and label."""
+    source = load_lerobot(tiny_dataset.parent / "raw")
+    outcomes = read_outcomes(source, outcome_column="outcome")
+    first = convert_dataset(source, tmp_path / "converted", "v3.0", progress=False)
+    labelled = write_labelled_copy(
+        load_lerobot(first), tmp_path / "labelled", outcomes, timeout_as="failure", progress=False
+    )
+    expected = load_lerobot(convert_dataset(load_lerobot(tiny_dataset), tmp_path / "expected", "v3.0", progress=False))
+    found = load_lerobot(labelled)
+    assert len(found.files()) == 1  # several episodes in one file
+    for column in RECAP_COLUMNS:
+        np.testing.assert_array_equal(found.read_column(column), expected.read_column(column))
+    assert json.loads((labelled / "meta" / "stats.json").read_text()) == json.loads(
+        (expected.root / "meta" / "stats.json").read_text()
+    )
+    own, others = (
+        pq.read_table(next((root / "meta" / "episodes").glob("*/*.parquet"))) for root in (labelled, expected.root)
+    )
+    assert sorted(own.column_names) == sorted(others.column_names)
+    assert own.select(others.column_names).to_pylist() == others.to_pylist()
