@@ -9,6 +9,7 @@ from pistar_vf.categorical import Support
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.errors import CheckpointError
+from pistar_vf.returns import Normaliser
 from pistar_vf.testing.tiny import tiny_model_config
 
 SPEC = ValueSpec(
@@ -23,10 +24,52 @@ SPEC = ValueSpec(
 )
 
 
-@pytest.mark.parametrize("spec", [SPEC, dataclasses.replace(SPEC, state=None)])
+PAPER = Normaliser("paper", {"fold the π-shirt": 812, "push": 90}, failure_penalty=400.0)
+
+OLD = """{
+  "format": 1,
+  "model": {
+    "siglip": {"width": 16, "depth": 1, "mlp_dim": 24, "num_heads": 2, "patch_size": 14, "image_size": 28,
+      "head": false},
+    "gemma": {"width": 32, "depth": 2, "mlp_dim": 48, "num_heads": 2, "num_kv_heads": 1, "head_dim": 16,
+      "vocab_size": 64, "sliding_window": 512, "global_every": 2, "local_rope_base": 10000.0,
+      "global_rope_base": 1000000.0, "bidirectional": true},
+    "support": {"v_min": -1.0, "v_max": 0.0, "num_atoms": 201},
+    "cameras": ["base_0_rgb"], "state_dim": 4, "state_encoding": "token", "cross_attention_heads": 8,
+    "max_token_len": 6, "dtype": "float32", "remat": false
+  },
+  "camera_keys": {"base_0_rgb": "observation.images.front"}, "image_fit": "pad", "state": null,
+  "tokenizer_sha256": "abab", "label_column": "value_label", "label_convention": "episode_ramp",
+  "dataset": {"name": "old"}, "prompt_suffix": "\\nValue:", "versions": {"pistar-vf": "0.1.0"}
+}"""
+"""As version 0.1.0 wrote it, before there was a normaliser."""
+
+
+@pytest.mark.parametrize(
+    "spec", [SPEC, dataclasses.replace(SPEC, state=None), dataclasses.replace(SPEC, normaliser=PAPER)]
+)
 def test_there_and_back(spec, tmp_path):
     (tmp_path / "value_spec.json").write_text(spec.to_json(), encoding="utf-8")
     assert load_value_spec(tmp_path) == spec
+
+
+def test_the_normaliser_is_stored_in_numbers():
+    raw = json.loads(dataclasses.replace(SPEC, normaliser=PAPER).to_json())["normaliser"]
+    assert raw == {
+        "rule": "paper",
+        "max_lengths": {"fold the π-shirt": 812, "push": 90},
+        "failure_penalty": 400.0,
+    }
+
+
+def test_old_specs_are_read():
+    """The one convention that was recognised then divides by the episode's own length; of others nothing is known."""
+    spec = ValueSpec.from_json(OLD, "x.json")
+    assert (spec.label_convention, spec.normaliser) == ("episode_ramp", Normaliser("episode_ramp"))
+    unknown = OLD.replace('"episode_ramp"', '"unknown"')
+    assert ValueSpec.from_json(unknown, "x.json").normaliser is None
+    kept = {name: value for name, value in json.loads(OLD).items() if name != "model"}  # models gain settings
+    assert kept.items() <= json.loads(spec.to_json()).items()
 
 
 def test_a_person_can_read_it():

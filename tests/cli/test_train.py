@@ -1,6 +1,7 @@
 """`pistar-vf train`: every documented flag, and every documented failure as one clear message."""
 
 import dataclasses
+import json
 import re
 import shutil
 import types
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.cli.main import main
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError, NonFiniteLossError
@@ -64,6 +66,21 @@ def test_documented_flags_and_defaults(flag, default, words, expected):
 def test_required_flags():
     config = parse_config(REQUIRED)
     assert (config.data_dir, config.checkpoint_dir) == ("d", Path("c"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--data_dir", "a", "--data_dir", "b", "--data_weight", "1", "--data_weight", "0.5"],
+        ["--data_dir", "a", "b", "--data_weight", "1", "0.5"],
+        ["--data_dir=a", "--data_weight=1", "--data-dir=b", "--data-weight", "0.5"],
+    ],
+)
+def test_several_datasets_after_one_flag_or_a_flag_each(words):
+    config = parse_config([*words, "--batch_size", "8", "--checkpoint_dir", "c"])
+    assert (config.data_dir, config.data_dirs, config.data_weight) == (("a", "b"), ("a", "b"), (1.0, 0.5))
+    assert (config.batch_size, config.checkpoint_dir) == (8, Path("c"))
+    assert parse_config(REQUIRED).data_dirs == ("d",)
 
 
 @pytest.mark.parametrize("missing", ["--data_dir", "--checkpoint_dir"])
@@ -203,6 +220,32 @@ def test_no_value_column(train, tiny_dataset):
     fails(train(unlabelled), r"expected the column 'value_label' in .*run `pistar-vf label --data_dir")
 
 
+def test_the_papers_target(train, tiny_dataset, tmp_path):
+    """Success, failure and time-out from the dataset's own outcomes, whatever its labels say."""
+    code, out, err = train(tiny_dataset, target="paper", outcome_column="outcome", failure_penalty=30)
+    assert code == 0, err
+    assert re.search(r"value targets: 265 frames, \d successes, \d failures, \d time-outs \(bootstrapped", out)
+    normaliser = load_value_spec(tmp_path / "run" / "step_00000004").normaliser
+    assert (normaliser.rule, normaliser.failure_penalty) == ("paper", 30.0)
+    lengths = {}
+    for line in map(json.loads, (tiny_dataset / "meta" / "episodes.jsonl").read_text().splitlines()):
+        lengths[line["tasks"][0]] = max(lengths.get(line["tasks"][0], 0), line["length"])
+    assert normaliser.max_lengths == lengths
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"failure_penalty": 3}, r"--failure_penalty 3.0: expected --target paper with it"),
+        ({"label_convention": "mine"}, r"label convention: expected one of recap, .*, got 'mine'"),
+        ({"label_convention": "robot_collector"}, r"episode 0, frame 0: expected value_label -1 .*'robot_collector'"),
+        ({"outcome_column": "hm"}, r"expected 'hm' in .* or in the tables"),
+    ],
+)
+def test_target_flags_that_cannot_work(train, tiny_dataset, flags, message):
+    fails(train(tiny_dataset, **flags), message)
+
+
 def test_no_tokenizer(train, tiny_dataset, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("OPENPI_VALUE_TOKENIZER_PATH", "GEMMA_TOKENIZER_PATH", "OPENPI_VLM_CKPT_DIR"):
@@ -328,6 +371,7 @@ def test_a_loss_that_is_not_finite_is_never_saved():
         scalars=[],
         wait_seconds=0.0,
         evaluator=None,
+        bootstrap=None,
         _save=lambda state, step: pytest.fail("saved"),
     )
     with pytest.raises(NonFiniteLossError, match=r"step 2: expected a finite loss"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pistar_vf.data.lerobot import Episode
-from pistar_vf.data.loader import EpisodeRows, FrameTable, TrainOrder, eval_batches, train_batches
+from pistar_vf.data.loader import EpisodeRows, FrameTable, MixtureOrder, TrainOrder, eval_batches, train_batches
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.errors import DatasetError
 
@@ -103,6 +103,30 @@ def test_processes_share_each_batch(count):
     shares = [TrainOrder(ROWS, 8, 1, index, count).batch_rows(3) for index in range(count)]
     assert {len(share) for share in shares} == {8 // count}
     np.testing.assert_array_equal(np.concatenate(shares), whole)
+
+
+PARTS = (EpisodeRows((episode(0, 0, 4),)), EpisodeRows((episode(3, 10, 5), episode(4, 15, 8))))
+
+
+def test_a_mixture_draws_in_the_given_shares():
+    """Three quarters from the 4 rows of the first; each part comes in epochs of its own."""
+    order = MixtureOrder(ROWS, 8, seed=3, parts=PARTS, weights=(3.0, 1.0))
+    batches = np.stack([order.batch_rows(number) for number in range(26)])
+    assert ((batches < 4).sum(1) == 6).all()
+    first, second = batches[batches < 4], batches[batches >= 10]
+    assert [sorted(rows) for rows in first.reshape(-1, 4).tolist()] == [[0, 1, 2, 3]] * 39
+    assert [sorted(rows) for rows in second.reshape(-1, 13).tolist()] == [list(range(10, 23))] * 4
+    assert len({tuple(rows) for rows in second.reshape(-1, 13).tolist()}) == 4
+
+
+def test_a_mixture_goes_on_from_any_position_and_is_shared(table):
+    order = MixtureOrder(ROWS, 8, seed=3, parts=PARTS, weights=(1.0, 2.0))
+    whole = frames(train_batches(table, order, 0, 0), 9)
+    assert frames(train_batches(table, order, 5, 2), 4) == whole[5:]
+    shares = [
+        MixtureOrder(ROWS, 8, 3, index, 2, parts=PARTS, weights=(1.0, 2.0)).batch_rows(5).tolist() for index in range(2)
+    ]
+    assert shares[0] + shares[1] == whole[5]
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 5])

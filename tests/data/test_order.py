@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pistar_vf.data.order import shuffled
+from pistar_vf.data.order import interleaved, shuffled
 
 
 def epoch(number: int, n: int, seed: int = 0) -> np.ndarray:
@@ -52,3 +52,36 @@ def test_neighbours_do_not_stay_neighbours():
 def test_the_order_never_changes_between_versions():
     """A resumed run relies on it; recorded from the first version."""
     np.testing.assert_array_equal(epoch(0, 8, seed=42), [1, 7, 2, 0, 3, 6, 5, 4])
+
+
+MIXTURES = [(2.0,), (1.0, 1.0), (3.0, 1.0), (0.5, 0.2, 0.3), (1.0, 0.001), (5.0, 4.0, 3.0, 2.0, 1.0)]
+
+
+@pytest.mark.parametrize("weights", MIXTURES)
+@pytest.mark.parametrize("first", [0, 2**40])
+def test_streams_have_their_shares_of_any_stretch(weights, first):
+    stream, _ = interleaved(first + np.arange(20_000), weights)
+    for number, weight in enumerate(weights):
+        counts = np.cumsum(np.concatenate([[0], stream == number]))
+        for length in (32, 1000, 20_000):
+            deviation = counts[length:] - counts[:-length] - length * weight / sum(weights)
+            assert np.abs(deviation).max() < len(weights) + length * 2e-6
+
+
+@pytest.mark.parametrize("weights", MIXTURES)
+def test_a_streams_own_positions_have_no_gaps(weights):
+    stream, own = interleaved(np.arange(5000), weights)
+    for number in range(len(weights)):
+        assert own[stream == number].tolist() == list(range((stream == number).sum()))
+
+
+def test_streams_are_a_function_of_the_position():
+    whole = interleaved(np.arange(3000), (3.0, 2.0, 1.0))
+    for part, complete in zip(interleaved(np.arange(1000, 3000), (3.0, 2.0, 1.0)), whole):
+        np.testing.assert_array_equal(part, complete[1000:])
+
+
+def test_two_to_one_by_hand():
+    """Two thirds of p, rounded down, are 0, 0, 1, 2, 2, 3, 4: the first stream has its turn where that grows."""
+    stream, own = interleaved(np.arange(6), (2.0, 1.0))
+    assert (stream.tolist(), own.tolist()) == ([1, 0, 0, 1, 0, 0], [0, 0, 1, 1, 2, 3])

@@ -12,6 +12,7 @@ import pytest
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
 from pistar_vf.training import run
+from pistar_vf.training.position import check_position, position_of
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -86,17 +87,26 @@ def test_a_resume_under_other_settings_is_refused(trained_run, changes, message)
 
 
 def test_episodes_are_compared_not_only_counted(trained_run):
-    data = run.prepare_data(trained_run.config)
-    saved = run._position(trained_run.config, data)
+    saved = position_of(trained_run.config, run.prepare_data(trained_run.config))
     with pytest.raises(ConfigError, match=r"train_episodes was \[9\]"):
-        run._check_position({**saved, "train_episodes": [9]}, saved)
+        check_position({**saved, "train_episodes": [9]}, saved)
+
+
+def test_checkpoints_from_before_target_rules_go_on(trained_run):
+    """Their positions, key by key as they were then, trained on the labels as they are and knew no time-outs."""
+    now = position_of(trained_run.config, run.prepare_data(trained_run.config))
+    keys = ("seed", "batch_size", "num_train_steps", "freeze_mode", "frozen_dtype", "num_train_frames")
+    saved = {name: now[name] for name in (*keys, "train_episodes")}
+    check_position(saved, now)
+    with pytest.raises(ConfigError, match="target was dataset when the checkpoint was saved and is paper now"):
+        check_position(saved, {**now, "target": "paper"})
 
 
 def test_a_longer_run_only_warns(trained_run, caplog):
-    saved = run._position(trained_run.config, run.prepare_data(trained_run.config))
+    saved = position_of(trained_run.config, run.prepare_data(trained_run.config))
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        run._check_position(saved, {**saved, "num_train_steps": 8})
+        check_position(saved, {**saved, "num_train_steps": 8})
     assert caplog.messages == ["num_train_steps was 4 and is now 8: the learning-rate schedule changes"]
 
 

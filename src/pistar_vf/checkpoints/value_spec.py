@@ -17,6 +17,7 @@ from pistar_vf.errors import CheckpointError
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
 from pistar_vf.models.value_model import ValueModelConfig
+from pistar_vf.returns import Normaliser
 
 FILE_NAME = "value_spec.json"
 FORMAT = 1
@@ -32,9 +33,12 @@ class ValueSpec:
         image_fit: how a picture becomes square: "pad" or "stretch".
         state: normalisation of the robot state, None for a model without state.
         tokenizer_sha256: digest of the SentencePiece model stored beside this file.
-        label_column: the column the targets came from.
-        label_convention: name of the rule that made the labels, "unknown" when none of the known ones fits.
+        label_column: the column the targets came from, "" when they were computed from outcomes.
+        label_convention: name of the rule that made the targets, see `data.targets.Targets`; "episode_ramp" also in
+            checkpoints of older versions, which did not tell "recap" from "libero_rollout".
         dataset: name, number of frames, and the training and validation episodes, for provenance.
+        normaliser: what scales the targets of any dataset that is compared with these values; None where the labels
+            did not show it.
         prompt_suffix: what is appended to every prompt.
         versions: of this library and of what computes.
     """
@@ -47,6 +51,7 @@ class ValueSpec:
     label_column: str
     label_convention: str
     dataset: dict[str, Any]
+    normaliser: Normaliser | None = None
     prompt_suffix: str = PROMPT_SUFFIX
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: _versions())
 
@@ -69,7 +74,12 @@ class ValueSpec:
             raw = json.loads(text)
             if raw.pop("format") != FORMAT:
                 raise CheckpointError(f"{where}: expected format {FORMAT}; update pistar_vf to read this checkpoint")
-            return cls(**{**raw, "model": _model_from_dict(raw["model"]), "state": _state_from_dict(raw["state"])})
+            nested = {
+                "model": _model_from_dict(raw["model"]),
+                "state": _state_from_dict(raw["state"]),
+                "normaliser": _normaliser_from_dict(raw.get("normaliser", _implied_normaliser(raw))),
+            }
+            return cls(**{**raw, **nested})
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{where}: expected the spec of a value model, got something else: {error}"
@@ -103,6 +113,15 @@ def _model_from_dict(raw: dict[str, Any]) -> ValueModelConfig:
 
 def _state_from_dict(raw: dict[str, Any] | None) -> StateStatistics | None:
     return None if raw is None else StateStatistics(raw["key"], tuple(raw["mean"]), tuple(raw["std"]))
+
+
+def _normaliser_from_dict(raw: dict[str, Any] | None) -> Normaliser | None:
+    return None if raw is None else Normaliser(**raw)
+
+
+def _implied_normaliser(raw: dict[str, Any]) -> dict[str, Any] | None:
+    """Of specs from before there was a normaliser: the one rule that was recognised then needs no numbers."""
+    return {"rule": "episode_ramp"} if raw["label_convention"] == "episode_ramp" else None
 
 
 def _versions() -> dict[str, str]:

@@ -5,16 +5,33 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from pistar_vf.batch import Observation, ValueBatch
 from pistar_vf.data.lerobot import Episode
-from pistar_vf.data.order import shuffled
+from pistar_vf.data.order import interleaved, shuffled
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.errors import DatasetError
 
 _LOOKAHEAD = 3
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """What batches are gathered from: a `FrameTable`, or several as one.
+
+    Attributes:
+        labels: value labels [n] float32.
+        state_statistics: how the robot state is normalised, None for a model without state.
+    """
+
+    labels: np.ndarray
+    state_statistics: StateStatistics | None
+
+    def gather(self, rows: np.ndarray) -> ValueBatch:
+        """The frames at `rows`; -1 is padding."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +126,36 @@ class TrainOrder:
         """Dataset rows of this process's share of a batch."""
         share = self.batch_size // self.process_count
         first = batch_number * self.batch_size + self.process_index * share
-        return self.rows.at(shuffled(np.arange(first, first + share), len(self.rows), self.seed))
+        return self.rows_at(np.arange(first, first + share))
+
+    def rows_at(self, position: np.ndarray) -> np.ndarray:
+        """Dataset rows of positions in the endless sequence."""
+        return self.rows.at(shuffled(position, len(self.rows), self.seed))
 
 
-def train_batches(table: FrameTable, order: TrainOrder, first_batch: int, num_workers: int) -> Iterator[ValueBatch]:
+@dataclasses.dataclass(frozen=True)
+class MixtureOrder(TrainOrder):
+    """The same for several datasets in given shares of every batch, each of them shuffled on its own.
+
+    Attributes:
+        parts: the training frames of each dataset; `rows` are all of them.
+        weights: share of each dataset, above 0, in any unit.
+    """
+
+    parts: tuple[EpisodeRows, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def rows_at(self, position: np.ndarray) -> np.ndarray:
+        """Dataset rows of positions in the endless sequence."""
+        stream, own = interleaved(position, self.weights)
+        result = np.empty_like(own)
+        for number, rows in enumerate(self.parts):
+            mine = stream == number
+            result[mine] = rows.at(shuffled(own[mine], len(rows), self.seed + number))
+        return result
+
+
+def train_batches(table: Frames, order: TrainOrder, first_batch: int, num_workers: int) -> Iterator[ValueBatch]:
     """Endless training batches from batch number `first_batch` on, gathered ahead by threads.
 
     Args:
@@ -127,7 +170,7 @@ def train_batches(table: FrameTable, order: TrainOrder, first_batch: int, num_wo
 
 
 def eval_batches(
-    table: FrameTable,
+    table: Frames,
     rows: np.ndarray,
     batch_size: int,
     num_workers: int,
@@ -145,7 +188,7 @@ def eval_batches(
     return _gather_ahead(table, parts, num_workers)
 
 
-def _gather_ahead(table: FrameTable, row_batches: Iterator[np.ndarray], num_workers: int) -> Iterator[ValueBatch]:
+def _gather_ahead(table: Frames, row_batches: Iterator[np.ndarray], num_workers: int) -> Iterator[ValueBatch]:
     if num_workers <= 0:
         yield from (table.gather(rows) for rows in row_batches)
         return

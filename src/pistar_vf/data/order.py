@@ -7,9 +7,12 @@ References:
     Black and Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002 (cycle walking of a Feistel network).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _ROUNDS = 6
+_SHARE_UNIT = 2**20
 
 
 def shuffled(position: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -33,6 +36,32 @@ def shuffled(position: np.ndarray, n: int, seed: int) -> np.ndarray:
         value[outside] = _permute(value[outside], keys[:, outside], half_bits)
         outside = value >= n
     return value.astype(np.int64)
+
+
+def interleaved(position: np.ndarray, weights: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Deals an endless sequence of positions out to several streams, evenly and in fixed shares.
+
+    Among any n positions in a row each stream has its share of n, give or take one per stream.
+
+    Args:
+        position: int64, in [0, 2^42).
+        weights: share of each stream, above 0, in any unit.
+
+    Returns:
+        (stream, position in that stream) of each position; a stream's own positions come without gaps.
+    """
+    own = np.asarray(position, np.int64).copy()
+    stream = np.full(own.shape, len(weights) - 1, np.int64)
+    open_ones, rest = np.ones(own.shape, bool), float(sum(weights))
+    for number, weight in enumerate(weights[:-1]):
+        share = round(weight / rest * _SHARE_UNIT)  # whole numbers: no rounding, however long the run
+        taken = own * share // _SHARE_UNIT
+        takes = open_ones & ((own + 1) * share // _SHARE_UNIT > taken)
+        stream[takes] = number
+        own = np.where(takes, taken, np.where(open_ones, own - taken, own))
+        open_ones &= ~takes
+        rest -= weight
+    return stream, own
 
 
 def _round_keys(epoch: np.ndarray, seed: int) -> np.ndarray:

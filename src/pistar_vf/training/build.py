@@ -53,9 +53,10 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
         image_fit=config.image_fit,
         state=data.table.state_statistics,
         tokenizer_sha256=data.tokenizer.digest,
-        label_column=data.label_column,
-        label_convention=data.label_convention,
+        label_column=data.targets.column,
+        label_convention=data.targets.convention,
         dataset=data.description,
+        normaliser=data.targets.normaliser,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from pistar_vf.checkpoints.bundle import PretrainedSource
+from pistar_vf.data.targets import TargetRule
 from pistar_vf.models.value_model import StateEncoding
 from pistar_vf.training.optimizer import FreezeMode, OptimizerConfig
 
@@ -13,8 +14,9 @@ from pistar_vf.training.optimizer import FreezeMode, OptimizerConfig
 class TrainConfig:
     """Train a value model on a labelled LeRobot dataset."""
 
-    data_dir: str
-    """Dataset: a folder, or local/<name> in the LeRobot cache."""
+    data_dir: str | tuple[str, ...]
+    """Dataset: a folder, or local/<name> in the LeRobot cache. Several, after one flag or after a flag each, are mixed
+    in the shares of --data_weight."""
     checkpoint_dir: Path
     """Where checkpoints, metrics and logs go."""
     val_data_dir: str | None = None
@@ -93,8 +95,26 @@ class TrainConfig:
     """Feed the state as one token, or not at all (upstream's numerics)."""
     prompt_column: str | None = None
     """Per-frame text column with the prompt; default: the task table."""
+    data_weight: tuple[float, ...] = ()
+    """Share of each --data_dir in every batch, in any unit, in the same order; default: their numbers of frames."""
     value_column: str | None = None
     """Column with the value labels; default value_label, or the old spelling value_lable."""
+    label_convention: str | None = None
+    """Convention of the label columns (recap, libero_rollout, robot_collector, add_value_labels, srpo_progress,
+    paper), where the data cannot tell; a declaration that the data contradict is refused."""
+    target: TargetRule = "dataset"
+    """What to train on. dataset: the value labels as they are. paper: -1 per step, divided by the longest episode of
+    the task. episode_ramp: divided by the episode's own length. Both are computed from the outcomes."""
+    failure_penalty: float | None = None
+    """Penalty of a failure in steps, for --target paper; default: the length of the task's longest episode, which
+    puts failures at -1 everywhere."""
+    outcome_column: str | None = None
+    """How the episodes ended: a key of meta/episodes.jsonl or a column (success, failure, timeout, or 1 and 0).
+    Time-outs are bootstrapped: their targets follow from the model's own value of their last frame."""
+    outcome_file: Path | None = None
+    """The same from a .json, .jsonl or .csv file of episodes and outcomes."""
+    bootstrap_interval: int = 100
+    """Steps between looks at the last frames of time-outs; without time-outs it has no effect."""
     train_episodes: str | None = None
     """Episodes to train on, such as 0-25,30; default: all that are not held out."""
     val_episodes: str | None = None
@@ -125,6 +145,11 @@ class TrainConfig:
     """Newest checkpoints to keep; default: all. The best one is kept besides."""
     cache_dir: Path | None = None
     """Where decoded frames are kept; default $PISTAR_VF_CACHE or ~/.cache/pistar_vf."""
+
+    @property
+    def data_dirs(self) -> tuple[str, ...]:
+        """The datasets to train on, always as a tuple."""
+        return self.data_dir if isinstance(self.data_dir, tuple) else (self.data_dir,)
 
     @property
     def optimizer(self) -> OptimizerConfig:

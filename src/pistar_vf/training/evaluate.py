@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pistar_vf.batch import ValueBatch
-from pistar_vf.data.loader import EpisodeRows, FrameTable, eval_batches
+from pistar_vf.data.loader import EpisodeRows, Frames, eval_batches
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.training.metrics import InputSensitivity, collect, frame_metrics, summarise
 from pistar_vf.training.sharding import put_batch, replicated
@@ -56,7 +56,7 @@ class Evaluator:
     def __init__(
         self,
         value_function: ValueFunction,
-        table: FrameTable,
+        table: Frames,
         sample: FrameSample,
         batch_size: int,
         mesh: Mesh,
@@ -91,7 +91,7 @@ class Evaluator:
             return collect(self._run(part, frozen, rows, swapped))["value"]
 
         value, images = run(None), run("images")
-        state = run("state") if self._table.state is not None else np.full_like(target, np.nan)
+        state = run("state") if self._table.state_statistics is not None else np.full_like(target, np.nan)
         return InputSensitivity(
             mae=float(np.abs(value - target).mean()),
             mae_images_shuffled=float(np.abs(images - target).mean()),

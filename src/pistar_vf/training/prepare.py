@@ -2,21 +2,28 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
-from pistar_vf.data.labels import describe_targets, find_value_column, read_value_labels, recognise_convention
-from pistar_vf.data.lerobot import Episode, LeRobotDataset, choose_cameras, load_lerobot
-from pistar_vf.data.loader import EpisodeRows, FrameTable
-from pistar_vf.data.open_table import open_frame_table, read_state
+from pistar_vf.data.labels import TargetSummary, describe_targets
+from pistar_vf.data.lerobot import Episode, LeRobotDataset, load_lerobot
+from pistar_vf.data.loader import EpisodeRows, Frames, FrameTable
+from pistar_vf.data.mixture import JoinedTable, join_targets, place
+from pistar_vf.data.open_table import open_frame_table
 from pistar_vf.data.split import parse_episodes, select_episodes, split_episodes
 from pistar_vf.data.state_stats import StateStatistics
+from pistar_vf.data.targets import Targets
+from pistar_vf.data.timeouts import Timeouts
 from pistar_vf.data.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
 from pistar_vf.errors import ConfigError
 from pistar_vf.messages import DATASET_SIZE, TOKENIZER
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.training.config import TrainConfig
+from pistar_vf.training.mixture import check_mixture, common_cameras, state_statistics
+from pistar_vf.training.targets import check_timeouts, training_targets, validation_targets
 
 _log = logging.getLogger(__name__)
 
@@ -26,24 +33,27 @@ class TrainingData:
     """Everything a run reads, and the facts its checkpoints must carry.
 
     Attributes:
-        table: frames of the training dataset.
+        table: frames of the training dataset, or of several as one.
         train_rows: frames to train on.
+        train_parts: the same by dataset.
         val_table: frames of the validation dataset; the same object as `table` when episodes are held out of it.
         val_rows: held-out frames, None without validation.
         camera_keys: model-side camera name to feature.
         tokenizer: of the prompts.
-        label_column, label_convention: where the targets came from and which rule made them.
+        targets: of the training dataset: what the table's labels are, and what scaled them.
+        timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
         description: of the dataset, for provenance.
     """
 
-    table: FrameTable
+    table: Frames
     train_rows: EpisodeRows
-    val_table: FrameTable
+    train_parts: tuple[EpisodeRows, ...]
+    val_table: Frames
     val_rows: EpisodeRows | None
     camera_keys: dict[str, str | None]
     tokenizer: PromptTokenizer
-    label_column: str
-    label_convention: str
+    targets: Targets
+    timeouts: Timeouts
     description: dict
 
 
@@ -53,47 +63,100 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     Raises:
         PistarError: anything about the data or the flags that would make training meaningless.
     """
-    dataset = load_lerobot(config.data_dir, prompt_column=config.prompt_column)
-    _log.info(DATASET_SIZE.format(frames=dataset.num_frames))
-    column = config.value_column or find_value_column(dataset)
-    labels = read_value_labels(dataset, column)
-    camera_keys = choose_cameras(dataset, config.image_key, config.wrist_image_key, config.extra_image_keys)
-    train_episodes, val_episodes = _split(config, dataset)
-    tokenizer = _tokenizer(config, dataset)
-    statistics = _state_statistics(config, dataset, train_episodes)
-    print(describe_targets(_labels_of(labels, train_episodes), _renumbered(train_episodes)))
+    datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data_dirs]
+    check_mixture(config)
+    _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
+    places = place(datasets)
+    targets = join_targets(training_targets(config, datasets), places, config.data_dirs)
+    camera_keys = common_cameras(config, datasets)
+    splits = [_split(config, dataset) for dataset in datasets]
+    train_parts = tuple(EpisodeRows(p.of(train)) for p, (train, _) in zip(places, splits))
+    train_rows = EpisodeRows([episode for part in train_parts for episode in part.episodes])
+    tokenizer = _tokenizer(config, datasets)
+    statistics = state_statistics(config, datasets, [train for train, _ in splits])
+    print(_describe(targets, train_rows))
+    timeouts = targets.timeouts.among(train_rows.episodes)
+    check_timeouts(config, timeouts, train_rows.episodes)
 
-    table = _frame_table(config, dataset, labels, camera_keys, tokenizer, statistics)
-    val_table = table
-    if config.val_data_dir is not None and config.val_interval > 0:
-        val_dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
-        _check_cameras(val_dataset, camera_keys)
-        val_labels = read_value_labels(val_dataset, config.value_column)
-        val_table = _frame_table(config, val_dataset, val_labels, camera_keys, tokenizer, statistics)
-        val_episodes = val_dataset.episodes
-    val_rows = EpisodeRows(val_episodes) if val_episodes else None
-    if val_rows is not None and len(val_rows) < config.batch_size:
-        raise ConfigError(
-            f"the validation set has {len(val_rows)} frames in {len(val_episodes)} episode(s), fewer than one batch "
-            f"of {config.batch_size}; hold out more (--val_fraction, --val_episodes) or pass --val_interval 0"
-        )
+    tables = [
+        _frame_table(config, dataset, labels, camera_keys, tokenizer, statistics)
+        for dataset, labels in zip(datasets, np.split(targets.labels, [p.first_row for p in places[1:]]))
+    ]
+    table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
+    held_out = [episode for p, (_, val) in zip(places, splits) for episode in p.of(val)]
+    val_table, val_rows = _validation(config, table, targets, held_out, camera_keys, tokenizer)
     return TrainingData(
         table=table,
-        train_rows=EpisodeRows(train_episodes),
+        train_rows=train_rows,
+        train_parts=train_parts,
         val_table=val_table,
         val_rows=val_rows,
         camera_keys=camera_keys,
         tokenizer=tokenizer,
-        label_column=column,
-        label_convention=recognise_convention(labels, dataset.episodes),
-        description={
-            "name": dataset.name,
-            "num_frames": dataset.num_frames,
-            "train_episodes": [episode.index for episode in train_episodes],
-            "val_dataset": config.val_data_dir and str(config.val_data_dir),
-            "val_episodes": [episode.index for episode in val_episodes],
-        },
+        targets=targets,
+        timeouts=timeouts,
+        description=_description(config, datasets, splits, val_rows),
     )
+
+
+def _describe(targets: Targets, train_rows: EpisodeRows) -> TargetSummary:
+    """Of the training episodes, as if they were a dataset of their own."""
+    labels = targets.labels[train_rows.at(np.arange(len(train_rows)))]
+    starts = np.cumsum([0] + [episode.length for episode in train_rows.episodes])
+    episodes = tuple(dataclasses.replace(e, start=int(start)) for e, start in zip(train_rows.episodes, starts))
+    return describe_targets(labels, episodes, targets.outcomes)
+
+
+def _validation(
+    config: TrainConfig,
+    table: Frames,
+    targets: Targets,
+    held_out: Sequence[Episode],
+    camera_keys: dict[str, str | None],
+    tokenizer: PromptTokenizer,
+) -> tuple[Frames, EpisodeRows | None]:
+    """The frames to validate on: episodes held out of the training data, or those of --val_data_dir."""
+    if config.val_data_dir is not None and config.val_interval > 0:
+        dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
+        _check_cameras(dataset, camera_keys)
+        targets = validation_targets(config, dataset, targets)
+        table = _frame_table(config, dataset, targets.labels, camera_keys, tokenizer, table.state_statistics)
+        held_out = dataset.episodes
+    # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
+    open_ones = {episode.index for episode in targets.timeouts.episodes}
+    rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
+    if not held_out:
+        return table, None
+    if len(rows) < config.batch_size:
+        raise ConfigError(
+            f"the validation set has {len(rows)} frames in {len(rows.episodes)} episode(s), fewer than one batch "
+            f"of {config.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs do not count) or pass "
+            "--val_interval 0"
+        )
+    return table, rows
+
+
+def _description(
+    config: TrainConfig,
+    datasets: Sequence[LeRobotDataset],
+    splits: Sequence[tuple[tuple[Episode, ...], tuple[Episode, ...]]],
+    val_rows: EpisodeRows | None,
+) -> dict[str, Any]:
+    """Of one dataset its name and episodes; of several, a list of each."""
+    each = {
+        "name": [dataset.name for dataset in datasets],
+        "train_episodes": [[episode.index for episode in train] for train, _ in splits],
+        "val_episodes": [[episode.index for episode in val] for _, val in splits],
+    }
+    described = each if len(datasets) > 1 else {name: values[0] for name, values in each.items()}
+    if config.val_data_dir is not None and val_rows is not None:
+        described["val_episodes"] = [episode.index for episode in val_rows.episodes]
+    return {
+        **described,
+        "num_frames": sum(dataset.num_frames for dataset in datasets),
+        "val_dataset": config.val_data_dir and str(config.val_data_dir),
+        "data_weight": list(config.data_weight),
+    }
 
 
 def model_image_size(config: TrainConfig) -> int:
@@ -132,9 +195,10 @@ def _split(config: TrainConfig, dataset: LeRobotDataset) -> tuple[tuple[Episode,
     return train, val if config.val_interval > 0 else ()
 
 
-def _tokenizer(config: TrainConfig, dataset: LeRobotDataset) -> PromptTokenizer:
+def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
     if config.tokenizer_path is None and config.gemma_variant == "gemma3_tiny":
-        return PromptTokenizer(train_prompt_tokenizer(dataset.prompts).model, max_token_len=config.max_token_len)
+        prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
+        return PromptTokenizer(train_prompt_tokenizer(prompts).model, max_token_len=config.max_token_len)
     path = resolve_tokenizer(config.tokenizer_path)
     _log.info(TOKENIZER.format(path=path))
     tokenizer = PromptTokenizer.load(path, max_token_len=config.max_token_len)
@@ -145,14 +209,6 @@ def _tokenizer(config: TrainConfig, dataset: LeRobotDataset) -> PromptTokenizer:
             f"{gemma.vocab_size}; pass the tokenizer that belongs to the model"
         )
     return tokenizer
-
-
-def _state_statistics(
-    config: TrainConfig, dataset: LeRobotDataset, train_episodes: tuple[Episode, ...]
-) -> StateStatistics | None:
-    if config.state_encoding == "none":
-        return None
-    return StateStatistics.measure(config.state_key, read_state(dataset, config.state_key, train_episodes))
 
 
 def _frame_table(
@@ -184,13 +240,3 @@ def _check_cameras(dataset: LeRobotDataset, camera_keys: dict[str, str | None]) 
             f"--val_data_dir {dataset.root} lacks the cameras {missing} of the training data; "
             f"it has {', '.join(dataset.camera_keys)}"
         )
-
-
-def _labels_of(labels: np.ndarray, episodes: tuple[Episode, ...]) -> np.ndarray:
-    return np.concatenate([labels[episode.start : episode.start + episode.length] for episode in episodes])
-
-
-def _renumbered(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:
-    """The same episodes as if they were a dataset of their own."""
-    starts = np.cumsum([0] + [episode.length for episode in episodes])
-    return tuple(dataclasses.replace(episode, start=int(start)) for episode, start in zip(episodes, starts))

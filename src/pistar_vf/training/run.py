@@ -16,16 +16,18 @@ from tqdm_loggable.auto import tqdm
 from pistar_vf import messages
 from pistar_vf.batch import ValueBatch
 from pistar_vf.checkpoints.manager import CheckpointManager, step_name
-from pistar_vf.data.loader import TrainOrder, train_batches
+from pistar_vf.data.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import num_parameters
+from pistar_vf.training.bootstrap import TimeoutBootstrap
 from pistar_vf.training.build import create_or_restore, model_config, value_spec
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.evaluate import Evaluator, FrameSample
 from pistar_vf.training.interrupt import stop_requested
 from pistar_vf.training.loop import StepResult, check_finite, train_loop
 from pistar_vf.training.optimizer import create_optimizer, create_schedule
+from pistar_vf.training.position import check_position, position_of
 from pistar_vf.training.prepare import TrainingData, prepare_data
 from pistar_vf.training.records import Recorder, peak_memory_gib
 from pistar_vf.training.sharding import check_batch_size, create_mesh, put_batch, replicated, state_sharding
@@ -54,11 +56,13 @@ def run_training(config: TrainConfig) -> Path:
     tx = create_optimizer(config.optimizer, config.num_train_steps)
     value_function = ValueFunction(model)
     state, frozen, position = create_or_restore(config, value_function, tx, manager, mesh)
-    _check_position(position, _position(config, data))
+    check_position(position, position_of(config, data))
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     run = _Run(config, data, value_function, mesh, frozen, manager, best_manager)
     run.best_loss = position.get("best_loss", float("inf"))
+    if run.bootstrap is not None and position:
+        run.bootstrap.use(np.array(position["bootstrap_values"], np.float32))
     try:
         return run.train(state, tx)
     finally:
@@ -85,6 +89,7 @@ class _Run:
         self.manager, self.best_manager = manager, best_manager
         self.recorder = Recorder(config, {"dataset_frames": len(data.table.labels)})
         self.evaluator = self._create_evaluator()
+        self.bootstrap = self._create_bootstrap()
         self.best_loss = float("inf")
         self.best: TrainState | None = None
         self.saved_step = -1
@@ -103,6 +108,10 @@ class _Run:
         batches = self._batches(first_step)
         first, batches = _peek(batches)
         train_step = self._compile(state, tx, first)
+        if self.bootstrap is not None:
+            if np.isnan(self.bootstrap.values).any():
+                self.bootstrap.look(state.ema, self.frozen)
+            batches = self.bootstrap.with_current_targets(batches)
         steps = train_loop(state, self.frozen, train_step, batches, self.mesh, config.num_train_steps)
         bar = tqdm(
             total=config.num_train_steps,
@@ -129,7 +138,7 @@ class _Run:
         return path
 
     def _after_step(self, result: StepResult, say: Callable[[str], None]) -> None:
-        """Logs, validates and saves where the intervals say so."""
+        """Logs, validates, looks at time-outs and saves where the intervals say so."""
         config, step = self.config, result.step
         self.scalars.append(result.scalars)
         self.wait_seconds += result.wait_seconds
@@ -138,6 +147,8 @@ class _Run:
             self._log_training(step, say)
         if self.evaluator is not None and (step % config.val_interval == 0 or last):
             self._validate(result, say)
+        if self.bootstrap is not None and step % config.bootstrap_interval == 0:
+            self._look_at_timeouts(result)
         if step % config.save_interval == 0:
             # The loop looks at a step's numbers one step later; a checkpoint cannot wait that long.
             check_finite(result)
@@ -172,6 +183,14 @@ class _Run:
         # Validation is not training: it must not show as a slow step.
         self.window_start += time.perf_counter() - started
 
+    def _look_at_timeouts(self, result: StepResult) -> None:
+        started = time.perf_counter()
+        self.bootstrap.look(result.state.ema, self.frozen)
+        values = self.bootstrap.values
+        numbers = {"mean": values.mean(), "min": values.min(), "max": values.max()}
+        self.recorder.write(result.step, "timeouts", {f"end_value_{name}": float(v) for name, v in numbers.items()})
+        self.window_start += time.perf_counter() - started
+
     def _save(self, state: TrainState, step: int) -> None:
         if step == self.saved_step:
             return
@@ -188,8 +207,14 @@ class _Run:
             full_tree(state.trainable, self.frozen),
             full_tree(state.ema, self.frozen),
             state.opt_state if with_optimizer else None,
-            {**_position(self.config, self.data), "step": step, "best_loss": self.best_loss},
+            self._full_position(step),
         )
+
+    def _full_position(self, step: int) -> dict[str, Any]:
+        position = {**position_of(self.config, self.data), "step": step, "best_loss": self.best_loss}
+        if self.bootstrap is not None:
+            position["bootstrap_values"] = self.bootstrap.values.tolist()
+        return position
 
     def _compile(self, state: TrainState, tx: Any, batch: ValueBatch) -> Callable:
         config = self.config
@@ -211,10 +236,11 @@ class _Run:
         return compiled
 
     def _batches(self, first_step: int):
-        config = self.config
-        order = TrainOrder(
-            self.data.train_rows, config.batch_size, config.seed, jax.process_index(), jax.process_count()
-        )
+        config, data = self.config, self.data
+        settings = (data.train_rows, config.batch_size, config.seed, jax.process_index(), jax.process_count())
+        order = TrainOrder(*settings)
+        if config.data_weight:
+            order = MixtureOrder(*settings, parts=data.train_parts, weights=config.data_weight)
         return train_batches(self.data.table, order, first_step, config.num_workers)
 
     def _create_evaluator(self) -> Evaluator | None:
@@ -223,6 +249,14 @@ class _Run:
         sample = FrameSample.of(self.data.val_rows, self.config.val_max_frames)
         return Evaluator(
             self.value_function, self.data.val_table, sample, self.config.batch_size, self.mesh, self.config.num_workers
+        )
+
+    def _create_bootstrap(self) -> TimeoutBootstrap | None:
+        config, data = self.config, self.data
+        if not data.timeouts.episodes:
+            return None
+        return TimeoutBootstrap(
+            self.value_function, data.table, data.timeouts, config.batch_size, self.mesh, config.num_workers
         )
 
 
@@ -237,33 +271,6 @@ def _peek(batches):
 def _copy(state: TrainState) -> TrainState:
     """Own buffers: the next step donates the state's."""
     return jax.tree.map(jnp.copy, state)
-
-
-def _position(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
-    """What must be the same for a resumed run to see the batches it would have seen."""
-    return {
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "num_train_steps": config.num_train_steps,
-        "freeze_mode": config.freeze_mode,
-        "frozen_dtype": config.frozen_dtype,
-        "num_train_frames": len(data.train_rows),
-        "train_episodes": data.description["train_episodes"],
-    }
-
-
-def _check_position(saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuses a resume under other settings, except for a longer or shorter run, which only warns."""
-    for name, value in now.items():
-        if not saved or saved.get(name) == value:
-            continue
-        if name == "num_train_steps":
-            _log.warning("num_train_steps was %s and is now %s: the learning-rate schedule changes", saved[name], value)
-            continue
-        raise ConfigError(
-            f"--resume_from_checkpoint: {name} was {saved.get(name)} when the checkpoint was saved and is {value} now; "
-            "pass the same value, or start a new run"
-        )
 
 
 def _short(value: float) -> str:

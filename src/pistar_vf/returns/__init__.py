@@ -1,0 +1,20 @@
+"""What one episode and its outcome say about the value of every frame: columns, conventions and targets.
+
+Plain numpy. T frames, t = 0 … T-1; several episodes are given as their lengths and one concatenated array.
+"""
+
+from pistar_vf.returns.columns import RECAP_COLUMNS, recap_columns
+from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, terminal_bootstrap
+from pistar_vf.returns.normaliser import Normaliser
+from pistar_vf.returns.outcome import Outcome
+
+__all__ = [
+    "CONVENTIONS",
+    "RECAP_COLUMNS",
+    "Convention",
+    "Normaliser",
+    "Outcome",
+    "find_convention",
+    "recap_columns",
+    "terminal_bootstrap",
+]

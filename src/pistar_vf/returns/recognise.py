@@ -1,0 +1,188 @@
+"""Names the convention of label columns from their numbers, and says so when several fit or none does."""
+
+import dataclasses
+
+import numpy as np
+
+from pistar_vf.errors import LabelError
+from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, step_labels, steps_left
+from pistar_vf.typing import Bool, Float, Int, Shaped
+
+_TOLERANCE = 1e-5  # float32 rounding, however the labels were computed
+_RELATIVE = 1e-3  # by which two lengths of one task may differ
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelColumns:
+    """The label columns of some whole episodes, one after another; time-outs are left out by the caller.
+
+    Attributes:
+        value: `value_label` of every frame.
+        reward: `reward_label` of every frame, None where there is no such column.
+        lengths: frames of each episode, at least 1.
+        tasks: number of each episode's task.
+    """
+
+    value: Float[np.ndarray, " t"]
+    reward: Float[np.ndarray, " t"] | None
+    lengths: Int[np.ndarray, " e"]
+    tasks: Int[np.ndarray, " e"]
+
+
+def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
+    """The names of all conventions that fit every episode.
+
+    One name is a recognised convention, none an unknown one. Several mean that the data cannot tell: a dataset of
+    successes, for one, does not show what the last reward of a failure is. The two forms that fit many numbers,
+    "paper" and "srpo_progress", are considered last, and only with rewards to check them against.
+    """
+    for form in ("episode", "task", "progress") if columns.reward is not None else ("episode",):
+        names = tuple(c.name for c in CONVENTIONS.values() if c.form == form and _fits(c, columns))
+        if names:
+            return names
+    return ()
+
+
+def check_convention(name: str, columns: LabelColumns, episode_numbers: Int[np.ndarray, " e"]) -> None:
+    """Refuses a declared convention that the columns contradict.
+
+    Args:
+        name: the declared one.
+        columns: what is there.
+        episode_numbers: what to call each episode in the error.
+
+    Raises:
+        ConfigError: there is no such convention.
+        LabelError: names the first frame that differs.
+    """
+    convention = find_convention(name)
+    readings = _readings(convention, columns)
+    starts = np.cumsum(columns.lengths) - columns.lengths
+    contradicted = ~_episodes_that_fit(readings, starts)
+    if contradicted.any():
+        episode = int(np.argmax(contradicted))
+        raise LabelError(_contradiction(convention, columns, readings, int(starts[episode]), episode, episode_numbers))
+    if convention.form == "task" and columns.reward is not None and paper_scale(columns) is None:
+        raise LabelError(
+            "expected reward labels that divide every task by one length ('paper'), got several lengths or failure "
+            "penalties for one task; label the dataset again with `pistar-vf label`"
+        )
+
+
+def paper_scale(columns: LabelColumns) -> tuple[dict[int, int], float | None] | None:
+    """What "paper" columns were divided by.
+
+    Returns:
+        (task number to length, failure penalty as `Normaliser` has it), or None where one task has several lengths
+        or the penalties differ. Tasks with one-frame episodes only have no length.
+    """
+    starts = np.cumsum(columns.lengths) - columns.lengths
+    long = columns.lengths > 1
+    length = -1.0 / columns.reward[starts[long]].astype(np.float64)
+    found = {int(task): length[columns.tasks[long] == task] for task in np.unique(columns.tasks[long])}
+    end = columns.reward[starts[long] + columns.lengths[long] - 1].astype(np.float64)
+    penalty = -(end * length)[end < 0]
+    at_bottom = np.abs(end[end < 0] + 1) <= _TOLERANCE
+    if any(_spread(lengths) > _RELATIVE for lengths in found.values()):
+        return None
+    if not at_bottom.all() and _spread(penalty) > _RELATIVE:
+        return None
+    scale = {task: round(float(lengths.mean())) for task, lengths in found.items()}
+    return scale, None if at_bottom.all() else float(np.round(penalty.mean(), 3))
+
+
+def _spread(numbers: np.ndarray) -> float:
+    return float(np.ptp(numbers) / np.abs(numbers).min()) if len(numbers) else 0.0
+
+
+def _fits(convention: Convention, columns: LabelColumns) -> bool:
+    starts = np.cumsum(columns.lengths) - columns.lengths
+    if not _episodes_that_fit(_readings(convention, columns), starts).all():
+        return False
+    if convention.form == "progress":
+        return _steps_vary(columns)
+    return convention.form != "task" or paper_scale(columns) is not None
+
+
+def _steps_vary(columns: LabelColumns) -> bool:
+    """Whether some frames of an episode are worth more than others: a measured progress, not a count of steps."""
+    last = np.cumsum(columns.lengths) - 1
+    first = np.repeat(columns.reward[last - columns.lengths + 1], columns.lengths)
+    differs = np.abs(columns.reward - first) > _TOLERANCE
+    differs[last] = False
+    return bool(differs.any())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """The columns that the convention asks for if every episode is of one outcome, and the frames that differ."""
+
+    outcome: str
+    value: np.ndarray
+    reward: np.ndarray | None
+    differs: Bool[np.ndarray, " t"]
+
+
+def _readings(convention: Convention, columns: LabelColumns) -> list[_Reading]:
+    outcomes = ("success", "failure") if convention.has_failures else ("success",)
+    readings = []
+    for outcome in outcomes:
+        value, reward = _expected(convention, columns, failed=outcome == "failure")
+        if columns.reward is None or not convention.has_rewards:
+            reward = None
+        # Written so that a NaN differs.
+        differs = ~(np.abs(columns.value - value) <= _TOLERANCE)
+        if reward is not None:
+            differs |= ~(np.abs(columns.reward - reward) <= _TOLERANCE)
+        readings.append(_Reading(outcome, value, reward, differs))
+    return readings
+
+
+def _expected(convention: Convention, columns: LabelColumns, failed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The two columns by a convention; what it leaves open is taken from the columns themselves."""
+    if convention.form == "episode":
+        return step_labels(convention, columns.lengths, np.full(len(columns.lengths), failed))
+    if columns.reward is None:
+        return columns.value, columns.value
+    last = np.cumsum(columns.lengths) - 1
+    if convention.form == "progress":
+        reward = columns.value - np.append(columns.value[1:], 0.0)
+        reward[last] = columns.value[last] if failed else 0.0
+        return columns.value, reward
+    starts = last - columns.lengths + 1
+    # One-frame episodes show no step; any will do.
+    cost = np.where(columns.lengths > 1, -columns.reward[starts], 1.0).astype(np.float64)
+    cost[cost <= 0] = np.nan
+    end = np.minimum(columns.reward[last], 0.0) if failed else np.zeros(len(last))
+    value = np.repeat(end, columns.lengths) - steps_left(columns.lengths) * np.repeat(cost, columns.lengths)
+    reward = -np.repeat(cost, columns.lengths)
+    reward[last] = end
+    return np.maximum(value, -1.0), reward
+
+
+def _episodes_that_fit(readings: list[_Reading], starts: np.ndarray) -> Bool[np.ndarray, " e"]:
+    if not len(starts):
+        return np.ones(0, bool)
+    return np.any([~np.logical_or.reduceat(reading.differs, starts) for reading in readings], axis=0)
+
+
+def _contradiction(
+    convention: Convention,
+    columns: LabelColumns,
+    readings: list[_Reading],
+    start: int,
+    episode: int,
+    episode_numbers: Shaped[np.ndarray, " e"],
+) -> str:
+    """The first frame that differs, under the reading that goes well for longer."""
+    inside = slice(start, start + int(columns.lengths[episode]))
+    first, reading = max(((int(np.argmax(r.differs[inside])), r) for r in readings), key=lambda pair: pair[0])
+    row = start + first
+    wanted, got = [f"value_label {reading.value[row]:.6g}"], [f"{columns.value[row]:.6g}"]
+    if reading.reward is not None:
+        wanted.append(f"reward_label {reading.reward[row]:.6g}")
+        got.append(f"{columns.reward[row]:.6g}")
+    return (
+        f"episode {episode_numbers[episode]}, frame {first}: expected {' and '.join(wanted)} by the declared "
+        f"convention '{convention.name}' (as a {reading.outcome}), got {' and '.join(got)}; declare another or none"
+    )
