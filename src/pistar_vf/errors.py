@@ -34,3 +34,7 @@ class CheckpointError(PistarError):
 
 class NonFiniteLossError(PistarError):
     """The loss or the gradients became NaN or infinite."""
+
+
+class GateError(PistarError):
+    """A value function that is not fit to label data; nothing was written."""

@@ -27,6 +27,14 @@ def test_it_leaves_a_dataset_a_model_and_a_picture(demo):
     assert set(scores) >= {"mae", "spearman", "auc_last_quarter", "late_value", "late_value_swapped"}
 
 
+def test_it_relabels_whatever_the_gate_says(demo):
+    folder, scores = demo
+    assert scores["gate_passed"] == 0.0  # two steps of training
+    assert (folder / "relabelled" / "meta" / "info.json").is_file()
+    assert (folder / "report" / "report.html").is_file()
+    assert 0.0 <= scores["losses_not_positive"] <= 1.0
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="holds files that are no earlier demo's"):

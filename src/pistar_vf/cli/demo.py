@@ -21,16 +21,21 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.curves import Curve, draw_curves
 from pistar_vf.evaluation.held_out import HeldOut, open_table_for, predict_episodes, with_prompts
 from pistar_vf.presets import PRESETS
+from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.run import run_relabel
 from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
+from pistar_vf.testing.progress_agreement import ProgressAgreement
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.run import run_training
 
 _MARKER = "demo.json"
 _SWAPPED = "V, prompt names the other bin"
+_LOOKAHEAD = 10
+"""One second; episodes have 26 to 64 frames."""
 
 
 def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, float]:
-    """Makes, labels, trains, evaluates and draws.
+    """Makes, labels, trains, evaluates, draws and relabels.
 
     Args:
         folder: everything goes here; an earlier demo's results are replaced.
@@ -38,7 +43,7 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
         overrides: training settings to change.
 
     Returns:
-        The scores of the printed table.
+        The scores of the printed tables.
 
     Raises:
         ConfigError: the folder holds something that is not a demo's.
@@ -56,7 +61,9 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
     )
     config = demo_config(labelled, folder / "checkpoints", **overrides)
     # The last checkpoint, not the best one: that was chosen by the episodes it would be scored on.
-    scores, picture = evaluate_demo(config, run_training(config))
+    checkpoint = run_training(config)
+    scores, picture = evaluate_demo(config, checkpoint)
+    scores |= relabel_demo(config, checkpoint, folder)
     (folder / _MARKER).write_text(json.dumps(scores, indent=2), encoding="utf-8")
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {config.checkpoint_dir}")
     print(f"result: {picture}")
@@ -87,6 +94,36 @@ def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, floa
     scores = {**own.scores(), **_prompt_effect(own, swapped)}
     _print_table(scores, own)
     return scores, _draw(table, own, swapped, Path(config.checkpoint_dir).parent)
+
+
+def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[str, float]:
+    """Labels the dataset with the model, whatever the gate says, and compares with what the simulator knows."""
+    result = run_relabel(
+        RelabelConfig(
+            data_dir=config.data_dir,
+            checkpoint_dir=(checkpoint,),
+            output_dir=folder / "relabelled",
+            report_dir=folder / "report",
+            cache_dir=config.cache_dir,
+            lookahead=_LOOKAHEAD,
+            force=True,
+        )
+    )
+    dataset = load_lerobot(folder / "relabelled")
+    positive = dataset.read_column("adv_ind") == "positive"
+    agreement = ProgressAgreement.measure(
+        dataset.read_column("progress"),
+        np.array([episode.length for episode in dataset.episodes]),
+        dataset.read_column("intervention") == 0,
+        positive,
+        _LOOKAHEAD,
+    )
+    table = Table("frames in which the policy acted", "progress", title="labels against the simulator")
+    table.add_row(f"gain over {_LOOKAHEAD} frames, positive", f"{agreement.gain_positive:+.3f}")
+    table.add_row(f"gain over {_LOOKAHEAD} frames, negative", f"{agreement.gain_negative:+.3f}")
+    table.add_row("losses of 5 % or more that are not positive", f"{agreement.losses_not_positive:.1%}")
+    Console().print(table)
+    return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.passed)}
 
 
 def _make_room(folder: Path) -> None:

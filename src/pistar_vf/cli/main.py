@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pistar_vf import __version__
-from pistar_vf.errors import PistarError
+from pistar_vf.errors import GateError, PistarError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
@@ -17,11 +17,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pistar_vf.cli.convert",
         "convert weights: bundle, base weights, Hugging Face, checkpoints, safetensors",
     ),
+    "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
+    "undo": ("pistar_vf.cli.undo", "take back what was changed in a dataset in place, or repair it after a kill"),
+    "convert-dataset": (
+        "pistar_vf.cli.convert_dataset",
+        "convert a dataset between the LeRobot layouts v2.1 and v3.0, without re-encoding",
+    ),
     "inspect": ("pistar_vf.cli.inspect", "describe a checkpoint, a bundle or a file of weights"),
 }
 """Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""
 
 EXIT_USER_ERROR = 2
+EXIT_GATE_FAILED = 3
 EXIT_INTERRUPTED = 130
 
 
@@ -32,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `pistar-vf`; None reads the command line.
 
     Returns:
-        The exit code: 0, 2 for an error of the user, 130 after Ctrl-C.
+        The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv:
@@ -69,7 +76,7 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
         if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return EXIT_GATE_FAILED if isinstance(error, GateError) else EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

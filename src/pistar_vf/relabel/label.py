@@ -1,0 +1,147 @@
+"""From advantages to indicators: thresholds from autonomous frames, and what overrides them."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from pistar_vf.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
+from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.typing import Bool, Float, Int
+
+Estimator = Literal["n_step", "monte_carlo", "gae"]
+
+NONE, NEGATIVE, POSITIVE, KEPT = 0, 1, 2, 3
+"""Codes of `Labels.code`; KEPT frames (demonstrations) keep the word they have."""
+WORDS = ("none", "negative", "positive")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRule:
+    """How advantages are made and cut.
+
+    Attributes:
+        estimator: of the advantage.
+        lookahead: N of the N-step advantage, frames.
+        gae_lambda: λ of GAE, in [0, 1].
+        top_percent: share of autonomous frames that becomes positive, in (0, 100].
+        threshold: advantage above which a frame is positive; None to derive it from `top_percent`.
+        threshold_per: one threshold for each task, or one for the dataset.
+        takeover_frames: frames before an operator took over that become negative.
+        abstain: frames with |P(A > threshold) - ½| below this become "none", in [0, ½); 0 for no such band.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    estimator: Estimator = "n_step"
+    lookahead: int = 50
+    gae_lambda: float = 0.95
+    top_percent: float = 30.0
+    threshold: float | None = None
+    threshold_per: Literal["task", "dataset"] = "task"
+    takeover_frames: int = 0
+    abstain: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.lookahead >= 1, "--lookahead", "at least 1 frame", self.lookahead)
+        _check(0.0 <= self.gae_lambda <= 1.0, "--gae_lambda", "a number in [0, 1]", self.gae_lambda)
+        _check(0.0 < self.top_percent <= 100.0, "--top_percent", "a number in (0, 100]", self.top_percent)
+        _check(self.takeover_frames >= 0, "--takeover_frames", "0 or more frames", self.takeover_frames)
+        _check(0.0 <= self.abstain < 0.5, "--abstain", "a number in [0, 0.5)", self.abstain)
+        if self.abstain and self.estimator == "gae":
+            raise ConfigError("--abstain: GAE mixes many horizons, which has no P(A > threshold); use n_step")
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The indicator of every frame.
+
+    Attributes:
+        code: NONE, NEGATIVE, POSITIVE or KEPT.
+        advantage: of every frame.
+        thresholds: of every task, by its position in `Rollouts.tasks`; NaN for a task without autonomous frames.
+    """
+
+    code: Int[np.ndarray, " t"]
+    advantage: Float[np.ndarray, " t"]
+    thresholds: Float[np.ndarray, " tasks"]
+
+
+def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " t"]:
+    """Advantages of all frames by the rule's estimator, float64."""
+    inputs = (rollouts.reward, values, rollouts.lengths, rollouts.terminal_values(values))
+    if rule.estimator == "gae":
+        return gae_advantages(*inputs, rule.gae_lambda)
+    if rule.estimator == "monte_carlo":
+        return monte_carlo_advantages(*inputs)
+    return n_step_advantages(*inputs, rule.lookahead)
+
+
+def find_thresholds(
+    advantage: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule
+) -> Float[np.ndarray, " tasks"]:
+    """The threshold of every task, from frames in which the policy acted.
+
+    Raises:
+        LabelError: there are no such frames at all.
+    """
+    if not rollouts.autonomous.any():
+        raise LabelError(
+            f"{rollouts.name}: expected frames in which the policy acted, got only interventions; demonstrations are "
+            "positive by definition and need no relabelling"
+        )
+    found = np.full(len(rollouts.tasks), np.nan)
+    for task in range(len(rollouts.tasks)):
+        own = rollouts.autonomous & (rollouts.task == task)
+        pool = own if rule.threshold_per == "task" else rollouts.autonomous
+        if not own.any():
+            continue
+        percentile = 100.0 - rule.top_percent
+        found[task] = np.percentile(advantage[pool], percentile) if rule.threshold is None else rule.threshold
+    return found
+
+
+def label_frames(
+    advantage: Float[np.ndarray, " t"],
+    thresholds: Float[np.ndarray, " tasks"],
+    rollouts: Rollouts,
+    rule: LabelRule,
+    chance_above: Float[np.ndarray, " t"] | None = None,
+) -> Labels:
+    """Cuts advantages at their task's threshold (strictly above is positive) and applies what overrides it.
+
+    In this order: the abstain band makes "none"; the frames before a takeover become negative; interventions become
+    positive, or "none" where the arm stands still; demonstrations keep their labels.
+
+    Args:
+        advantage: of every frame.
+        thresholds: of every task.
+        rollouts: the frames.
+        rule: the settings.
+        chance_above: P(A > threshold) of every frame, needed for an abstain band.
+    """
+    code = np.where(advantage > thresholds[rollouts.task], POSITIVE, NEGATIVE).astype(np.int8)
+    if rule.abstain:
+        code[np.abs(chance_above - 0.5) < rule.abstain] = NONE
+    code[before_takeover(rollouts, rule.takeover_frames)] = NEGATIVE
+    code[rollouts.intervention] = POSITIVE
+    code[rollouts.intervention & rollouts.still] = NONE
+    code[rollouts.demonstration] = KEPT
+    return Labels(code=code, advantage=advantage, thresholds=thresholds)
+
+
+def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t"]:
+    """Autonomous frames at most `num_frames` before the operator took over in the same episode."""
+    position = np.arange(len(rollouts.intervention))
+    sentinel = len(position) + num_frames
+    # The next intervention at or after each frame, seen from the end.
+    following = np.minimum.accumulate(np.where(rollouts.intervention, position, sentinel)[::-1])[::-1]
+    inside = following < np.repeat(np.cumsum(rollouts.lengths), rollouts.lengths)
+    return ~rollouts.intervention & inside & (following - position <= num_frames)
+
+
+def _check(good: bool, flag: str, wanted: str, found: int | float) -> None:
+    if not good:
+        raise ConfigError(f"{flag}: expected {wanted}, got {found}")

@@ -1,0 +1,111 @@
+"""Which checkpoint scores which episode; out-of-fold, no episode is scored by a model that was trained on it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pistar_vf.checkpoints.inference import ValuePredictor, load_value_model
+from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.data.lerobot import LeRobotDataset
+from pistar_vf.errors import CheckpointError, ConfigError
+
+_MEANING = ("camera_keys", "image_fit", "normaliser", "prompt_suffix")
+_BLOCK = 1 << 22
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringModel:
+    """A restored model and its share of the work.
+
+    Attributes:
+        checkpoint: where it is from.
+        digest: sha256 over the names and contents of the checkpoint's files.
+        predictor: the model.
+        episodes: indices of the episodes that it scores.
+        trained_on: indices of the episodes of this dataset that it was trained on; empty for another dataset's.
+    """
+
+    checkpoint: Path
+    digest: str
+    predictor: ValuePredictor
+    episodes: frozenset[int]
+    trained_on: frozenset[int]
+
+
+def load_scoring_models(
+    checkpoints: Sequence[Path], dataset: LeRobotDataset, *, use_ema: bool = True
+) -> tuple[ScoringModel, ...]:
+    """One model for all episodes, or several that share them out-of-fold.
+
+    Args:
+        checkpoints: one, or one per fold.
+        dataset: what is to be labelled.
+        use_ema: score with the moving average of the weights.
+
+    Raises:
+        CheckpointError: a checkpoint is missing, or the folds do not mean the same.
+        ConfigError: with several checkpoints, an episode that all of them were trained on.
+    """
+    paths = [find_checkpoint(Path(path)) for path in checkpoints]
+    predictors = [load_value_model(path, use_ema=use_ema) for path in paths]
+    for path, predictor in zip(paths[1:], predictors[1:]):
+        _check_same_meaning(paths[0], predictors[0], path, predictor)
+    seen = [trained_episodes(predictor, dataset) for predictor in predictors]
+    shares = _shares(paths, seen, dataset) if len(paths) > 1 else [frozenset(e.index for e in dataset.episodes)]
+    return tuple(
+        ScoringModel(path, checkpoint_digest(path), predictor, share, trained)
+        for path, predictor, share, trained in zip(paths, predictors, shares, seen)
+    )
+
+
+def trained_episodes(predictor: ValuePredictor, dataset: LeRobotDataset) -> frozenset[int]:
+    """Episodes of this dataset that a model was trained on, by the dataset's name in its spec."""
+    trained = predictor.spec.dataset
+    names, episodes = trained.get("name"), trained.get("train_episodes", [])
+    if not isinstance(names, list):  # trained on one dataset
+        names, episodes = [names], [episodes]
+    return frozenset(index for name, own in zip(names, episodes) if name == dataset.name for index in own)
+
+
+def checkpoint_digest(checkpoint: Path) -> str:
+    """sha256 over the relative names and the contents of all files of a checkpoint."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(checkpoint).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _shares(paths: list[Path], seen: list[frozenset[int]], dataset: LeRobotDataset) -> list[frozenset[int]]:
+    """Each episode goes to the first model that was not trained on it."""
+    for path, trained in zip(paths, seen):
+        if not trained:
+            raise ConfigError(
+                f"{path}: expected a checkpoint trained on episodes of {dataset.name}, to know which it has not seen; "
+                "its value_spec.json names another dataset. Pass one --checkpoint_dir to score all episodes with it"
+            )
+    owner = {
+        episode.index: next((i for i, trained in enumerate(seen) if episode.index not in trained), None)
+        for episode in dataset.episodes
+    }
+    orphans = [index for index, who in owner.items() if who is None]
+    if orphans:
+        raise ConfigError(
+            f"{dataset.root}: expected a checkpoint that has not seen it for every episode, got none for episodes "
+            f"{orphans[:10]} ({len(orphans)} in all); train one with --val_episodes that holds them out"
+        )
+    return [frozenset(index for index, who in owner.items() if who == i) for i in range(len(paths))]
+
+
+def _check_same_meaning(first: Path, one: ValuePredictor, second: Path, other: ValuePredictor) -> None:
+    different = [name for name in _MEANING if getattr(one.spec, name) != getattr(other.spec, name)]
+    if one.spec.model.support != other.spec.model.support:
+        different.append("model.support")
+    if different:
+        raise CheckpointError(
+            f"{second}: expected the same {', '.join(different)} as {first}: values of models that mean different "
+            "things cannot be compared; train all folds with the same settings"
+        )

@@ -1,0 +1,181 @@
+"""The columns of a dataset as `Rollouts`, in the units of the model that is to score it."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.data.labels import find_value_column, read_numbers
+from pistar_vf.data.lerobot import LeRobotDataset
+from pistar_vf.data.open_table import read_state
+from pistar_vf.data.targets import UNKNOWN, episode_tasks, read_targets
+from pistar_vf.errors import LabelError
+from pistar_vf.relabel.rollouts import Rollouts, standing_still
+from pistar_vf.returns import Normaliser, Outcome, find_convention, terminal_bootstrap
+from pistar_vf.typing import Bool, Float, Int
+
+_log = logging.getLogger(__name__)
+
+STILL_TOLERANCE = 0.01
+"""Standard deviations of the training states between two frames: less is standing still."""
+
+
+def read_rollouts(
+    dataset: LeRobotDataset,
+    spec: ValueSpec,
+    *,
+    outcomes: Mapping[int, Outcome] | None = None,
+    reward_column: str | None = None,
+    intervention_column: str = "intervention",
+    convention: str | None = None,
+) -> Rollouts:
+    """Everything relabelling needs besides values; no picture is decoded.
+
+    Rewards are computed from the outcomes with the model's normaliser, a failure's penalty included; or they are a
+    column of the dataset, and its convention says what follows past the end of an episode (see
+    `returns.terminal_bootstrap`). Either way no failure's last frames look good for want of a penalty.
+
+    Args:
+        dataset: all of its episodes.
+        spec: of the model: decides the units.
+        outcomes: how every episode ended; None tells it from the value labels.
+        reward_column: rewards of the dataset to use instead of computed ones.
+        intervention_column: 1 where the operator was driving; a dataset without it has no interventions.
+        convention: declared convention of the label columns, None to recognise it.
+
+    Returns:
+        Rollouts; rewards and targets of time-outs are NaN until `fill_timeouts`.
+
+    Raises:
+        LabelError: outcomes are unknown, labels contradict them, nothing says what a step is worth, or the reward
+            column is in other units than the model's values.
+    """
+    if spec.normaliser is None:
+        raise LabelError(
+            "expected a checkpoint whose value_spec.json says what a step is worth, got one trained on labels of the "
+            f"convention '{spec.label_convention}'; train it with --target paper or episode_ramp, or declare the "
+            "convention of its labels with --label_convention"
+        )
+    if outcomes is not None and find_value_column(dataset) in dataset.columns:
+        read_targets(dataset, convention=convention, outcomes=outcomes)  # refuses labels that say otherwise
+    in_units = read_targets(
+        dataset, spec.normaliser.rule, convention=convention, outcomes=outcomes, normaliser=spec.normaliser
+    )
+    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
+    ended = tuple(in_units.outcomes[episode.index] for episode in dataset.episodes)
+    if reward_column is None:
+        reward, keeps = spec.normaliser.rewards(lengths, _tasks(dataset, spec.normaliser), ended), ()
+    else:
+        reward, keeps = _own_rewards(dataset, spec.normaliser, reward_column, convention, in_units.outcomes)
+    return Rollouts(
+        name=dataset.name,
+        lengths=lengths,
+        outcomes=ended,
+        tasks=dataset.prompts,
+        task=dataset.prompt_index().astype(np.int64),
+        intervention=_intervention(dataset, intervention_column),
+        still=_still(dataset, spec, lengths),
+        reward=reward,
+        target=in_units.labels,
+        keeps_last_value=np.array([outcome is Outcome.TIMEOUT or outcome in keeps for outcome in ended]),
+    )
+
+
+def fill_timeouts(
+    rollouts: Rollouts, dataset: LeRobotDataset, normaliser: Normaliser, values: Float[np.ndarray, " t"]
+) -> Rollouts:
+    """Rewards of time-outs, whose step may be worth something that follows from V of their last frame."""
+    if not np.isnan(rollouts.reward).any():
+        return rollouts
+    last = values[np.cumsum(rollouts.lengths) - 1]
+    own = normaliser.rewards(rollouts.lengths, _tasks(dataset, normaliser), rollouts.outcomes, last)
+    return dataclasses.replace(rollouts, reward=np.where(np.isnan(rollouts.reward), own, rollouts.reward))
+
+
+def _own_rewards(
+    dataset: LeRobotDataset,
+    normaliser: Normaliser,
+    column: str,
+    declared: str | None,
+    outcomes: Mapping[int, Outcome],
+) -> tuple[Float[np.ndarray, " t"], tuple[Outcome, ...]]:
+    """The dataset's rewards and the outcomes past which V stands still."""
+    if column not in dataset.columns:
+        raise LabelError(f"{dataset.root}: no reward column '{column}'; the columns are {', '.join(dataset.columns)}")
+    targets = read_targets(dataset, convention=declared, outcomes=outcomes)
+    if targets.normaliser != normaliser:
+        raise LabelError(
+            f"{dataset.root}: column '{column}' is in other units than the model's values: expected those of "
+            f"{normaliser}, got {targets.normaliser} ({targets.convention}); leave out --reward_col, and rewards are "
+            "computed from the outcomes"
+        )
+    conventions = [find_convention(name) for name in targets.convention.split(" or ") if name != UNKNOWN]
+    present = set(outcomes.values())
+    keeps = {
+        tuple(o for o in Outcome if o in present and terminal_bootstrap(c, o) == "last_value") for c in conventions
+    }
+    if len(keeps) != 1:
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected one convention, to know whether the last reward of a "
+            f"failure carries its penalty, got {targets.convention}; declare it with --label_convention"
+        )
+    return read_numbers(dataset, column), keeps.pop()
+
+
+def _tasks(dataset: LeRobotDataset, normaliser: Normaliser) -> tuple[str, ...]:
+    return episode_tasks(dataset) if normaliser.rule == "paper" else ("",) * len(dataset.episodes)
+
+
+def _intervention(dataset: LeRobotDataset, column: str) -> Bool[np.ndarray, " t"]:
+    if column not in dataset.columns:
+        return np.zeros(dataset.num_frames, bool)
+    flags = read_numbers(dataset, column)
+    if not np.isin(flags, (0, 1)).all():
+        row = int(np.argmax(~np.isin(flags, (0, 1))))
+        raise LabelError(
+            f"column '{column}' of {dataset.root}, episode {dataset.episode_of(row).index}: expected 0 or 1 in every "
+            f"frame, got {flags[row]}; name the column that says where the operator was driving with --human_col"
+        )
+    return flags == 1
+
+
+def _still(dataset: LeRobotDataset, spec: ValueSpec, lengths: Int[np.ndarray, " e"]) -> Bool[np.ndarray, " t"]:
+    """Nowhere, for a model that does not know the robot's state."""
+    if spec.state is None or spec.state.key not in dataset.columns:
+        return np.zeros(dataset.num_frames, bool)
+    state = read_state(dataset, spec.state.key)
+    return standing_still(state, lengths, np.array(spec.state.std, np.float32), STILL_TOLERANCE)
+
+
+def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, intervention_column: str) -> Rollouts:
+    """What upstream's algorithm reads: rewards as they are, whatever their convention; outcomes for the gate alone.
+
+    Raises:
+        LabelError: there is no reward column.
+    """
+    if reward_column not in dataset.columns:
+        raise LabelError(
+            f"{dataset.root}: expected the reward column '{reward_column}', as --compat upstream needs it, got "
+            f"{', '.join(dataset.columns)}; name it with --reward_col, or label the dataset with `pistar-vf label`"
+        )
+    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
+    try:
+        known = read_targets(dataset, "episode_ramp")
+        ended, target = tuple(known.outcomes[e.index] for e in dataset.episodes), known.labels
+    except LabelError as error:
+        _log.warning("outcomes are unknown to the gate: %s", error)
+        ended, target = (None,) * len(lengths), np.full(dataset.num_frames, np.nan, np.float32)
+    return Rollouts(
+        name=dataset.name,
+        lengths=lengths,
+        outcomes=ended,
+        tasks=dataset.prompts,
+        task=dataset.prompt_index().astype(np.int64),
+        intervention=_intervention(dataset, intervention_column),
+        still=np.zeros(dataset.num_frames, bool),
+        reward=read_numbers(dataset, reward_column),
+        target=target,
+        keeps_last_value=np.zeros(len(lengths), bool),
+    )

@@ -1,0 +1,180 @@
+"""The gate's findings for people: on the terminal, as a picture, and as one HTML file."""
+
+import base64
+import dataclasses
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pistar_vf.relabel.gate import Gate, Share
+from pistar_vf.relabel.label import Labels
+from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.returns import Outcome
+from pistar_vf.typing import Float
+
+_MARKS = {True: "pass", False: "FAIL", None: "n/a"}
+_COLOURS = {Outcome.SUCCESS: "#2a9d57", Outcome.FAILURE: "#d1495b", Outcome.TIMEOUT: "#8a8f98"}
+_NUM_MOMENTS = 50
+
+
+def verdict(gate: Gate) -> str:
+    """One line."""
+    if gate.passed:
+        return "gate: PASSED"
+    return f"gate: FAILED ({', '.join(gate.failed)})"
+
+
+def as_text(gate: Gate) -> str:
+    """The report for a terminal."""
+    width = max(len(criterion.name) for criterion in gate.criteria)
+    lines = [f"{_MARKS[c.passed]:>4}  {c.name:<{width}}  {c.found}; wanted {c.wanted}" for c in gate.criteria]
+    lines += [f"      {'':<{width}}  → {c.meaning}" for c in gate.criteria if c.passed is False]
+    moments = ", ".join(f"{part:.0%}: {auc:.3f}" for part, auc in gate.auc)
+    rows = [("task", "source", "frames", "positive", "negative", "none"), *map(_share_row, gate.shares)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    table = ["  ".join(cell.ljust(size) for cell, size in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join(
+        [*table, "", f"AUC success against failure over the episode: {moments}", "", *lines, verdict(gate)]
+    )
+
+
+def write_report(
+    folder: Path,
+    gate: Gate,
+    values: Float[np.ndarray, " t"],
+    rollouts: Rollouts,
+    labels: Labels,
+    facts: dict[str, Any],
+) -> Path:
+    """Writes `report.html` (everything in one file), `report.png` and `report.json`.
+
+    Args:
+        folder: made where it is missing; older reports in it are replaced.
+        gate: the findings.
+        values: V of every frame.
+        rollouts: the frames.
+        labels: what would be written.
+        facts: what made the labels: checkpoints, settings, thresholds.
+
+    Returns:
+        The HTML file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _draw(folder / "report.png", gate, values, rollouts, labels)
+    content = {"passed": gate.passed, "failed": gate.failed, **dataclasses.asdict(gate), "facts": facts}
+    (folder / "report.json").write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(_html(gate, rollouts.name, facts, (folder / "report.png").read_bytes()), encoding="utf-8")
+    return path
+
+
+def _share_row(share: Share) -> tuple[str, ...]:
+    counts = (share.positive, share.negative, share.none)
+    return (share.task, share.source, f"{share.num_frames:,}", *(f"{c / share.num_frames:.1%}" for c in counts))
+
+
+def _draw(path: Path, gate: Gate, values: np.ndarray, rollouts: Rollouts, labels: Labels) -> None:
+    from matplotlib.figure import Figure  # not pyplot: no windows, and a report is no reason to load it earlier
+
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    axes = figure.subplots(2, 2)
+    figure.suptitle(f"{rollouts.name}: {verdict(gate)}")
+    _draw_values(axes[0, 0], values, rollouts)
+    _draw_advantages(axes[0, 1], rollouts, labels)
+    _draw_shares(axes[1, 0], gate)
+    _draw_auc(axes[1, 1], gate)
+    figure.savefig(path, dpi=120)
+
+
+def _draw_values(axis: Any, values: np.ndarray, rollouts: Rollouts) -> None:
+    """Mean and middle half of V over the episode, by outcome."""
+    starts = np.cumsum(rollouts.lengths) - rollouts.lengths
+    part = np.linspace(0, 1, _NUM_MOMENTS)
+    rows = starts[:, None] + np.round(part * (rollouts.lengths[:, None] - 1)).astype(np.int64)
+    for outcome, colour in _COLOURS.items():
+        own = values[rows[rollouts.outcome_is(outcome)]]
+        if len(own):
+            low, high = np.quantile(own, [0.25, 0.75], axis=0)
+            axis.plot(part, own.mean(axis=0), color=colour, label=f"{outcome} ({len(own)})")
+            axis.fill_between(part, low, high, color=colour, alpha=0.2)
+    axis.set(title="V over the episode (mean, middle half)", xlabel="part of the episode", ylabel="V")
+    axis.legend()
+
+
+def _draw_advantages(axis: Any, rollouts: Rollouts, labels: Labels) -> None:
+    own = labels.advantage[rollouts.autonomous]
+    low, high = np.quantile(own, [0.001, 0.999])
+    axis.hist(np.clip(own, low, high), bins=80, color="#8a8f98")
+    for threshold in np.unique(labels.thresholds[np.isfinite(labels.thresholds)]):
+        axis.axvline(threshold, color="#d1495b")
+    axis.set(title="advantages of autonomous frames; red: thresholds", xlabel="advantage", ylabel="frames")
+
+
+def _draw_shares(axis: Any, gate: Gate) -> None:
+    totals: dict[str, np.ndarray] = {}
+    for share in gate.shares:
+        counts = np.array([share.positive, share.negative, share.none])
+        totals[share.source] = totals.get(share.source, np.zeros(3)) + counts
+    parts = np.array([counts / max(1, counts.sum()) for counts in totals.values()])
+    left = np.zeros(len(parts))
+    for i, (word, colour) in enumerate((("positive", "#2a9d57"), ("negative", "#d1495b"), ("none", "#8a8f98"))):
+        axis.barh(list(totals), parts[:, i], left=left, color=colour, label=word)
+        left += parts[:, i]
+    axis.set(title="labels by source", xlabel="share of frames")
+    axis.invert_yaxis()
+    axis.legend()
+
+
+def _draw_auc(axis: Any, gate: Gate) -> None:
+    axis.plot(*zip(*gate.auc), marker="o", color="#33658a")
+    axis.axhline(0.5, color="#8a8f98", linestyle=":")
+    axis.set(title="AUC success against failure", xlabel="part of the episode", ylim=(0, 1.02))
+
+
+def _html(gate: Gate, name: str, facts: dict[str, Any], picture: bytes) -> str:
+    criteria = [(_MARKS[c.passed], c.name, c.found, c.wanted, c.meaning) for c in gate.criteria]
+    image = base64.b64encode(picture).decode()
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{html.escape(name)}: relabelling report</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; margin: 1rem 0 }}
+td, th {{ border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left }}
+.FAIL {{ color: #d1495b; font-weight: bold }}
+.pass {{ color: #2a9d57 }}
+img {{ max-width: 100% }}
+pre {{ background: #f5f5f5; padding: 1rem; overflow: auto }}
+</style>
+<h1>{html.escape(name)}</h1>
+<h2 class="{"pass" if gate.passed else "FAIL"}">{html.escape(verdict(gate))}</h2>
+{_table(("", "criterion", "found", "wanted", "what a failure means"), criteria)}
+<img src="data:image/png;base64,{image}" alt="V over the episode, advantages, labels by source, AUC">
+<h2>Labels</h2>
+{_table(("task", "source", "frames", "positive", "negative", "none"), [_share_row(share) for share in gate.shares])}
+<h2>What made them</h2>
+<pre>{html.escape(json.dumps(_finite(facts), indent=2, ensure_ascii=False))}</pre>
+</html>
+"""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}{_class(cell)}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + line(head, "th") + "".join(line(row, "td") for row in rows) + "</table>"
+
+
+def _class(cell: str) -> str:
+    return f' class="{cell}"' if cell in ("pass", "FAIL") else ""
+
+
+def _finite(content: Any) -> Any:
+    """NaN is no JSON: it becomes null."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content

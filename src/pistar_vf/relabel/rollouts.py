@@ -1,0 +1,84 @@
+"""What relabelling knows of a dataset's frames besides their pictures."""
+
+import dataclasses
+
+import numpy as np
+
+from pistar_vf.returns import Outcome
+from pistar_vf.typing import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+    """All frames of a dataset, episode after episode.
+
+    Attributes:
+        name: of the dataset, for messages.
+        lengths: frames of each episode.
+        outcomes: how each episode ended; None where nobody knows.
+        tasks: the prompts.
+        task: position of each frame's prompt in `tasks`.
+        intervention: where the operator was driving.
+        still: where the arm stands still.
+        reward: in units of V.
+        target: the value that each frame turned out to have; NaN where it did not turn out (time-outs).
+        keeps_last_value: episodes past whose end V goes on as it was in the last frame; past the others it is 0.
+    """
+
+    name: str
+    lengths: Int[np.ndarray, " e"]
+    outcomes: tuple[Outcome | None, ...]
+    tasks: tuple[str, ...]
+    task: Int[np.ndarray, " t"]
+    intervention: Bool[np.ndarray, " t"]
+    still: Bool[np.ndarray, " t"]
+    reward: Float[np.ndarray, " t"]
+    target: Float[np.ndarray, " t"]
+    keeps_last_value: Bool[np.ndarray, " e"]
+
+    @property
+    def episode(self) -> Int[np.ndarray, " t"]:
+        """Position of each frame's episode."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @property
+    def frame_index(self) -> Int[np.ndarray, " t"]:
+        """Position of each frame in its episode."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.task)) - np.repeat(starts, self.lengths)
+
+    @property
+    def demonstration(self) -> Bool[np.ndarray, " t"]:
+        """Frames of episodes in which the operator drove all the way."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.repeat(np.logical_and.reduceat(self.intervention, starts), self.lengths)
+
+    @property
+    def autonomous(self) -> Bool[np.ndarray, " t"]:
+        """Frames in which the policy acted."""
+        return ~self.intervention
+
+    def outcome_is(self, outcome: Outcome | None) -> Bool[np.ndarray, " e"]:
+        """Which episodes ended so."""
+        return np.array([own is outcome for own in self.outcomes])
+
+    def terminal_values(self, values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " e"]:
+        """The value past each episode's last frame."""
+        last = values[np.cumsum(self.lengths) - 1]
+        return np.where(self.keeps_last_value, last, 0.0)
+
+
+def standing_still(
+    state: Float[np.ndarray, "t s"], lengths: Int[np.ndarray, " e"], scale: Float[np.ndarray, " s"], tolerance: float
+) -> Bool[np.ndarray, " t"]:
+    """Frames into and out of which no component of the state moves.
+
+    Args:
+        state: raw robot state.
+        lengths: frames of each episode.
+        scale: standard deviation of each component.
+        tolerance: largest change between neighbouring frames that counts as standing still, standard deviations.
+    """
+    moved = np.abs(np.diff(state, axis=0) / np.maximum(scale, 1e-8)).max(axis=1) > tolerance
+    moved[np.cumsum(lengths)[:-1] - 1] = False  # from one episode into the next is no movement
+    return ~(np.append(moved, False) | np.insert(moved, 0, False))

@@ -1,0 +1,290 @@
+"""A relabelling from settings to written labels."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pistar_vf
+from pistar_vf.data.dataset_lock import dataset_lock
+from pistar_vf.data.frame_cache import frame_digest
+from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
+from pistar_vf.data.lerobot_meta import find_dataset
+from pistar_vf.data.open_table import read_state
+from pistar_vf.data.outcomes import read_outcomes
+from pistar_vf.data.recovery import recover
+from pistar_vf.data.staging import check_output
+from pistar_vf.data.targets import REWARD_COLUMN
+from pistar_vf.errors import ConfigError, DatasetError, GateError
+from pistar_vf.relabel.chance import chance_above
+from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.gate import Gate, examine
+from pistar_vf.relabel.label import Labels, compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.models import ScoringModel, load_scoring_models
+from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.report import as_text, write_report
+from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.relabel.upstream import upstream_labels
+from pistar_vf.relabel.values import ValueTable, compute_values
+from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Relabelling:
+    """What came of it.
+
+    Attributes:
+        labels: of all frames.
+        gate: the verdict.
+        report: the HTML file.
+        written: where the labels are, None where nothing was written.
+        num_changed: frames whose word changed.
+    """
+
+    labels: Labels
+    gate: Gate
+    report: Path
+    written: Path | None
+    num_changed: int
+
+
+def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
+    """Computes values, judges them, and writes labels.
+
+    Raises:
+        GateError: the gate failed and `force` is not set; nothing was written.
+        PistarError: anything a user can put right; nothing was written.
+    """
+    rule = config.rule
+    if config.in_place:
+        recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
+    dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col)
+    output_dir = _output_dir(config, dataset)
+    models = load_scoring_models(_checkpoints(config), dataset, use_ema=config.use_ema)
+    camera_keys = _camera_keys(config, dataset, models[0])
+    rollouts = _read(config, dataset, models[0])
+    values = _values(config, dataset, models, camera_keys, progress)
+    if config.compat == "upstream":
+        labels = upstream_labels(values.value, rollouts, config.lookahead, config.top_percent)
+    else:
+        rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
+        labels = _label(values, rollouts, config, models[0])
+    gate = examine(values.value, rollouts, labels, rule, values.probe, _seen(dataset, models))
+    facts = _provenance(config, models, rollouts, labels, gate)
+    report_dir = config.report_dir or Path("reports") / dataset.name
+    report = write_report(report_dir, gate, values.value, rollouts, labels, facts)
+    words = NewWords.of(dataset, labels, config.adv_col)
+    print(as_text(gate))
+    print(words.diff())
+    print(f"report: {report}")
+    written = None
+    if not config.dry_run:
+        _check_gate(gate, config, report)
+        written = _write(config, dataset, words, labels, values, facts, output_dir, progress)
+    return Relabelling(labels, gate, report, written, int((words.before != words.after).sum()))
+
+
+def _output_dir(config: RelabelConfig, dataset: LeRobotDataset) -> Path | None:
+    """Where a new dataset or sidecar goes; None in place. Refused before anything is computed."""
+    if config.in_place:
+        if config.output_dir is not None:
+            raise ConfigError("--in_place: expected no --output_dir with it; labels go into the dataset itself")
+        return None
+    suffix = "_labels" if config.output == "sidecar" else "_relabelled"
+    output_dir = config.output_dir or dataset.root.with_name(dataset.root.name + suffix)
+    if not config.dry_run:
+        check_output(dataset.root, output_dir)
+    return output_dir
+
+
+def _checkpoints(config: RelabelConfig) -> tuple[Path, ...]:
+    if config.checkpoint_name is None:
+        return config.checkpoint_dir
+    return tuple(path / config.checkpoint_name for path in config.checkpoint_dir)
+
+
+def _camera_keys(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> dict[str, str | None]:
+    """The cameras that the model was trained on, in this dataset.
+
+    Raises:
+        ConfigError: a camera that training did not have.
+        DatasetError: the dataset lacks a camera.
+    """
+    trained = model.predictor.spec.camera_keys
+    given = {
+        "base_0_rgb": config.base_image_col,
+        "wrist_0_rgb": config.wrist_image_col,
+        "right_wrist_0_rgb": config.right_wrist_image_col,
+    }
+    renamed = {name: key for name, key in given.items() if key is not None}
+    new = [f"{name} ('{key}')" for name, key in renamed.items() if trained.get(name) is None]
+    if config.copy_wrist_to_right and "right_wrist_0_rgb" not in trained:
+        new.append("right_wrist_0_rgb (--copy_wrist_to_right)")
+    if new:
+        raise ConfigError(
+            f"{model.checkpoint}: expected the cameras of training, {', '.join(sorted(trained))}, got {', '.join(new)} "
+            "besides: its values would mean nothing with pictures it never saw. Leave that flag out"
+        )
+    wanted = {name: renamed.get(name, key) for name, key in trained.items()}
+    missing = [f"{name} ('{key}')" for name, key in wanted.items() if key and key not in dataset.camera_keys]
+    if missing:
+        raise DatasetError(
+            f"{dataset.root}: expected the cameras of training, it lacks {', '.join(missing)}; it has "
+            f"{', '.join(dataset.camera_keys)}. Name them with --base_image_col and --wrist_image_col"
+        )
+    return wanted
+
+
+def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
+    if config.compat == "upstream":
+        column = config.reward_col or REWARD_COLUMN
+        return read_upstream_rollouts(dataset, reward_column=column, intervention_column=config.human_col)
+    outcomes = None
+    if any(source is not None for source in (config.outcome, config.outcome_column, config.outcome_file)):
+        outcomes = read_outcomes(
+            dataset, outcome=config.outcome, outcome_column=config.outcome_column, outcome_file=config.outcome_file
+        )
+    return read_rollouts(
+        dataset,
+        model.predictor.spec,
+        outcomes=outcomes,
+        reward_column=config.reward_col,
+        intervention_column=config.human_col,
+        convention=config.label_convention,
+    )
+
+
+def _values(
+    config: RelabelConfig,
+    dataset: LeRobotDataset,
+    models: Sequence[ScoringModel],
+    camera_keys: dict[str, str | None],
+    progress: bool,
+) -> ValueTable:
+    home = Path(config.cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser()
+    folder = home / "values" / _place(dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    with dataset_lock(folder, f"values of {dataset.root}"):
+        return compute_values(
+            dataset,
+            models,
+            camera_keys,
+            folder / _values_digest(config, dataset, models, camera_keys),
+            batch_size=config.batch_size,
+            cache_dir=config.cache_dir,
+            num_workers=config.num_workers,
+            progress=progress,
+        )
+
+
+def _place(dataset: LeRobotDataset) -> str:
+    """Name of the folder of a dataset's values; two datasets of one name have two."""
+    return f"{dataset.name}-{hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:12]}"
+
+
+def _values_digest(
+    config: RelabelConfig,
+    dataset: LeRobotDataset,
+    models: Sequence[ScoringModel],
+    camera_keys: dict[str, str | None],
+) -> str:
+    """Changes with whatever decides a value: the models and their shares, pixels, states and prompts."""
+    spec = models[0].predictor.spec
+    look = (spec.model.siglip.image_size, spec.image_fit)
+    digest = hashlib.sha256()
+    for model in models:
+        digest.update(json.dumps([model.digest, config.use_ema, sorted(model.episodes)]).encode())
+    for name, key in sorted(camera_keys.items()):
+        digest.update(f"{name} {key and frame_digest(dataset, key, *look)}".encode())
+    digest.update(json.dumps(dataset.prompts).encode() + dataset.prompt_index().tobytes())
+    if spec.state is not None:
+        digest.update(read_state(dataset, spec.state.key).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _label(values: ValueTable, rollouts: Rollouts, config: RelabelConfig, model: ScoringModel) -> Labels:
+    rule = config.rule
+    advantage = compute_advantages(values.value, rollouts, rule)
+    thresholds = find_thresholds(advantage, rollouts, rule)
+    chance = None
+    if rule.abstain:
+        chance = chance_above(
+            values.probs,
+            model.predictor.spec.model.support,
+            rollouts.reward,
+            rollouts.lengths,
+            rollouts.terminal_values(values.value),
+            int(rollouts.lengths.max()) if rule.estimator == "monte_carlo" else rule.lookahead,
+            thresholds[rollouts.task],
+        )
+    return label_frames(advantage, thresholds, rollouts, rule, chance)
+
+
+def _seen(dataset: LeRobotDataset, models: Sequence[ScoringModel]) -> np.ndarray:
+    """Episodes that the model which scores them was trained on."""
+    seen = {index for model in models for index in model.episodes & model.trained_on}
+    return np.array([episode.index in seen for episode in dataset.episodes])
+
+
+def _provenance(
+    config: RelabelConfig, models: Sequence[ScoringModel], rollouts: Rollouts, labels: Labels, gate: Gate
+) -> dict[str, Any]:
+    """What made the labels; the same input gives the same, so it holds no time."""
+    return {
+        "pistar_vf": pistar_vf.__version__,
+        "checkpoints": [{"name": str(model.checkpoint.name), "sha256": model.digest} for model in models],
+        "use_ema": config.use_ema,
+        "compat": config.compat,
+        "rule": dataclasses.asdict(config.rule),
+        "thresholds": {task: float(t) for task, t in zip(rollouts.tasks, labels.thresholds) if np.isfinite(t)},
+        "gate": "passed" if gate.passed else f"failed and forced: {', '.join(gate.failed)}",
+    }
+
+
+def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
+    if gate.passed:
+        return
+    if not config.force:
+        raise GateError(
+            f"the gate failed ({', '.join(gate.failed)}): expected a value function fit to label data, see {report}. "
+            "Nothing was written. Train longer or on more data; or pass --force, which is recorded with the labels"
+        )
+    _log.warning("the gate failed (%s); writing all the same, as --force says", ", ".join(gate.failed))
+
+
+def _write(
+    config: RelabelConfig,
+    dataset: LeRobotDataset,
+    words: NewWords,
+    labels: Labels,
+    values: ValueTable,
+    facts: dict[str, Any],
+    output_dir: Path | None,
+    progress: bool,
+) -> Path:
+    if config.output == "sidecar":
+        folder = output_dir or dataset.root
+        files = write_sidecar(dataset, words, labels, values.value, facts, output_dir, config.sidecar_tag)
+        print(f"labels: {', '.join(str(folder / file) for file in files)}")
+        return folder
+    if output_dir is not None:
+        write_new_dataset(dataset, words, facts, output_dir, progress=progress)
+        print(f"relabelled dataset: {output_dir}")
+        return output_dir
+    num_files = write_in_place(dataset, words, facts, progress=progress)
+    if num_files:
+        print(
+            f"relabelled in place: {dataset.root} ({num_files} files); take it back with: "
+            f"pistar-vf undo --data_dir {dataset.root}"
+        )
+    else:
+        print(f"nothing to do: {dataset.root} holds these labels already")
+    return dataset.root

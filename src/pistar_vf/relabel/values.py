@@ -1,0 +1,186 @@
+"""The values of a dataset, computed once and kept: another N, share or estimator then takes seconds.
+
+<folder>/probabilities.f16   [frames, atoms] float16, the predicted distributions
+<folder>/values.f32          [frames] float32
+<folder>/done.u8             [episodes], 1 where both are on disk: an interrupted run goes on there
+<folder>/values.parquet      episode_index, frame_index, value; written last, its metadata says what made it
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm_loggable.auto import tqdm
+
+from pistar_vf.data.lerobot import Episode, LeRobotDataset
+from pistar_vf.errors import LabelError
+from pistar_vf.relabel.gate import ImageProbe
+from pistar_vf.relabel.models import ScoringModel
+from pistar_vf.relabel.predict import FramePredictor, Shard, concatenate_tables, iterate_shards, pick_rows
+from pistar_vf.typing import Float
+
+TABLE_NAME = "values.parquet"
+_PROBE_KEY = b"image_probe"
+_PROBE_FRAMES, _PROBE_EPISODES = 256, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueTable:
+    """V of every frame of a dataset.
+
+    Attributes:
+        path: the file that holds them.
+        value: [frames], in the dataset's order.
+        probs: [frames, atoms], a memory map.
+        probe: how V depends on the images.
+    """
+
+    path: Path
+    value: Float[np.ndarray, " t"]
+    probs: np.ndarray
+    probe: ImageProbe
+
+
+def compute_values(
+    dataset: LeRobotDataset,
+    models: Sequence[ScoringModel],
+    camera_keys: dict[str, str | None],
+    folder: Path,
+    *,
+    batch_size: int = 8,
+    cache_dir: Path | None = None,
+    num_workers: int | None = None,
+    progress: bool = True,
+) -> ValueTable:
+    """Values from `folder`, after computing what is missing there.
+
+    Args:
+        dataset: all of its episodes.
+        models: who scores which episodes; together all of them, each once.
+        camera_keys: model-side camera name to feature.
+        folder: where they are kept; its name must change with the models and the frames.
+        batch_size: frames per device and call.
+        cache_dir: of decoded frames.
+        num_workers: decoding processes.
+        progress: whether to show a progress bar.
+
+    Raises:
+        PistarError: a video is missing or damaged, a prompt is too long.
+        LabelError: a model gives values that are not finite.
+    """
+    store = _Store(folder, dataset, models[0].predictor.spec.model.support.num_atoms)
+    if not store.table_path.is_file():
+        store.create()
+        streaming = {"cache_dir": cache_dir, "num_workers": num_workers}
+        with tqdm(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
+            bar.update(dataset.num_frames - sum(episode.length for episode in store.missing()))
+            for model in models:
+                mine = [episode for episode in store.missing() if episode.index in model.episodes]
+                frame_predictor = FramePredictor(model.predictor, batch_size)
+                for shard in iterate_shards(model.predictor, dataset, camera_keys, mine, **streaming):
+                    store.score(shard, frame_predictor, bar.update)
+        store.finish(_probe(models[0], dataset, camera_keys, batch_size, streaming))
+    return store.read()
+
+
+class _Store:
+    """The files of one folder."""
+
+    def __init__(self, folder: Path, dataset: LeRobotDataset, num_atoms: int):
+        self._dataset, self._folder = dataset, folder
+        self._shape = (dataset.num_frames, num_atoms)
+        self.table_path = folder / TABLE_NAME
+
+    def create(self) -> None:
+        """Makes the files where they are missing or of another size."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sizes = {
+            "probabilities.f16": 2 * self._shape[0] * self._shape[1],
+            "values.f32": 4 * self._shape[0],
+            "done.u8": len(self._dataset.episodes),
+        }
+        if any(not self._has(name, size) for name, size in sizes.items()):
+            for name, size in sizes.items():
+                with (self._folder / name).open("wb") as file:
+                    file.truncate(size)
+
+    def missing(self) -> list[Episode]:
+        """Episodes without values."""
+        done = np.fromfile(self._folder / "done.u8", np.uint8)
+        return [episode for episode, is_done in zip(self._dataset.episodes, done) if not is_done]
+
+    def score(self, shard: Shard, frame_predictor: FramePredictor, advance: Callable[[int], Any]) -> None:
+        """Computes and writes the values of a shard, then marks its episodes."""
+        row = shard.episodes[0].start
+        probs, values = self._open("probabilities.f16", "r+"), self._open("values.f32", "r+")
+        for value, prob in frame_predictor.values(shard.table, np.arange(len(shard.table.labels))):
+            if not np.isfinite(value).all():
+                raise LabelError(
+                    f"{self._dataset.root}: V of frame {row + int(np.isfinite(value).argmin())} is not finite"
+                )
+            values[row : row + len(value)], probs[row : row + len(value)] = value, prob
+            row += len(value)
+            advance(len(value))
+        probs.flush(), values.flush()
+        first = self._dataset.episodes.index(shard.episodes[0])
+        with (self._folder / "done.u8").open("r+b") as file:
+            file.seek(first)
+            file.write(b"\x01" * len(shard.episodes))
+
+    def finish(self, probe: ImageProbe) -> None:
+        """Writes the table, episode by episode, and renames it into place."""
+        schema = pa.schema([("episode_index", pa.int64()), ("frame_index", pa.int64()), ("value", pa.float32())])
+        schema = schema.with_metadata({_PROBE_KEY: json.dumps(dataclasses.asdict(probe))})
+        values = self._open("values.f32", "r")
+        partial = self.table_path.with_suffix(".partial")
+        with pq.ParquetWriter(partial, schema) as writer:
+            for episode in self._dataset.episodes:
+                own = values[episode.start : episode.start + episode.length]
+                columns = [np.full(episode.length, episode.index), np.arange(episode.length), np.asarray(own)]
+                writer.write_table(pa.table(columns, schema=schema))
+        partial.rename(self.table_path)
+
+    def read(self) -> ValueTable:
+        """The finished values."""
+        probe = json.loads(pq.read_schema(self.table_path).metadata[_PROBE_KEY])
+        return ValueTable(
+            path=self.table_path,
+            value=np.fromfile(self._folder / "values.f32", np.float32),
+            probs=self._open("probabilities.f16", "r"),
+            probe=ImageProbe(**probe),
+        )
+
+    def _has(self, name: str, size: int) -> bool:
+        path = self._folder / name
+        return path.is_file() and path.stat().st_size == size
+
+    def _open(self, name: str, mode: str) -> np.memmap:
+        dtype, shape = (np.float16, self._shape) if name.endswith("f16") else (np.float32, self._shape[:1])
+        return np.memmap(self._folder / name, dtype, mode, shape=shape)
+
+
+def _probe(
+    model: ScoringModel, dataset: LeRobotDataset, camera_keys: dict[str, str | None], batch_size: int, streaming: dict
+) -> ImageProbe:
+    """Exchanges the images of an even sample of frames from a few episodes at random."""
+    mine = [episode for episode in dataset.episodes if episode.index in model.episodes]
+    chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, _PROBE_EPISODES).round().astype(int))]
+    tables = [
+        pick_rows(shard.table, _evenly(len(shard.table.labels), _PROBE_FRAMES // len(chosen)))
+        for shard in iterate_shards(model.predictor, dataset, camera_keys, chosen, **streaming)
+    ]
+    table = concatenate_tables(tables)
+    rows = np.random.default_rng(0).permutation(len(table.labels))
+    frame_predictor = FramePredictor(model.predictor, batch_size)
+    value = np.concatenate([value for value, _ in frame_predictor.values(table, rows)])
+    change = np.abs(frame_predictor.with_images_of_others(table, rows) - value)
+    return ImageProbe(mean_change=float(change.mean()), value_std=float(value.std()), num_frames=len(rows))
+
+
+def _evenly(count: int, wanted: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, max(1, wanted))).round().astype(np.int64))

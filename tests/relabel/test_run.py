@@ -1,0 +1,209 @@
+"""The whole command on a small dataset: judged first, written after, refused with a reason."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from pistar_vf.cli.main import EXIT_GATE_FAILED, main
+from pistar_vf.data.dataset_lock import dataset_lock
+from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.data.recovery import undo
+from pistar_vf.data.rewrite import file_metadata
+from pistar_vf.errors import ConfigError, DatasetError, GateError, LabelError
+from pistar_vf.relabel import run
+from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.label import KEPT
+from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.write import PROVENANCE
+
+pytestmark = pytest.mark.usefixtures("small_and_fast")
+
+
+@pytest.fixture
+def rollouts(tiny_dataset, tmp_path):
+    shutil.copytree(tiny_dataset, tmp_path / "rollouts", copy_function=os.link)
+    return tmp_path / "rollouts"
+
+
+@pytest.fixture
+def settings(rollouts, trained_run, frame_cache_dir, tmp_path):
+    """Relabels with a model of four steps, which no gate lets through."""
+    return RelabelConfig(
+        data_dir=str(rollouts),
+        checkpoint_dir=(trained_run.checkpoint,),
+        output_dir=tmp_path / "out",
+        report_dir=tmp_path / "report",
+        cache_dir=frame_cache_dir,
+        num_workers=0,
+        lookahead=10,
+    )
+
+
+def relabel(settings, **changes):
+    return run_relabel(dataclasses.replace(settings, **changes), progress=False)
+
+
+def contents(root):
+    files = (path for path in root.rglob("*") if path.is_file() and ".pistar_vf" not in path.parts)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_the_gate_stops_an_untrained_model(settings, rollouts, tmp_path):
+    before = contents(rollouts)
+    with pytest.raises(GateError, match=r"the gate failed \(V varies, .*Nothing was written"):
+        relabel(settings)
+    assert contents(rollouts) == before
+    assert not (tmp_path / "out").exists()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["passed"] is False
+    assert "V varies" in report["failed"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "gate: FAILED" in page
+    assert (tmp_path / "report" / "report.png").stat().st_size > 10_000
+
+
+def test_force_writes_and_says_so(settings, tmp_path, capsys):
+    result = relabel(settings, force=True)
+    assert result.written == tmp_path / "out"
+    written = load_lerobot(tmp_path / "out")
+    facts = json.loads(file_metadata(written.episodes[0].parquet)[PROVENANCE])
+    assert facts["gate"].startswith("failed and forced: ")
+    assert facts["checkpoints"][0]["name"] == "step_00000004"
+    assert len(facts["checkpoints"][0]["sha256"]) == 64
+    assert facts["rule"]["lookahead"] == 10
+    assert set(facts["thresholds"]) == set(written.prompts)
+    words = written.read_column("adv_ind")
+    intervention = written.read_column("intervention") == 1
+    assert (words[intervention] != "negative").all()
+    assert "relabelled dataset: " in capsys.readouterr().out
+
+
+def test_a_dry_run_writes_the_report_only(settings, rollouts, tmp_path, capsys):
+    before = contents(rollouts)
+    result = relabel(settings, dry_run=True)
+    assert result.written is None
+    assert result.num_changed > 0
+    assert contents(rollouts) == before
+    assert not (tmp_path / "out").exists()
+    assert f"adv_ind: {result.num_changed:,} of " in capsys.readouterr().out
+
+
+def test_in_place_twice_and_back(settings, rollouts):
+    before = contents(rollouts)
+    in_place = dataclasses.replace(settings, output_dir=None, in_place=True, force=True)
+    assert relabel(in_place).num_changed > 0
+    after = contents(rollouts)
+    assert after != before
+    assert relabel(in_place).num_changed == 0  # the same labels from the same source
+    assert contents(rollouts) == after
+    undo(rollouts)
+    assert contents(rollouts) == before
+
+
+def test_another_share_computes_no_values(settings, monkeypatch):
+    first = relabel(settings, dry_run=True)
+    monkeypatch.setattr("pistar_vf.relabel.values.FramePredictor", None)
+    second = relabel(settings, dry_run=True, top_percent=60.0, estimator="gae")
+    assert (second.labels.code != first.labels.code).any()
+
+
+def test_abstaining(settings):
+    plain, careful = relabel(settings, dry_run=True), relabel(settings, dry_run=True, abstain=0.45)
+    changed = careful.labels.code != plain.labels.code
+    assert changed.any()
+    assert (careful.labels.code[changed] == 0).all()
+
+
+def test_upstreams_labels(settings, rollouts):
+    result = relabel(settings, dry_run=True, compat="upstream", top_percent=30.0)
+    dataset = load_lerobot(rollouts)
+    again = relabel(settings, dry_run=True, compat="upstream", top_percent=30.0)
+    np.testing.assert_array_equal(result.labels.code, again.labels.code)
+    assert (result.labels.code != KEPT).all()
+    autonomous = dataset.read_column("intervention") == 0
+    # Ties aside, 30 % of the autonomous frames; the numbers themselves are in test_upstream.py.
+    share = (result.labels.code[autonomous] == 2).mean()
+    assert share == pytest.approx(0.3, abs=0.01)
+
+
+def test_both_at_once_is_refused_by_name(settings, rollouts):
+    """The second of two that compute values of one dataset."""
+    home = settings.cache_dir / "values"
+    place = run._place(load_lerobot(rollouts))
+    (home / place).mkdir(parents=True, exist_ok=True)
+    with dataset_lock(home / place, "values"), pytest.raises(DatasetError, match=rf"@.*process {os.getpid()}"):
+        relabel(settings)
+
+
+def test_two_in_place_at_once_is_refused_by_name(settings, rollouts):
+    with dataset_lock(rollouts, "relabel"), pytest.raises(DatasetError, match=rf"@.*process {os.getpid()}"):
+        relabel(settings, output_dir=None, in_place=True, force=True)
+
+
+def test_an_output_that_exists_is_refused_before_anything_is_computed(settings, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "file").touch()
+    monkeypatch.setattr(run, "load_scoring_models", None)
+    with pytest.raises(DatasetError, match="expected a new or empty output folder"):
+        relabel(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"in_place": True}, ConfigError, "--in_place: expected no --output_dir"),
+        ({"top_percent": 0.0}, ConfigError, "--top_percent"),
+        ({"right_wrist_image_col": "observation.images.front"}, ConfigError, "pictures it never saw"),
+        ({"copy_wrist_to_right": True}, ConfigError, r"right_wrist_0_rgb \(--copy_wrist_to_right\)"),
+        ({"base_image_col": "image"}, DatasetError, r"it lacks base_0_rgb \('image'\)"),
+        ({"human_col": "frame_index"}, LabelError, "expected 0 or 1 in every frame"),
+        ({"reward_col": "rewards"}, LabelError, "no reward column 'rewards'"),
+        ({"outcome": "success"}, LabelError, "outcome"),
+    ],
+)
+def test_what_cannot_work_is_refused(settings, rollouts, changes, error, message):
+    before = contents(rollouts)
+    with pytest.raises(error, match=message):
+        relabel(settings, **changes)
+    assert contents(rollouts) == before
+
+
+def test_the_command_and_its_exit_code(settings, capsys):
+    words = ["relabel", "--data_dir", settings.data_dir, "--checkpoint_dir", str(settings.checkpoint_dir[0])]
+    words += ["--output_dir", str(settings.output_dir), "--cache_dir", str(settings.cache_dir), "--lookahead", "10"]
+    words += ["--report_dir", str(settings.report_dir), "--num_workers", "0"]
+    assert main(words) == EXIT_GATE_FAILED
+    assert "error: the gate failed" in capsys.readouterr().err
+    assert main([*words, "--force"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"relabelled dataset: {settings.output_dir}"
+
+
+def test_both_layouts_of_a_dataset_get_the_same_labels(settings, tiny_dataset, tiny_dataset_v30):
+    found = [
+        relabel(settings, data_dir=str(data_dir), output_dir=settings.output_dir / name, force=True)
+        for name, data_dir in (("v21", tiny_dataset), ("v30", tiny_dataset_v30))
+    ]
+    np.testing.assert_array_equal(found[0].labels.advantage, found[1].labels.advantage)
+    words = [load_lerobot(result.written).read_column("adv_ind") for result in found]
+    assert words[0].tolist() == words[1].tolist()
+
+
+def test_out_of_fold(settings, trained_run, monkeypatch):
+    """Two copies of one model that claim to know one half of the episodes each."""
+    original = run.load_scoring_models
+
+    def halves(checkpoints, dataset, *, use_ema):
+        (model,) = original(checkpoints[:1], dataset, use_ema=use_ema)
+        indices = [episode.index for episode in dataset.episodes]
+        first, second = frozenset(indices[::2]), frozenset(indices[1::2])
+        known = dataclasses.replace(model, episodes=second, trained_on=first)
+        return known, dataclasses.replace(model, episodes=first, trained_on=second)
+
+    together = relabel(settings, dry_run=True)
+    monkeypatch.setattr(run, "load_scoring_models", halves)
+    apart = relabel(settings, dry_run=True, checkpoint_dir=(trained_run.checkpoint,) * 2)
+    np.testing.assert_allclose(apart.labels.advantage, together.labels.advantage, atol=1e-6)

@@ -1,0 +1,153 @@
+"""Streamed values are those of the evaluator, are computed once, and survive an interruption."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pistar_vf.data.labels import read_value_labels
+from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.errors import LabelError
+from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
+from pistar_vf.relabel import predict, values
+from pistar_vf.relabel.models import load_scoring_models
+from pistar_vf.relabel.values import compute_values
+
+pytestmark = pytest.mark.usefixtures("small_and_fast")
+
+
+@pytest.fixture(scope="module")
+def dataset(trained_run):
+    return load_lerobot(trained_run.config.data_dir)
+
+
+@pytest.fixture(scope="module")
+def models(trained_run, dataset):
+    return load_scoring_models([trained_run.checkpoint], dataset)
+
+
+@pytest.fixture(scope="module")
+def compute(dataset, models, tmp_path_factory):
+    """`compute_values` with an empty cache of frames, so that shards are decoded for themselves."""
+    empty = tmp_path_factory.mktemp("empty")
+
+    def call(folder, **changes):
+        cameras = models[0].predictor.spec.camera_keys
+        settings = {"cache_dir": empty, "num_workers": 0, "progress": False, **changes}
+        return compute_values(dataset, models, cameras, folder, **settings)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def expected(dataset, models, frame_cache_dir):
+    table = open_table_for(models[0].predictor, dataset, read_value_labels(dataset), frame_cache_dir)
+    return predict_episodes(models[0].predictor, table, dataset.episodes).value
+
+
+def test_streamed_in_shards_like_the_evaluator(compute, expected, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)  # a shard for every episode or two
+    found = compute(tmp_path / "values", batch_size=7)
+    np.testing.assert_allclose(found.value, expected, atol=1e-6)
+    assert found.probs.shape == (dataset.num_frames, 201)
+    np.testing.assert_allclose(found.probs.astype(np.float64).sum(axis=1), 1.0, atol=2e-3)  # float16
+    atoms = np.linspace(-1, 0, 201)
+    np.testing.assert_allclose(found.probs.astype(np.float64) @ atoms, expected, atol=2e-3)
+
+
+def test_frames_that_were_decoded_already_are_used(compute, expected, frame_cache_dir, tmp_path, monkeypatch):
+    def decode_nothing(*_, **__):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(predict, "open_frame_cache", decode_nothing)
+    found = compute(tmp_path / "values", cache_dir=frame_cache_dir)
+    np.testing.assert_allclose(found.value, expected, atol=1e-6)
+
+
+def test_the_table_says_which_frame_is_which(compute, dataset, tmp_path):
+    found = compute(tmp_path / "values")
+    table = pq.read_table(found.path).to_pydict()
+    assert table["value"] == found.value.tolist()
+    lengths = [episode.length for episode in dataset.episodes]
+    assert table["episode_index"] == np.repeat([e.index for e in dataset.episodes], lengths).tolist()
+    assert table["frame_index"] == np.concatenate([np.arange(n) for n in lengths]).tolist()
+
+
+def test_a_second_call_computes_nothing(compute, tmp_path, monkeypatch):
+    first = compute(tmp_path / "values")
+    monkeypatch.setattr(values, "FramePredictor", None)
+    second = compute(tmp_path / "values")
+    np.testing.assert_array_equal(second.value, first.value)
+    assert second.probe == first.probe
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(compute, expected, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)
+    scored = []
+    score = values._Store.score
+
+    def stopping(self, shard, *rest):
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        score(self, shard, *rest)
+        scored.extend(episode.index for episode in shard.episodes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(values._Store, "score", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            compute(tmp_path / "values")
+    done, scored[:] = list(scored), []
+
+    def counting(self, shard, *rest):
+        score(self, shard, *rest)
+        scored.extend(episode.index for episode in shard.episodes)
+
+    monkeypatch.setattr(values._Store, "score", counting)
+    found = compute(tmp_path / "values")
+    assert sorted(done + scored) == [episode.index for episode in dataset.episodes]
+    assert done
+    assert scored
+    np.testing.assert_allclose(found.value, expected, atol=1e-6)
+
+
+def test_each_frame_is_encoded_once(compute, dataset, tmp_path, monkeypatch):
+    """Besides those of the image probe, which comes last."""
+    counted = []
+    original = predict.FramePredictor.values
+
+    def counting(self, table, rows):
+        counted.append(len(rows))
+        return original(self, table, rows)
+
+    monkeypatch.setattr(predict.FramePredictor, "values", counting)
+    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)
+    compute(tmp_path / "values")
+    assert sum(counted[:-1]) == dataset.num_frames
+
+
+def test_values_that_are_not_finite_are_refused(compute, models, dataset, tmp_path, monkeypatch):
+    def broken(self, table, rows):
+        yield np.full(len(rows), np.nan, np.float32), np.zeros((len(rows), 201), np.float16)
+
+    monkeypatch.setattr(predict.FramePredictor, "values", broken)
+    with pytest.raises(LabelError, match="V of frame 0 is not finite"):
+        compute(tmp_path / "values")
+
+
+def test_the_probe_sees_a_model_that_reads_images(compute, models, tmp_path):
+    probe = compute(tmp_path / "values").probe
+    assert probe.mean_change > 0
+    assert 8 <= probe.num_frames <= 256
+
+
+def test_the_probe_sees_a_blind_model(dataset, models, tmp_path, frame_cache_dir):
+    """A model whose image projection is zero."""
+    predictor = models[0].predictor
+    zeros = {name: np.zeros_like(leaf) for name, leaf in predictor.params["img_projection"].items()}
+    blind = type(predictor)(predictor.spec, {**predictor.params, "img_projection": zeros}, predictor.tokenizer)
+    model = dataclasses.replace(models[0], predictor=blind)
+    found = compute_values(
+        dataset, [model], predictor.spec.camera_keys, tmp_path / "v", cache_dir=frame_cache_dir, progress=False
+    )
+    assert found.probe.mean_change < 1e-6
