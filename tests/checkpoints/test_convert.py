@@ -140,3 +140,18 @@ def test_arrays_are_float32_whatever_the_source(params, tmp_path):
     source = write_layout("safetensors", tmp_path / "bf16", params, jnp.bfloat16)
     trees, _, _ = stored(convert_weights(source, tmp_path / "out", "checkpoint", MODEL))
     assert {leaf.dtype for leaf in jax.tree.leaves(trees)} == {np.dtype(np.float32)}
+
+
+def test_a_failure_half_way_leaves_nothing(checkpoint, tmp_path, monkeypatch):
+    neighbour = tmp_path / "out.partial"
+    neighbour.mkdir()
+    (neighbour / "mine").touch()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pistar_vf.checkpoints.convert._write", fail)
+    with pytest.raises(OSError, match="disk full"):
+        convert_weights([checkpoint], tmp_path / "out", "safetensors", MODEL)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
+    assert (neighbour / "mine").is_file()

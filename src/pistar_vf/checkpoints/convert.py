@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -74,13 +75,13 @@ def convert_weights(
     if to == "bundle":
         params = without_state(params, drop_state)
         averages = without_state(averages, drop_state=True)
-    staged = output.with_name(output.name + ".partial")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    _write(staged, to, params, {**params, **averages}, step, model, dtype)
-    if to in _FLOAT32_ONLY:
-        _copy_companions(paths, staged, to)
-    staged.rename(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{output.name}.partial-", dir=output.parent) as folder:
+        staged = Path(folder) / output.name
+        _write(staged, to, params, {**params, **averages}, step, model, dtype)
+        if to in _FLOAT32_ONLY:
+            _copy_companions(paths, staged, to)
+        staged.rename(output)
     return output
 
 

@@ -9,6 +9,7 @@ from pistar_vf.checkpoints.manager import complete_steps, find_checkpoint
 from pistar_vf.checkpoints.name_tables import Leaves
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.checkpoints.weight_files import WeightFile, open_weights, uninformative_leaf
+from pistar_vf.returns import Normaliser
 
 
 def describe_weights(path: Path, *, leaves: bool = True) -> str:
@@ -61,12 +62,19 @@ def _spec_lines(spec: ValueSpec | None) -> list[str]:
     support, state = spec.model.support, spec.state
     values = f"{support.num_atoms} atoms on [{support.v_min}, {support.v_max}]"
     return [
-        f"  values:      {values}, labels {spec.label_convention}",
+        f"  values:      {values}, labels {spec.label_convention}, unit {_unit(spec.normaliser)}",
         f"  cameras:     {', '.join(f'{name} ({key})' for name, key in spec.camera_keys.items())}",
         f"  images:      {spec.model.siglip.image_size} px, {spec.image_fit}",
         f"  state:       {'not read' if state is None else f'{state.dim} numbers ({state.key})'}",
         f"  tokenizer:   sha256 {spec.tokenizer_sha256[:12]}…",
     ]
+
+
+def _unit(normaliser: Normaliser | None) -> str:
+    if normaliser is None:
+        return "unknown"
+    lengths = ", ".join(f"'{task}' {length} frames" for task, length in normaliser.max_lengths.items())
+    return f"{normaliser.rule} ({lengths})" if lengths else normaliser.rule
 
 
 def _parts(stored: Leaves) -> dict[str, Leaves]:
