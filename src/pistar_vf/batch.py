@@ -30,6 +30,30 @@ class Observation:
 
 
 @flax.struct.dataclass
+class LanguageBatch:
+    """One batch of pictures with a question and its answer.
+
+    A causal model reads `tokens` behind the image; its output at position i - 1 predicts `tokens[i]`. The loss counts
+    that prediction where `loss_mask[i]` is True.
+
+    Attributes:
+        images: camera name to pixels, uint8 in [0, 255].
+        image_masks: camera name to validity; False hides the camera everywhere in the model.
+        tokens: SentencePiece ids of question, answer and end piece, padded with 0.
+        token_mask: True on real tokens.
+        loss_mask: True on tokens to be predicted, those of the answer and the end piece; never on the first token.
+        index: record number of each row in its dataset; -1 marks padding, where `loss_mask` is False throughout.
+    """
+
+    images: dict[str, Shaped[Array, "b h w 3"]]
+    image_masks: dict[str, Bool[Array, " b"]]
+    tokens: Int[Array, "b l"]
+    token_mask: Bool[Array, "b l"]
+    loss_mask: Bool[Array, "b l"]
+    index: Int[Array, " b"]
+
+
+@flax.struct.dataclass
 class ValueBatch:
     """One batch of supervised frames.
 
@@ -37,11 +61,18 @@ class ValueBatch:
         observation: the model's input.
         target: value labels, normalised returns in [v_min, v_max].
         frame: row number of each frame in its dataset; -1 marks padding, which no loss or metric counts.
+        language: pictures with questions and answers that are trained on together with these frames, or None.
     """
 
     observation: Observation
     target: Float[Array, " b"]
     frame: Int[Array, " b"]
+    language: LanguageBatch | None = None
+
+
+def batch_rows(batch: ValueBatch | LanguageBatch) -> Int[Array, " b"]:
+    """Which rows of its dataset a batch holds."""
+    return batch.frame if isinstance(batch, ValueBatch) else batch.index
 
 
 def check_observation(

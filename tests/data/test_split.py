@@ -1,11 +1,22 @@
 """Which episodes are held out."""
 
+import collections
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pistar_vf.data.lerobot import Episode
-from pistar_vf.data.split import parse_episodes, select_episodes, split_episodes
+from pistar_vf.data.labels import read_value_labels
+from pistar_vf.data.lerobot import Episode, load_lerobot
+from pistar_vf.data.outcomes import read_outcomes
+from pistar_vf.data.split import (
+    SplitRatios,
+    episode_strata,
+    parse_episodes,
+    select_episodes,
+    split_by_ratio,
+    split_episodes,
+)
 from pistar_vf.errors import ConfigError
 
 
@@ -68,3 +79,102 @@ def test_a_fraction_out_of_range_is_refused(fraction):
 def test_something_must_remain_to_train_on(count, fraction):
     with pytest.raises(ConfigError, match=r"leaves none to train on; pass --val_fraction 0 or --val_data_dir"):
         split_episodes(episodes(count), fraction, seed=0)
+
+
+# --- by ratio --------------------------------------------------------------------------------------------------
+
+EIGHT_ONE_ONE = SplitRatios(0.8, 0.1, 0.1)
+ONE_KIND = ("success", "push")
+
+
+def parts_of(strata, ratios=EIGHT_ONE_ONE, seed=42):
+    return [indices(part) for part in split_by_ratio(episodes(len(strata)), ratios, seed, strata)]
+
+
+def test_every_stratum_is_split_in_the_same_shares():
+    """Strata of 40, 20 and 10 episodes, mixed up: 8 : 1 : 1 of each is a whole number."""
+    strata = [("success", "push")] * 40 + [("failure", "push")] * 20 + [("success", "lift")] * 10
+    strata = [strata[i] for i in np.random.default_rng(0).permutation(70)]
+    parts = parts_of(strata)
+    counted = [collections.Counter(strata[i] for i in part) for part in parts]
+    assert counted[0] == {("success", "push"): 32, ("failure", "push"): 16, ("success", "lift"): 8}
+    assert counted[1] == counted[2] == {("success", "push"): 4, ("failure", "push"): 2, ("success", "lift"): 1}
+    assert sorted(i for part in parts for i in part) == list(range(70))
+    assert all(part == sorted(part) for part in parts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_outcomes_keep_their_shares_even_where_every_task_is_new(seed):
+    strata = [("success" if i % 3 else "failure", f"task {i}") for i in range(90)]
+    parts = parts_of(strata, seed=seed)
+    assert [len(part) for part in parts] == [72, 9, 9]
+    for part in parts:
+        failures = sum(strata[i][0] == "failure" for i in part)
+        assert abs(failures - len(part) / 3) < 2
+
+
+@pytest.mark.parametrize("ratios", [(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33), (0.7, 0.0, 0.3)])
+def test_strata_of_any_size_are_at_most_two_episodes_off(ratios):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        sizes = rng.integers(1, 30, 6)
+        strata = [("success", f"task {i}") for i, size in enumerate(sizes) for _ in range(size)]
+        parts = parts_of(strata, SplitRatios(*ratios))
+        real = np.array([len(part) for part in parts]) / len(strata)
+        for stratum, size in zip(dict.fromkeys(strata), sizes):
+            counted = np.array([sum(strata[i] == stratum for i in part) for part in parts])
+            assert np.abs(counted - real * size).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("count", "ratios", "expected"),
+    [
+        (10, (0.8, 0.1, 0.1), [8, 1, 1]),
+        (32, (0.8, 0.1, 0.1), [26, 3, 3]),  # 25.6, 3.2, 3.2: the largest remainder is rounded up
+        (5, (0.8, 0.1, 0.1), [3, 1, 1]),  # 4, 0.5, 0.5
+        (3, (0.98, 0.01, 0.01), [1, 1, 1]),
+        (7, (0.9, 0.1, 0.0), [6, 1, 0]),
+        (4, (1.0, 0.0, 0.0), [4, 0, 0]),
+    ],
+)
+def test_sizes_by_hand(count, ratios, expected):
+    parts = parts_of([ONE_KIND] * count, SplitRatios(*ratios))
+    assert [len(part) for part in parts] == expected
+    assert sorted(i for part in parts for i in part) == list(range(count))
+
+
+def test_the_split_seed_decides():
+    many = [[ONE_KIND] * 30, [("success", f"task {i}") for i in range(30)]]
+    for strata in many:
+        draws = {tuple(parts_of(strata, seed=seed)[2]) for seed in (0, 0, 1, 2, 3)}
+        assert len(draws) == 4
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.8, 0.1, 0.2), (0.8, 0.1, 0.0), (0.0, 0.5, 0.5), (1.1, -0.1, 0.0), (float("nan"), 0.1, 0.1)]
+)
+def test_shares_that_are_none(shares):
+    with pytest.raises(ConfigError, match=r"--test_ratio: expected shares that sum to 1, with .* train on, got "):
+        SplitRatios(*shares)
+
+
+def test_too_few_episodes_for_the_parts():
+    with pytest.raises(ConfigError, match="expected at least 3 episodes to split, got 2; set the ratio of a part to 0"):
+        parts_of([ONE_KIND] * 2)
+
+
+def test_flags_that_are_not_given_count_as_nothing():
+    assert SplitRatios.of_flags(None, None, None) is None
+    assert SplitRatios.of_flags(0.9, None, 0.1) == SplitRatios(0.9, 0.0, 0.1)
+
+
+def test_strata_are_the_outcome_and_the_prompt(tiny_dataset):
+    """From the outcomes, and from the labels: both are what the metadata of the synthetic robot says."""
+    dataset = load_lerobot(tiny_dataset)
+    labels, outcomes = read_value_labels(dataset), read_outcomes(dataset, outcome_column="outcome")
+    said = [(e.metadata["outcome"], e.tasks[0]) for e in dataset.episodes]
+    assert len(set(said)) > 2
+    assert episode_strata(dataset, labels, outcomes) == said
+    # The labels were made with --timeout_as failure.
+    as_labelled = [("failure" if outcome == "timeout" else outcome, task) for outcome, task in said]
+    assert episode_strata(dataset, labels, None) == as_labelled

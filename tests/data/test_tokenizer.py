@@ -151,6 +151,43 @@ def test_a_model_without_bos_is_refused():
         PromptTokenizer(train_with_sentencepiece(bos_id=-1, unk_id=2))
 
 
+# --- pieces, for prompts of other forms --------------------------------------------------------------------------
+
+
+def test_texts_are_encoded_as_they_are(foreign_model):
+    texts = ["pick up", " the red bottle\n", "", "pick up " * 30]
+    expected = [processor(foreign_model).encode(text) for text in texts]
+    assert PromptTokenizer(foreign_model, max_token_len=5).encode(texts) == expected
+
+
+def test_ids_are_read_back_without_special_pieces():
+    tokenizer = train_prompt_tokenizer(PROMPTS)
+    (ids,) = tokenizer.encode([" the red bottle"])
+    beyond = tokenizer.vocab_size
+    assert tokenizer.decode([tokenizer.bos_id, *ids, tokenizer.eos_id, 0, beyond]) == " the red bottle"
+    assert tokenizer.decode([]) == ""
+
+
+def test_special_ids_are_the_models_own():
+    swapped = PromptTokenizer(train_with_sentencepiece(eos_id=2, bos_id=1))
+    assert (swapped.bos_id, swapped.eos_id) == (1, 2)
+
+
+def test_a_model_without_eos_reads_prompts_but_has_no_end_piece():
+    tokenizer = PromptTokenizer(train_with_sentencepiece(eos_id=-1, bos_id=1, unk_id=2))
+    assert tokenizer.tokenize("open")[0][0] == 1
+    with pytest.raises(TokenizerError, match="expected a tokenizer with an EOS token, got one without"):
+        _ = tokenizer.eos_id
+
+
+def test_pieces_are_looked_up(foreign_model):
+    tokenizer = PromptTokenizer(foreign_model)
+    assert [tokenizer.piece_id("\n")] == tokenizer.encode(["\n"])[0][-1:]
+    assert tokenizer.piece_id("<unk>") == 3
+    with pytest.raises(TokenizerError, match=f"the piece '<start_of_turn>', got one without .* {tokenizer.vocab_size}"):
+        tokenizer.piece_id("<start_of_turn>")
+
+
 # --- train_prompt_tokenizer ------------------------------------------------------------------------------------
 
 

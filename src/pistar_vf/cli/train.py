@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tyro
 
+from pistar_vf.cli.repeated_flags import gathered
 from pistar_vf.errors import ConfigError
 from pistar_vf.presets import find_preset
 from pistar_vf.training.config import TrainConfig
@@ -67,7 +68,7 @@ def parse_config(argv: list[str]) -> TrainConfig:
     preset = find_preset(_first_pass(argv)[0].preset)
     return tyro.cli(
         TrainConfig,
-        args=_gathered(_gathered(argv, "--data_dir"), "--data_weight"),
+        args=gathered(gathered(argv, "--data_dir"), "--data_weight"),
         default=_with_required(preset),
         prog="pistar-vf train",
         use_underscores=True,
@@ -77,22 +78,6 @@ def parse_config(argv: list[str]) -> TrainConfig:
             "robot dataset, labels it, trains, evaluates and draws value curves into outputs/demo."
         ),
     )
-
-
-def _gathered(argv: list[str], flag: str) -> list[str]:
-    """`--flag A --flag B` as `--flag A B`: of a repeated flag only the last would count."""
-    words, values, inside = [], [], False
-    for word in argv:
-        name, equals, value = word.partition("=")
-        if word.startswith("--"):
-            inside = name.replace("-", "_") == flag.replace("-", "_")
-            if inside and equals:
-                values.append(value)
-        if inside and not word.startswith("--"):
-            values.append(word)
-        elif not inside:
-            words.append(word)
-    return [*words, flag, *values] if values else argv
 
 
 def _with_required(preset: TrainConfig) -> TrainConfig:

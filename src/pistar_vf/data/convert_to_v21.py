@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.data import lerobot_v21 as v21
-from pistar_vf.data import lerobot_v30 as v30
 from pistar_vf.data.episode import Episode
+from pistar_vf.data.episode_stats import read_episode_stats
 from pistar_vf.data.lerobot import LeRobotDataset
 from pistar_vf.data.lerobot_meta import read_info
-from pistar_vf.data.parquet import read_column_names, read_parquet_table
+from pistar_vf.data.parquet import read_parquet_table
 from pistar_vf.data.split_videos import plan_split, write_split
 
 _STATS = "stats/"
@@ -65,28 +65,11 @@ def _write_lines(path: Path, lines: Iterator[dict[str, Any]]) -> None:
 def _write_stats(dataset: LeRobotDataset, path: Path) -> None:
     """One line an episode, where the dataset keeps statistics of its episodes."""
     listed = {episode.index for episode in dataset.episodes}
-    lines = (line for line in _stats_lines(dataset.root) if line["episode_index"] in listed and line["stats"])
+    stats = read_episode_stats(dataset.root, dataset.version)
+    lines = ({"episode_index": index, "stats": own} for index, own in stats if index in listed and own)
     _write_lines(path, lines)
     if not path.stat().st_size:
         path.unlink()
-
-
-def _stats_lines(root: Path) -> Iterator[dict[str, Any]]:
-    for path in v30.episode_files(root):
-        names = [name for name in read_column_names(path) if name.startswith(_STATS)]
-        for batch in read_parquet_table(path, ["episode_index", *names]).to_batches(256):
-            for row in batch.to_pylist():
-                yield {"episode_index": row["episode_index"], "stats": _nested(row)}
-
-
-def _nested(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """`stats/<feature>/<kind>` as {feature: {kind: value}}."""
-    stats: dict[str, dict[str, Any]] = {}
-    for name, value in row.items():
-        if name.startswith(_STATS) and value is not None:
-            feature, _, kind = name.removeprefix(_STATS).rpartition("/")
-            stats.setdefault(feature, {})[kind] = value
-    return stats
 
 
 def _write_info(dataset: LeRobotDataset, folder: Path) -> None:

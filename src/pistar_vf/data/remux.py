@@ -158,6 +158,8 @@ def _open_video(path: Path, context: str) -> Iterator[tuple[av.container.InputCo
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise VideoError(f"{context}: {path}: expected a video stream, got none")
+            if container.streams.video[0].codec_context is None:  # PyAV opens such a file, but has no codec for it
+                raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
             yield container, container.streams.video[0]
     except av.FFmpegError as error:
         raise VideoError(f"{context}: {path}: cannot be read or copied: {error}") from error

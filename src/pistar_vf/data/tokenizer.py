@@ -119,6 +119,46 @@ class PromptTokenizer:
         """SHA-256 of the model, hexadecimal: two tokenizers with one digest are the same."""
         return hashlib.sha256(self.model).hexdigest()
 
+    @property
+    def bos_id(self) -> int:
+        """Id of the piece that begins every text."""
+        return self._processor.bos_id()
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the piece that ends an answer.
+
+        Raises:
+            TokenizerError: the model has none.
+        """
+        if self._processor.eos_id() < 0:
+            raise TokenizerError(
+                f"expected a tokenizer with an EOS token, got one without; this is not Gemma's tokenizer: {_WHAT_TO_DO}"
+            )
+        return self._processor.eos_id()
+
+    def piece_id(self, piece: str) -> int:
+        """Id of a piece.
+
+        Raises:
+            TokenizerError: the vocabulary has no such piece.
+        """
+        number = self._processor.piece_to_id(piece)
+        if self._processor.id_to_piece(number) != piece:
+            raise TokenizerError(
+                f"expected a tokenizer with the piece {piece!r}, got one without among its {self.vocab_size}; "
+                "use Gemma's tokenizer, or a template without it"
+            )
+        return number
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of texts as they are: no BOS, no suffix, no padding, any length."""
+        return self._processor.encode(list(texts))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; special pieces have none, nor have ids beyond the vocabulary, which a model may produce."""
+        return self._processor.decode([number for number in ids if number < self.vocab_size])
+
     def tokenize(self, prompt: str) -> tuple[Int[np.ndarray, " l"], Bool[np.ndarray, " l"]]:
         """Tokenizes one prompt.
 

@@ -205,6 +205,8 @@ def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[fl
             if not container.streams.video:
                 raise VideoError(f"{context}: {path}: expected a video stream, got none")
             stream = container.streams.video[0]
+            if stream.codec_context is None:  # PyAV opens such a file, but has no codec for it
+                raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
             stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
             start = (stream.start_time or 0) * stream.time_base
             for frame in _frames_from(container, stream, start + seek_to):

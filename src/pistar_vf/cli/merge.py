@@ -1,0 +1,64 @@
+"""`pistar-vf merge`: several datasets in one."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from pistar_vf.cli.repeated_flags import gathered, with_leading
+from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.data.merge import MergeOptions, merge_datasets
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeArgs:
+    """Put several LeRobot datasets (v2.1 and v3.0, mixed as you like) into one, such as demonstrations and rollouts.
+
+    `pistar-vf merge A B --output_dir OUT` is short for `pistar-vf merge --data_dir A B --output_dir OUT`.
+
+    Episodes and tasks are numbered anew, the same prompt is one task, and the key `source` of an episode's metadata
+    names the dataset that it came from. Videos are linked, joined or cut, not encoded again. The datasets must have
+    the same columns, cameras and fps; differences are shown in a table, and --fill, --drop and --rename settle them.
+    Training on several datasets needs no merging: `pistar-vf train --data_dir A B`.
+    """
+
+    data_dir: tuple[Path, ...]
+    """The datasets, in the order of the result; they are only read."""
+    output_dir: Path
+    """Where the result goes: a new or empty folder."""
+    to: Literal["v2.1", "v3.0"] | None = None
+    """The layout to write. Default: that of the first dataset."""
+    fill: tuple[str, ...] = ()
+    """What a column is in datasets that lack it: intervention=1 for demonstrations, say. Several are possible."""
+    drop: tuple[str, ...] = ()
+    """Columns and cameras to leave out."""
+    rename: tuple[str, ...] = ()
+    """Call a column or camera of one dataset something else: 2:observation.images.top=observation.images.cam_high for
+    the second dataset."""
+    reencode: bool = False
+    """From v3.0 to v2.1: encode anew those episodes that cannot be cut out of their video as they are, because they do
+    not begin with a keyframe. Their pixels change slightly. Without it, such a dataset is refused."""
+
+
+def run(args: MergeArgs) -> Path:
+    """Merges, prints where the result is, and returns it."""
+    datasets = [load_lerobot(data_dir) for data_dir in args.data_dir]
+    options = MergeOptions(args.fill, args.drop, args.rename)
+    output_dir = merge_datasets(datasets, args.output_dir, args.to, options=options, reencode=args.reencode)
+    merged = load_lerobot(output_dir)
+    print(
+        f"LeRobot {merged.version} dataset, {len(merged.episodes)} episodes, {merged.num_frames} frames of "
+        f"{len(datasets)} dataset{'s' * (len(datasets) != 1)}: {output_dir}"
+    )
+    return output_dir
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """Parses the command line and runs the command."""
+    words = with_leading(sys.argv[1:] if argv is None else argv, "--data_dir")
+    for flag in ("--data_dir", "--fill", "--drop", "--rename"):
+        words = gathered(words, flag)
+    return run(tyro.cli(MergeArgs, prog="pistar-vf merge", args=words, use_underscores=True))
