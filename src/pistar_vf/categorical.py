@@ -9,6 +9,7 @@ References:
 """
 
 import dataclasses
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +47,17 @@ class Support:
     def spacing(self) -> float:
         """Distance between neighbouring atoms."""
         return (self.v_max - self.v_min) / (self.num_atoms - 1)
+
+
+LabelEncoding = Literal["two_hot", "one_hot"]
+
+
+def one_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:
+    """All probability on the atom nearest to each value, clipped to the support; float32."""
+    last = support.num_atoms - 1
+    position = (jnp.asarray(value, jnp.float32) - support.v_min) * (last / (support.v_max - support.v_min))
+    nearest = jnp.clip(jnp.round(position), min=0, max=last).astype(jnp.int32)
+    return jax.nn.one_hot(nearest, support.num_atoms, dtype=jnp.float32)
 
 
 def two_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:

@@ -1,5 +1,6 @@
 """Named complete configurations; `--preset NAME` makes them the defaults of every flag."""
 
+import dataclasses
 from pathlib import Path
 
 from pistar_vf.errors import ConfigError
@@ -28,7 +29,15 @@ PRESETS: dict[str, TrainConfig] = {
         save_interval=800,
         wandb_mode="disabled",
     ),
+    # The earlier system: an MLP between SigLIP at 384 px and a causal Gemma 3 270M-it, see docs/stitched.md.
+    "stitched": TrainConfig(
+        **_UNSET, preset="stitched", architecture="stitched", siglip_variant="So400m/14-384", vqa_template="gemma-chat"
+    ),
 }
+PRESETS["tiny_stitched"] = dataclasses.replace(
+    PRESETS["tiny"], preset="tiny_stitched", architecture="stitched", vqa_max_token_len=32
+)
+"""The same from scratch on a laptop."""
 
 
 def find_preset(name: str) -> TrainConfig:

@@ -4,6 +4,7 @@ Takes one example at a time and drops hidden tokens instead of masking them.
 """
 
 import numpy as np
+import scipy.special
 
 
 def gelu(x):
@@ -113,6 +114,39 @@ def gemma(x, positions, p, config):
         gate, up = normed @ layer["mlp"]["gating_einsum"][0].T, normed @ layer["mlp"]["gating_einsum"][1].T
         x = x + rms_norm((gelu(gate) * up) @ layer["mlp"]["linear"], layer["post_ffw_norm"])
     return rms_norm(x, p["final_norm"])
+
+
+def mlp_projection(x, p):
+    """GELU in its exact form."""
+    hidden = dense(x, p["linear1"])
+    return dense(hidden * 0.5 * (1 + scipy.special.erf(hidden / np.sqrt(2))), p["linear2"])
+
+
+def embed_valid(images, image_masks, tokens, token_mask, row, p, config):
+    """(image tokens, text tokens) of one row of a stitched model, without what is masked; `p` in float64."""
+    seen = [name for name in sorted(images) if image_masks[name][row]]
+    projected = [
+        mlp_projection(siglip(images[name][row] / 127.5 - 1.0, p["img"]), p["img_projection"]) for name in seen
+    ]
+    text = p["llm"]["embedder"]["input_embedding"][tokens[row][token_mask[row]]] * np.sqrt(config.gemma.width)
+    return np.concatenate([np.zeros((0, config.gemma.width)), *projected]), text
+
+
+def stitched_value_logits(observation, row, p, config):
+    """Logits of one row; `p` in float64."""
+    o = observation
+    parts = embed_valid(o.images, o.image_masks, o.tokenized_prompt, o.tokenized_prompt_mask, row, p, config)
+    state = [dense(o.state[row], p["state_projection"])[None]] if "state_projection" in p else []
+    sequence = np.concatenate([parts[0], *state, parts[1]])
+    return dense(gemma(sequence, np.arange(len(sequence)), p["llm"], config.gemma)[-1], p["value_head"])
+
+
+def language_logits(images, image_masks, tokens, token_mask, row, p, config):
+    """Logits behind each valid token of one row's text; `p` in float64."""
+    image_tokens, text = embed_valid(images, image_masks, tokens, token_mask, row, p, config)
+    sequence = np.concatenate([image_tokens, text])
+    hidden = gemma(sequence, np.arange(len(sequence)), p["llm"], config.gemma)[len(image_tokens) :]
+    return hidden @ p["llm"]["embedder"]["input_embedding"].T
 
 
 def value_logits(observation, row, p, config):

@@ -93,32 +93,45 @@ def _siglip_block(stacked, index):
 
 def gemma3(p, config):
     """`Gemma3TextModel`; `p` is our "llm" subtree."""
+    return _load(transformers.Gemma3TextModel(_gemma_config(config)), _gemma_weights(p, config))
+
+
+def gemma3_for_causal_lm(p, config):
+    """`Gemma3ForCausalLM`, its head tied to the embedding table; `p` is our "llm" subtree."""
+    weights = _gemma_weights(p, config)
+    head = {"lm_head.weight": weights["embed_tokens.weight"]}
+    return _load(transformers.Gemma3ForCausalLM(_gemma_config(config)), _named("model", weights) | head)
+
+
+def _gemma_config(config):
     window = config.sliding_window
-    model = transformers.Gemma3TextModel(
-        transformers.Gemma3TextConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.width,
-            intermediate_size=config.mlp_dim,
-            num_hidden_layers=config.depth,
-            num_attention_heads=config.num_heads,
-            num_key_value_heads=config.num_kv_heads,
-            head_dim=config.head_dim,
-            query_pre_attn_scalar=config.head_dim,
-            # Bidirectional, transformers counts both sides and turns w into w // 2 + 1.
-            sliding_window=2 * (window - 1) if config.bidirectional else window,
-            sliding_window_pattern=config.global_every,
-            rope_parameters={
-                "sliding_attention": {"rope_type": "default", "rope_theta": config.local_rope_base},
-                "full_attention": {"rope_type": "default", "rope_theta": config.global_rope_base},
-            },
-            use_bidirectional_attention=config.bidirectional,
-        )
+    theirs = transformers.Gemma3TextConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.width,
+        intermediate_size=config.mlp_dim,
+        num_hidden_layers=config.depth,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        query_pre_attn_scalar=config.head_dim,
+        # Bidirectional, transformers counts both sides and turns w into w // 2 + 1.
+        sliding_window=2 * (window - 1) if config.bidirectional else window,
+        sliding_window_pattern=config.global_every,
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": config.local_rope_base},
+            "full_attention": {"rope_type": "default", "rope_theta": config.global_rope_base},
+        },
+        use_bidirectional_attention=config.bidirectional,
     )
-    assert model.config.sliding_window == window
+    assert theirs.sliding_window == window
+    return theirs
+
+
+def _gemma_weights(p, config):
     weights = {"embed_tokens.weight": p["embedder"]["input_embedding"], "norm.weight": p["final_norm"]["scale"]}
     for index in range(config.depth):
         weights |= _named(f"layers.{index}", _gemma_block(p[f"layer_{index}"]))
-    return _load(model, weights)
+    return weights
 
 
 def _gemma_block(p):
@@ -174,3 +187,56 @@ def value_logits(observation, params, config):
     pooled = (hidden * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
     hidden = linear(head["linear1"])(layer_norm(head["layer_norm"])(pooled))
     return linear(head["linear2"])(torch.nn.functional.gelu(hidden, approximate="tanh"))
+
+
+def embed_valid(images, image_masks, tokens, token_mask, row, params, config):
+    """(image tokens, text tokens) of one row of a stitched model [1, l, d], without what is masked."""
+    tower, hidden = siglip(params["img"], config.siglip), linear(params["img_projection"]["linear1"])
+    projector = torch.nn.Sequential(hidden, torch.nn.GELU(), linear(params["img_projection"]["linear2"]))
+    seen = [tensor(images[name][row]) / 127.5 - 1.0 for name in sorted(images) if image_masks[name][row]]
+    projected = [projector(tower(x[None].permute(0, 3, 1, 2)).last_hidden_state) for x in seen]
+    ids = torch.from_numpy(tokens[row][token_mask[row]]).long()[None]
+    text = gemma3(params["llm"], config.gemma).embed_tokens(ids)
+    return torch.cat([torch.zeros(1, 0, config.gemma.width), *projected], dim=1), text
+
+
+def stitched_value_logits(observation, row, params, config):
+    """Logits of one row of a stitched model with state, without any padding."""
+    o = observation
+    images, text = embed_valid(
+        o.images, o.image_masks, o.tokenized_prompt, o.tokenized_prompt_mask, row, params, config
+    )
+    state = linear(params["state_projection"])(tensor(o.state[row]))[None, None]
+    decoder = gemma3(params["llm"], config.gemma)
+    hidden = decoder(inputs_embeds=torch.cat([images, state, text], dim=1)).last_hidden_state[:, -1]
+    return linear(params["value_head"])(hidden)[0]
+
+
+class LoraLinear(torch.nn.Module):
+    """A layer and its adapter on activations: y = W x + scale B (A x)."""
+
+    def __init__(self, layer, a, b, scale):
+        super().__init__()
+        self.layer, self.a, self.b, self.scale = layer, tensor(a), tensor(b), scale
+
+    def forward(self, x):
+        return self.layer(x) + self.scale * (x @ self.a @ self.b)
+
+
+def add_lora(decoder, adapters, scale):
+    """Replaces the projections of a `Gemma3TextModel`; `adapters` is our "lora/llm" subtree."""
+    for index, layer in enumerate(decoder.layers):
+        p = adapters[f"layer_{index}"]
+        attention, mlp = p["attn"], p["mlp"]
+        key_value, gating = attention["kv_einsum"]["w"], mlp["gating_einsum"]
+        for module, name, a, b in (
+            (layer.self_attn, "q_proj", attention["q_einsum"]["w"]["a"], attention["q_einsum"]["w"]["b"]),
+            (layer.self_attn, "k_proj", key_value["a"][0], key_value["b"][0]),
+            (layer.self_attn, "v_proj", key_value["a"][1], key_value["b"][1]),
+            (layer.self_attn, "o_proj", attention["attn_vec_einsum"]["w"]["a"], attention["attn_vec_einsum"]["w"]["b"]),
+            (layer.mlp, "gate_proj", gating["a"][0], gating["b"][0]),
+            (layer.mlp, "up_proj", gating["a"][1], gating["b"][1]),
+            (layer.mlp, "down_proj", mlp["linear"]["a"], mlp["linear"]["b"]),
+        ):
+            setattr(module, name, LoraLinear(getattr(module, name), a, b, scale))
+    return decoder

@@ -10,6 +10,7 @@ from pistar_vf.batch import Observation
 from pistar_vf.categorical import Support
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
+from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.typing import Params
@@ -47,6 +48,13 @@ def small_value_function(
         **overrides,
     )
     return ValueFunction(config)
+
+
+def small_stitched(*, siglip: dict | None = None, gemma: dict | None = None, **overrides: object) -> ValueFunction:
+    """The same sizes, stitched."""
+    fields = {name: getattr(CONFIG, name) for name in ("support", "cameras", "state_dim", "max_token_len")}
+    tower, decoder = dataclasses.replace(SIGLIP, **(siglip or {})), dataclasses.replace(GEMMA, **(gemma or {}))
+    return ValueFunction(stitched_config(tower, decoder, **{**fields, **overrides}))
 
 
 def random_params(value_function: ValueFunction, seed: int = 0) -> Params:

@@ -86,22 +86,38 @@ def test_padding_anywhere_changes_no_valid_token():
 
 
 def test_attention_mask_literals():
-    valid = jnp.array([[True, True, False, True]])
-    both = attention_mask(valid, bidirectional=True, window=2)[0, 0]
+    valid, positions = jnp.array([[True, True, False, True]]), jnp.arange(4)[None]
+    both = attention_mask(valid, positions, bidirectional=True, window=2)[0, 0]
     np.testing.assert_array_equal(both, [[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]])
-    causal = attention_mask(valid, bidirectional=False, window=None)[0, 0]
+    causal = attention_mask(valid, positions, bidirectional=False, window=None)[0, 0]
     np.testing.assert_array_equal(causal, [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 1]])
+    closer = attention_mask(valid, jnp.array([[0, 1, 1, 2]]), bidirectional=False, window=2)[0, 0]
+    np.testing.assert_array_equal(closer[3], [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_positions_that_skip_the_padding_give_what_is_computed_without_it(bidirectional):
+    """Row 0 has padding in the middle, row 1 none; the window of 5 binds."""
+    x, valid = np.stack([_embeddings(17, seed) for seed in (0, 1)]), np.ones((2, 17), bool)
+    valid[0, [3, 4, 5, 6, 11]] = False
+    value_function = small_value_function(gemma={"bidirectional": bidirectional})
+    positions = jnp.cumsum(jnp.asarray(valid), axis=1) - 1
+    hidden = jax.jit(value_function.bind(_params()).llm)(jnp.asarray(x, jnp.float32), jnp.asarray(valid), positions)
+    for row in range(2):
+        expected = _oracle(x[row][valid[row]], bidirectional=bidirectional)
+        assert relative_error(hidden[row][valid[row]], expected) < 1e-5
+    assert relative_error(_hidden(x[0], valid[0], bidirectional=bidirectional)[valid[0]], hidden[0][valid[0]]) > 1e-3
 
 
 def test_rope_equals_a_complex_multiplication():
     x = np.random.default_rng(4).standard_normal((7, 16))
-    rotated = apply_rope(jnp.asarray(x, jnp.float32)[None, :, None], rope_angles(7, 16, 1_000.0))
+    rotated = apply_rope(jnp.asarray(x, jnp.float32)[None, :, None], rope_angles(jnp.arange(7)[None], 16, 1_000.0))
     assert relative_error(rotated[0, :, 0], oracle_numpy.rotate(x, np.arange(7), 1_000.0)) < 1e-6
 
 
 def test_rope_angle_literals():
     """Position 2, base 100, four dimensions: frequencies 1 and 1/10."""
-    np.testing.assert_allclose(rope_angles(3, 4, 100.0)[2], [2.0, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(rope_angles(jnp.array([[2]]), 4, 100.0)[0, 0], [2.0, 0.2], rtol=1e-6)
 
 
 def test_local_and_global_layers_rotate_with_their_own_base():

@@ -1,11 +1,25 @@
 """Parity with Hugging Face transformers in float32, layer by layer and whole; skipped where it is not installed."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from layer_outputs import FOUR_LAYERS, gemma_layers, siglip_layers
-from small_models import SIGLIP, random_observation, random_params, relative_error, small_value_function
+from small_models import (
+    SIGLIP,
+    random_observation,
+    random_params,
+    relative_error,
+    small_stitched,
+    small_value_function,
+)
+
+from pistar_vf.batch import Observation
+from pistar_vf.models.language import generate, language_logits
+from pistar_vf.models.lora import LoraConfig
 
 REASON = "the reference implementations need torch (CPU) and transformers: make oracles"
 torch = pytest.importorskip("torch", reason=REASON)
@@ -86,3 +100,91 @@ def test_value_model_logits(params):
     value_function, observation = small_value_function(), random_observation()
     expected = oracle.value_logits(observation, params, value_function.config)
     assert relative_error(jax.jit(value_function.apply)(params, observation), expected) < 1e-5
+
+
+def test_siglip_of_384_pixels_as_the_published_one(params):
+    """14 pixels in patches of 4 leave two over, as 384 in patches of 14 leave six."""
+    config = dataclasses.replace(SIGLIP, image_size=14)
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 14, 14, 3)).astype(np.float32)
+    tower = small_value_function(siglip={"image_size": 14}).bind(params).img
+    with_rest = oracle.siglip(params["img"], config)(oracle.tensor(image).permute(0, 3, 1, 2)).last_hidden_state
+    assert relative_error(jax.jit(tower)(image), with_rest) < 1e-5
+
+
+STITCHED = small_stitched(gemma=FOUR_LAYERS)
+
+
+@pytest.fixture(scope="module")
+def stitched_params():
+    return random_params(STITCHED)
+
+
+def with_masked_cameras():
+    """Both cameras, none, the first and the last; the last one leaves a gap in front of the state."""
+    masks = {"base": np.array([True, False, True, False]), "wrist": np.array([True, False, False, True])}
+    return random_observation(batch=4).replace(image_masks=masks)
+
+
+def test_stitched_value_logits_are_those_of_the_same_input_without_padding(stitched_params):
+    observation = with_masked_cameras()
+    ours = jax.jit(STITCHED.apply)(stitched_params, observation)
+    for row in range(4):
+        expected = oracle.stitched_value_logits(observation, row, stitched_params, STITCHED.config)
+        assert relative_error(ours[row], expected) < 1e-5
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_language_logits_behind_images(stitched_params, with_images):
+    """18 image tokens and a window of 5, rows of 4, 6, 5 and 4 tokens."""
+    o = with_masked_cameras()
+    o = o if with_images else o.replace(images={}, image_masks={})
+    ours = jax.jit(functools.partial(language_logits, STITCHED))(stitched_params, o)
+    model = oracle.gemma3_for_causal_lm(stitched_params["llm"], STITCHED.config.gemma)
+    for row in range(4):
+        images, text = oracle.embed_valid(
+            o.images, o.image_masks, o.tokenized_prompt, o.tokenized_prompt_mask, row, stitched_params, STITCHED.config
+        )
+        expected = model(inputs_embeds=torch.cat([images, text], dim=1)).logits[0, images.shape[1] :]
+        assert relative_error(ours[row][o.tokenized_prompt_mask[row]], expected) < 1e-5
+
+
+def test_language_logits_beyond_the_full_window(stitched_params):
+    value_function = small_stitched(gemma={**FOUR_LAYERS, "sliding_window": 512})
+    tokens = np.random.default_rng(0).integers(1, 64, (1, 560))
+    text = Observation({}, {}, jnp.asarray(tokens), jnp.ones((1, 560), bool))
+    ours = jax.jit(functools.partial(language_logits, value_function))(stitched_params, text)
+    expected = oracle.gemma3_for_causal_lm(stitched_params["llm"], value_function.config.gemma)(
+        torch.from_numpy(tokens)
+    )
+    assert relative_error(ours, expected.logits) < 1e-5
+
+
+def test_greedy_generation(stitched_params):
+    o = with_masked_cameras()
+    run = jax.jit(functools.partial(generate, STITCHED, max_new_tokens=7, end_token=-1))
+    ours = np.asarray(run(stitched_params, o))
+    model = oracle.gemma3_for_causal_lm(stitched_params["llm"], STITCHED.config.gemma)
+    for row in range(4):
+        parts = oracle.embed_valid(
+            o.images, o.image_masks, o.tokenized_prompt, o.tokenized_prompt_mask, row, stitched_params, STITCHED.config
+        )
+        embedded = torch.cat(parts, dim=1)
+        expected = model.generate(
+            inputs_embeds=embedded, attention_mask=torch.ones(embedded.shape[:2]), max_new_tokens=7, do_sample=False,
+            eos_token_id=None,
+        )  # fmt: skip
+        assert ours[row].tolist() == expected[0].tolist()
+    assert len(np.unique(ours)) > 4
+
+
+def test_adapters_are_those_of_layers_that_add_them_to_their_outputs(stitched_params):
+    value_function = small_stitched(gemma=FOUR_LAYERS, lora=LoraConfig(rank=3, alpha=6.0))
+    params = random_params(value_function)
+    text = Observation({}, {}, jnp.arange(1, 13)[None], jnp.ones((1, 12), bool))
+    ours = jax.jit(functools.partial(language_logits, value_function))(params, text)
+    model = oracle.gemma3_for_causal_lm(params["llm"], STITCHED.config.gemma)
+    tokens = torch.arange(1, 13)[None]
+    without = model(tokens).logits
+    oracle.add_lora(model.model, params["lora"]["llm"], scale=2.0)
+    assert relative_error(ours, model(tokens).logits) < 1e-5
+    assert relative_error(without, ours) > 1e-2

@@ -89,6 +89,21 @@ def test_full_size_image_has_256_tokens():
     assert VARIANTS["So400m/14"].num_tokens == 16 * 16
 
 
-def test_an_image_size_that_patches_do_not_fill_is_refused():
-    with pytest.raises(ConfigError, match="image_size 13 is not a multiple of the patch size 4"):
-        dataclasses.replace(SIGLIP, image_size=13)
+def test_384_pixels_are_27_by_27_patches():
+    assert VARIANTS["So400m/14-384"].num_tokens == 27 * 27
+
+
+def test_pixels_behind_the_last_whole_patch_are_not_read(params, float64):
+    """14 pixels, patches of 4: the tokens are those of the first 12, from the left and the top."""
+    image = jnp.asarray(np.random.default_rng(5).uniform(-1, 1, (1, 14, 14, 3)), jnp.float32)
+    tower = _tower(params, head=True, image_size=14)
+    assert tower.config.num_tokens == 9
+    without_head = {name: leaf for name, leaf in float64.items() if name != "head"}
+    expected = oracle_numpy.siglip(np.asarray(image[0, :12, :12], np.float64), without_head)
+    assert relative_error(_tower(params, image_size=14)(image)[0], expected) < 1e-5
+    np.testing.assert_array_equal(tower(image.at[:, 12:].set(9.0).at[:, :, 12:].set(9.0)), tower(image))
+
+
+def test_an_image_smaller_than_a_patch_is_refused():
+    with pytest.raises(ConfigError, match="image_size: expected at least one patch of 4 pixels, got 3"):
+        dataclasses.replace(SIGLIP, image_size=3)

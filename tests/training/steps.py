@@ -12,7 +12,7 @@ from pistar_vf.params import flatten
 from pistar_vf.testing.tiny import tiny_model_config
 from pistar_vf.training.optimizer import OptimizerConfig, create_optimizer, create_schedule
 from pistar_vf.training.state import create_state, split_params
-from pistar_vf.training.step import create_train_step
+from pistar_vf.training.step import create_step, value_loss_fn
 
 OPTIMIZER = OptimizerConfig(peak_lr=1e-2, warmup_steps=0, weight_decay=1e-4)
 NUM_STEPS = 10
@@ -52,9 +52,8 @@ def create_setup(freeze_mode: str = "none", *, augment: bool = False, **options)
     trainable, frozen = split_params(random_params(), freeze_mode)
     tx = create_optimizer(OPTIMIZER, NUM_STEPS)
     schedule = create_schedule(OPTIMIZER, NUM_STEPS)
-    step = create_train_step(
-        VALUE_FUNCTION, tx, schedule, **{"seed": 0, "ema_decay": 0.9, "augment": augment, **options}
-    )
+    settings = {name: options.pop(name, default) for name, default in (("seed", 0), ("ema_decay", 0.9))}
+    step = create_step(value_loss_fn(VALUE_FUNCTION, augment=augment, **options), tx, schedule, **settings)
     return Setup(create_state(trainable, tx), frozen, jax.jit(step, donate_argnums=0))
 
 

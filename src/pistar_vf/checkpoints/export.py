@@ -20,6 +20,8 @@ from pistar_vf.checkpoints.bundle import GEMMA_FOLDER, SIGLIP_FILE
 from pistar_vf.checkpoints.name_tables import Table
 from pistar_vf.checkpoints.orbax_tree import write_tree
 from pistar_vf.checkpoints.sources import SAFETENSORS_DTYPES
+from pistar_vf.errors import CheckpointError
+from pistar_vf.models.lora import LORA
 from pistar_vf.models.value_model import ValueModelConfig
 from pistar_vf.typing import Array, DTypeLike, Params
 
@@ -48,7 +50,11 @@ def export_base(params: Params, folder: Path, dtype: DTypeLike = jnp.bfloat16) -
         params: flat dict of a value model.
         folder: becomes a bundle without value model.
         dtype: of Gemma; Google's is bfloat16.
+
+    Raises:
+        CheckpointError: there are adapters, for which these files have no place.
     """
+    _refuse_adapters(params)
     leaves = _shapes(params)
     (folder / SIGLIP_FILE).parent.mkdir(parents=True)
     write_npz(folder / SIGLIP_FILE, store_as(tables.siglip_npz_table(leaves, ()), params, np.float32))
@@ -63,13 +69,17 @@ def export_huggingface(params: Params, folder: Path, model: ValueModelConfig, dt
         folder: receives the two.
         model: written to the `config.json`s.
         dtype: of the stored numbers.
+
+    Raises:
+        CheckpointError: there are adapters, for which these files have no place.
     """
+    _refuse_adapters(params)
     leaves = _shapes(params)
     # A stored name is enough to choose the published prefixes.
     siglip = tables.siglip_huggingface_table(leaves, ("vision_model.",))
     gemma = tables.gemma_huggingface_table(leaves, ("model.",))
     vision = {**hf.siglip_fields(model.siglip), "image_size": model.siglip.image_size, "vision_use_head": False}
-    text = {**hf.gemma_fields(model.gemma), "tie_word_embeddings": True}
+    text = hf.gemma_fields(model.gemma)
     for name, table, config in (
         (SIGLIP_FOLDER, siglip, {"model_type": "siglip", "vision_config": vision}),
         (GEMMA_FOLDER.name, gemma, {"model_type": "gemma3_text", **text}),
@@ -116,6 +126,15 @@ def write_flat_orbax(path: Path, arrays: Mapping[str, Array]) -> None:
         module, leaf = name.rsplit("/", 1)
         tree.setdefault(module, {})[leaf] = jnp.asarray(array)
     write_tree(path, tree)
+
+
+def _refuse_adapters(params: Params) -> None:
+    adapters = [name for name in params if name.startswith(LORA)]
+    if adapters:
+        raise CheckpointError(
+            f"expected plain weights, got {len(adapters)} leaves of low-rank adapters ({adapters[0]}, …), which the "
+            "files of other programs have no place for; merge them first (pistar_vf.models.lora.merge_lora)"
+        )
 
 
 def _shapes(params: Params) -> tables.Leaves:

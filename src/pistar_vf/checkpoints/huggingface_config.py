@@ -68,6 +68,9 @@ def gemma_fields(config: Gemma3Config) -> dict[str, Any]:
         "rms_norm_eps": 1e-6,
         "hidden_activation": "gelu_pytorch_tanh",
         "layer_types": ["full_attention" if config.is_global(i) else "sliding_attention" for i in range(config.depth)],
+        "tie_word_embeddings": True,
+        "final_logit_softcapping": None,
+        "attn_logit_softcapping": None,
     }
 
 

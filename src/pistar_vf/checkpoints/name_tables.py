@@ -17,11 +17,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import jax
 import numpy as np
 
+from pistar_vf.models.lora import LORA
 from pistar_vf.typing import Array
 
 RESIZED = "img/pos_embedding"
 HEAD_KERNEL, HEAD_BIAS = "img/head/kernel", "img/head/bias"
 STATE = "state_projection/"
+PROJECTION_KERNELS = ("img_projection/kernel", "img_projection/linear1/kernel", "img_projection/linear2/kernel")
 _BLOCK = "img/Transformer/encoderblock"
 
 Leaves = Mapping[str, jax.ShapeDtypeStruct]
@@ -118,9 +120,10 @@ class Table:
 
 def value_model_table(ours: Leaves, stored: Collection[str], prefix: str) -> Table:
     """Our own tree, upstream's and the bundle's: the same names below `prefix` ("params/", "ema_params/" or "")."""
-    has_state = any(name.startswith(prefix + STATE) for name in stored)
-    fresh = () if has_state else (STATE,)
-    has_head = any(prefix + name in stored for name in (HEAD_KERNEL, HEAD_BIAS)) and HEAD_KERNEL not in ours
+    fresh = tuple(part for part in (STATE, LORA) if not any(name.startswith(prefix + part) for name in stored))
+    # Into the one layer of a linear projection; no file has the head together with an MLP.
+    foldable = HEAD_KERNEL not in ours and PROJECTION_KERNELS[0] in ours
+    has_head = foldable and any(prefix + name in stored for name in (HEAD_KERNEL, HEAD_BIAS))
     return Table(
         title="value model",
         entries=tuple(Entry(name, (prefix + name,)) for name in ours if not name.startswith(fresh)),

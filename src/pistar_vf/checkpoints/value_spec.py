@@ -15,6 +15,7 @@ from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.data.tokenizer import PROMPT_SUFFIX
 from pistar_vf.errors import CheckpointError
 from pistar_vf.models.gemma3 import Gemma3Config
+from pistar_vf.models.lora import LoraConfig
 from pistar_vf.models.siglip import SiglipConfig
 from pistar_vf.models.value_model import ValueModelConfig
 from pistar_vf.returns import Normaliser
@@ -107,6 +108,7 @@ def _model_from_dict(raw: dict[str, Any]) -> ValueModelConfig:
         "gemma": Gemma3Config(**raw["gemma"]),
         "support": Support(**raw["support"]),
         "cameras": tuple(raw["cameras"]),
+        "lora": None if raw.get("lora") is None else LoraConfig(**raw["lora"]),
     }
     return ValueModelConfig(**{**raw, **nested})
 

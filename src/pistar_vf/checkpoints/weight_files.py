@@ -113,8 +113,15 @@ def _value_model_table(prefix: str) -> MakeTable:
 
 
 def _spec_problems(stored: ValueModelConfig, model: ValueModelConfig) -> list[str]:
-    """Differences of the architecture; the image size may differ (the position embedding is interpolated)."""
+    """Differences of the architecture; the image size may differ (the position embedding is interpolated).
+
+    Projector, fusion, head, and adapters that only one of the two has, show in the leaves.
+    """
     lines = []
+    if stored.readout != model.readout:
+        lines.append(f"≠ {value_spec.FILE_NAME} readout: expected {model.readout}, got {stored.readout}")
+    if stored.lora is not None and model.lora is not None and stored.lora.alpha != model.lora.alpha:
+        lines.append(f"≠ {value_spec.FILE_NAME} lora.alpha: expected {model.lora.alpha}, got {stored.lora.alpha}")
     for part in ("siglip", "gemma", "support"):
         theirs, ours = dataclasses.asdict(getattr(stored, part)), dataclasses.asdict(getattr(model, part))
         lines += [
@@ -130,7 +137,7 @@ def uninformative_leaf(file: WeightFile) -> str | None:
     if file.kind != "value model":
         return None
     prefix = f"{file.key}/" if file.key else ""
-    names = [prefix + name for name in (tables.HEAD_KERNEL, "img_projection/kernel")]
+    names = [prefix + name for name in (tables.HEAD_KERNEL, *tables.PROJECTION_KERNELS)]
     present = [name for name in names if name in file.source.leaves]
     return next((name for name, leaf in zip(present, file.source.read(present)) if not leaf.any()), None)
 

@@ -12,17 +12,23 @@ from pistar_vf.errors import GateError, PistarError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
+    "align": ("pistar_vf.cli.align", "stage 1 of the stitched model: align the projector on questions about pictures"),
     "label": ("pistar_vf.cli.label", "add the five RECAP columns to a copy of a dataset, from known outcomes"),
     "convert": (
         "pistar_vf.cli.convert",
         "convert weights: bundle, base weights, Hugging Face, checkpoints, safetensors",
     ),
+    "check": ("pistar_vf.cli.check", "report everything that is wrong with datasets, and what is in them"),
+    "merge": ("pistar_vf.cli.merge", "put several datasets into one, without re-encoding"),
+    "eval": ("pistar_vf.cli.eval", "score a trained model on held-out episodes, beside three baselines"),
+    "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),
     "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
     "undo": ("pistar_vf.cli.undo", "take back what was changed in a dataset in place, or repair it after a kill"),
     "convert-dataset": (
         "pistar_vf.cli.convert_dataset",
         "convert a dataset between the LeRobot layouts v2.1 and v3.0, without re-encoding",
     ),
+    "patch": ("pistar_vf.cli.patch", "repair a checkout of the upstream openpi fork"),
     "inspect": ("pistar_vf.cli.inspect", "describe a checkpoint, a bundle or a file of weights"),
 }
 """Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""

@@ -2,15 +2,16 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pistar_vf.data.lerobot import Episode
 from pistar_vf.evaluation.held_out import HeldOut
-from pistar_vf.typing import UInt8
+from pistar_vf.typing import Float, UInt8
 
 _NUM_PICTURES = 5
-_RISE, _DROP, _LABEL = "#2a9d57", "#d1495b", "#8a8f98"
+RISE, DROP, LABEL = "#2a9d57", "#d1495b", "#8a8f98"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +67,31 @@ def draw_curves(curves: list[Curve], path: Path) -> Path:
     return path
 
 
-def _draw_value(axes, curve: Curve, shown: np.ndarray) -> None:
+def value_segments(value: Float[np.ndarray, " t"]) -> tuple[Float[np.ndarray, "n 2 2"], list[str]]:
+    """The curve as t - 1 strokes (start and end, each frame and V) and their colours.
+
+    Green where V rises or stays, red where it drops.
+    """
+    points = np.stack([np.arange(len(value)), value], axis=1).astype(np.float64)
+    segments = np.stack([points[:-1], points[1:]], axis=1)
+    return segments, np.where(np.diff(value) >= 0, RISE, DROP).tolist()
+
+
+def draw_line(axes: Any, value: Float[np.ndarray, " t"], target: Float[np.ndarray, " t"] | None) -> None:
+    """V in two colours, and the label in grey where there is one."""
     from matplotlib.collections import LineCollection
 
-    time = np.arange(len(curve.value))
-    points = np.stack([time, curve.value], axis=1)
-    segments = np.stack([points[:-1], points[1:]], axis=1)
-    colours = np.where(np.diff(curve.value) >= 0, _RISE, _DROP)
+    segments, colours = value_segments(value)
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=2.2))
-    axes.plot([], [], color=_RISE, linewidth=2.2, label="V rises")
-    axes.plot([], [], color=_DROP, linewidth=2.2, label="V drops")
-    axes.plot(time, curve.target, color=_LABEL, linewidth=1, label="label")
+    axes.plot([], [], color=RISE, linewidth=2.2, label="V rises")
+    axes.plot([], [], color=DROP, linewidth=2.2, label="V drops")
+    if target is not None:
+        axes.plot(np.arange(len(value)), target, color=LABEL, linewidth=1, label="label")
+
+
+def _draw_value(axes: Any, curve: Curve, shown: np.ndarray) -> None:
+    draw_line(axes, curve.value, curve.target)
+    time = np.arange(len(curve.value))
     if curve.other is not None:
         name, value = curve.other
         axes.plot(time, value, color="#3d5a80", linewidth=1.2, linestyle="--", label=name)

@@ -55,36 +55,36 @@ VARIANTS = {
 }
 
 
-def rope_angles(length: int, head_dim: int, base: float) -> Float[jax.Array, "l half"]:
-    """Rotation angles of each position, radians, float32."""
+def rope_angles(positions: Int[jax.Array, "n l"], head_dim: int, base: float) -> Float[jax.Array, "n l half"]:
+    """Rotation angles of each position, radians, float32; `n` is 1 for positions that all rows share."""
     exponent = jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim
-    return jnp.arange(length, dtype=jnp.float32)[:, None] / (base**exponent)[None, :]
+    return positions.astype(jnp.float32)[:, :, None] / (base**exponent)[None, None, :]
 
 
-def apply_rope(x: Float[jax.Array, "b l heads dim"], angles: Float[jax.Array, "l half"]) -> jax.Array:
+def apply_rope(x: Float[jax.Array, "b l heads dim"], angles: Float[jax.Array, "n l half"]) -> jax.Array:
     """Rotates the pairs (i, i + dim/2) of every head by its position's angles; computed in float32."""
-    sin, cos = jnp.sin(angles)[None, :, None, :], jnp.cos(angles)[None, :, None, :]
+    sin, cos = jnp.sin(angles)[:, :, None, :], jnp.cos(angles)[:, :, None, :]
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return rotated.astype(x.dtype)
 
 
 def attention_mask(
-    valid: Bool[jax.Array, "b l"], *, bidirectional: bool, window: int | None
+    valid: Bool[jax.Array, "b l"], positions: Int[jax.Array, "n l"], *, bidirectional: bool, window: int | None
 ) -> Bool[jax.Array, "b 1 l l"]:
     """Which key each query may see.
 
     Args:
         valid: False on padding, which nobody sees.
+        positions: of the tokens; distances are differences of them.
         bidirectional: whether a query sees keys to its right.
         window: keys at this distance or farther are hidden; None hides none.
     """
-    length = valid.shape[1]
-    offset = jnp.arange(length)[None, :] - jnp.arange(length)[:, None]
+    offset = positions[:, None, :] - positions[:, :, None]
     allowed = jnp.ones_like(offset, dtype=bool) if bidirectional else offset <= 0
     if window is not None:
         allowed = allowed & (jnp.abs(offset) < window)
-    return allowed[None, None] & valid[:, None, None, :]
+    return allowed[:, None] & valid[:, None, None, :]
 
 
 class RMSNorm(nnx.Module):
@@ -194,25 +194,31 @@ class Gemma3(nnx.Module):
         self.dtype = dtype
         self.remat = remat
 
-    def __call__(self, x: Float[jax.Array, "b l d"], valid: Bool[jax.Array, "b l"]) -> Float[jax.Array, "b l d"]:
+    def __call__(
+        self,
+        x: Float[jax.Array, "b l d"],
+        valid: Bool[jax.Array, "b l"],
+        positions: Int[jax.Array, "n l"] | None = None,
+    ) -> Float[jax.Array, "b l d"]:
         """Runs every layer and the final norm.
 
         Args:
-            x: embeddings; positions are 0, 1, 2, … over the whole sequence, padding included.
+            x: embeddings.
             valid: False on tokens nobody may attend to.
+            positions: of the tokens; None is 0, 1, 2, … over the whole sequence, padding included.
 
         Returns:
             Hidden states in the compute dtype.
         """
         config = self.config
-        length = x.shape[1]
+        positions = jnp.arange(x.shape[1])[None] if positions is None else positions
         local = (
-            rope_angles(length, config.head_dim, config.local_rope_base),
-            attention_mask(valid, bidirectional=config.bidirectional, window=config.sliding_window),
+            rope_angles(positions, config.head_dim, config.local_rope_base),
+            attention_mask(valid, positions, bidirectional=config.bidirectional, window=config.sliding_window),
         )
         everywhere = (
-            rope_angles(length, config.head_dim, config.global_rope_base),
-            attention_mask(valid, bidirectional=config.bidirectional, window=None),
+            rope_angles(positions, config.head_dim, config.global_rope_base),
+            attention_mask(valid, positions, bidirectional=config.bidirectional, window=None),
         )
         x = x.astype(self.dtype)
         for layer in range(config.depth):

@@ -25,7 +25,8 @@ class SiglipConfig:
 
     Attributes:
         patch_size: side of a patch, pixels.
-        image_size: side of the square input, pixels; a multiple of `patch_size`.
+        image_size: side of the square input, pixels; what is left over behind the last whole patch, on the right and
+            at the bottom, is not read (384 pixels are 27 patches of 14 and 6 pixels more), as in the published towers.
         head: whether the 1152→1152 layer `img/head` of older value checkpoints is kept behind the tower.
     """
 
@@ -38,8 +39,10 @@ class SiglipConfig:
     head: bool = False
 
     def __post_init__(self) -> None:
-        if self.image_size % self.patch_size:
-            raise ConfigError(f"image_size {self.image_size} is not a multiple of the patch size {self.patch_size}")
+        if self.image_size < self.patch_size:
+            raise ConfigError(
+                f"image_size: expected at least one patch of {self.patch_size} pixels, got {self.image_size}"
+            )
 
     @property
     def num_tokens(self) -> int:
@@ -49,6 +52,7 @@ class SiglipConfig:
 
 VARIANTS = {
     "So400m/14": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16),
+    "So400m/14-384": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16, image_size=384),
     "tiny/14": SiglipConfig(width=96, depth=3, mlp_dim=192, num_heads=4, image_size=56),
 }
 
@@ -64,9 +68,10 @@ class PatchEmbedding(nnx.Module):
 
     def __call__(self, image: Float[jax.Array, "b h w 3"]) -> Float[jax.Array, "b l d"]:
         patch, _, _, width = self.kernel.shape
-        b, h, w, _ = image.shape
-        patches = image.reshape(b, h // patch, patch, w // patch, patch, 3).transpose(0, 1, 3, 2, 4, 5)
-        patches = patches.reshape(b, (h // patch) * (w // patch), patch * patch * 3)
+        b, rows, columns = image.shape[0], image.shape[1] // patch, image.shape[2] // patch
+        whole = image[:, : rows * patch, : columns * patch]
+        patches = whole.reshape(b, rows, patch, columns, patch, 3).transpose(0, 1, 3, 2, 4, 5)
+        patches = patches.reshape(b, rows * columns, patch * patch * 3)
         return patches @ self.kernel[...].reshape(-1, width) + self.bias[...].reshape(1, 1, -1)
 
 

@@ -1,87 +1,39 @@
 """The value model: vision tower, language model and categorical head over images, state and prompt.
 
-Numerics follow the `pistar` model: text attends to the image tokens, both then run through the bidirectional
-decoder, and the mean over the valid tokens enters a small head. Two things differ from it on purpose: the state is
-an input (one token at the end of the sequence, so that all other positions stay as they were), and a masked camera
-is hidden from the cross-attention too. `state_encoding="none"` without masked cameras is upstream's model exactly.
+One model, put together as its configuration says:
+
+* `pistar`: text attends to the image tokens, both then run through the bidirectional decoder, and the mean over the
+  valid tokens enters a small head. Two things differ from upstream on purpose: the state is an input (one token at the
+  end of the sequence, so that all other positions stay as they were), and a masked camera is hidden from the
+  cross-attention too. `state_encoding="none"` without masked cameras is upstream's model exactly.
+* `stitched`: an MLP brings the image tokens in front of the prompt of a causal language model, with the state's token
+  between them, and one layer reads the value off the last token of the prompt.
 
 References:
     Physical Intelligence, "π*0.6", arXiv 2511.14759, sections IV-A and V-C.
 """
 
 import dataclasses
-from typing import Literal, get_args
 
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
 from pistar_vf.batch import Observation, check_observation
-from pistar_vf.categorical import Support
-from pistar_vf.errors import ConfigError
 from pistar_vf.models.attention import MultiHeadAttention
-from pistar_vf.models.gemma3 import Gemma3, Gemma3Config
-from pistar_vf.models.siglip import Siglip, SiglipConfig
-from pistar_vf.typing import Bool, DTypeLike, Float, Params
+from pistar_vf.models.gemma3 import Gemma3
+from pistar_vf.models.lora import init_lora, merge_lora
+from pistar_vf.models.projector import PROJECTORS
+from pistar_vf.models.siglip import Siglip
+from pistar_vf.models.value_config import StateEncoding, ValueModelConfig
+from pistar_vf.models.value_head import HEADS, READOUTS
+from pistar_vf.params import flatten, unflatten
+from pistar_vf.typing import Array, Bool, DTypeLike, Float, Int, Params, PRNGKeyArray
 
-StateEncoding = Literal["token", "none"]
+__all__ = ["StateEncoding", "ValueFunction", "ValueModel", "ValueModelConfig", "scale_pixels"]
 
-
-@dataclasses.dataclass(frozen=True)
-class ValueModelConfig:
-    """Everything that decides the parameter tree and the forward pass.
-
-    Attributes:
-        cameras: model-side camera names; the sequence holds them in sorted order.
-        state_dim: components of the robot state; ignored with `state_encoding="none"`.
-        state_encoding: "token" feeds the state as one extra token, "none" leaves it out (upstream's numerics).
-        dtype: compute dtype, "float32" or "bfloat16"; parameters, logits and loss are float32 either way.
-        remat: recompute activations in the backward pass instead of keeping them.
-    """
-
-    siglip: SiglipConfig
-    gemma: Gemma3Config
-    support: Support = dataclasses.field(default_factory=Support)
-    cameras: tuple[str, ...] = ("base_0_rgb",)
-    state_dim: int = 0
-    state_encoding: StateEncoding = "token"
-    cross_attention_heads: int = 8
-    max_token_len: int = 48
-    dtype: str = "float32"
-    remat: bool = False
-
-    def __post_init__(self) -> None:
-        if self.state_encoding not in get_args(StateEncoding):
-            raise ConfigError(f"state_encoding: expected one of {get_args(StateEncoding)}, got {self.state_encoding!r}")
-        if not self.cameras:
-            raise ConfigError("a value model needs at least one camera, got none")
-        if self.has_state and self.state_dim < 1:
-            raise ConfigError(
-                f"state_encoding='token' expects state_dim >= 1, got {self.state_dim}; "
-                "a dataset without state needs state_encoding='none'"
-            )
-
-    @property
-    def has_state(self) -> bool:
-        """Whether the state is an input."""
-        return self.state_encoding == "token"
-
-
-class ValueHead(nnx.Module):
-    """LayerNorm, Linear, GELU, Linear; float32 throughout.
-
-    The last layer starts at zero: every value starts as the uniform distribution (loss ln 201). From random logits,
-    training first unlearns them and takes the features along: small models then stay constant for hundreds of steps.
-    """
-
-    def __init__(self, width: int, num_atoms: int, *, rngs: nnx.Rngs):
-        self.layer_norm = nnx.LayerNorm(width, rngs=rngs)
-        self.linear1 = nnx.Linear(width, width // 2, rngs=rngs)
-        self.linear2 = nnx.Linear(width // 2, num_atoms, kernel_init=nnx.initializers.zeros_init(), rngs=rngs)
-
-    def __call__(self, x: Float[jax.Array, "b d"]) -> Float[jax.Array, "b atoms"]:
-        hidden = self.linear1(self.layer_norm(x.astype(jnp.float32)))
-        return self.linear2(jax.nn.gelu(hidden, approximate=True))
+_LORA_STREAM = 0x4C6F5241
+"""Far from the counters 0, 1, 2, … with which the modules derive their keys from the same one."""
 
 
 class ValueModel(nnx.Module):
@@ -91,13 +43,14 @@ class ValueModel(nnx.Module):
         dtype: DTypeLike = jnp.dtype(config.dtype)
         width = config.gemma.width
         self.img = Siglip(config.siglip, dtype=dtype, remat=config.remat, rngs=rngs)
-        self.img_projection = nnx.Linear(config.siglip.width, width, dtype=dtype, rngs=rngs)
+        self.img_projection = PROJECTORS[config.projector](config.siglip.width, width, dtype=dtype, rngs=rngs)
         self.llm = Gemma3(config.gemma, dtype=dtype, remat=config.remat, rngs=rngs)
-        self.cross_attention = MultiHeadAttention(width, config.cross_attention_heads, dtype=dtype, rngs=rngs)
-        self.cross_attn_norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
+        if config.fusion == "cross_attention":
+            self.cross_attention = MultiHeadAttention(width, config.cross_attention_heads, dtype=dtype, rngs=rngs)
+            self.cross_attn_norm = nnx.LayerNorm(width, dtype=dtype, rngs=rngs)
         if config.has_state:
             self.state_projection = nnx.Linear(config.state_dim, width, dtype=dtype, rngs=rngs)
-        self.value_head = ValueHead(width, config.support.num_atoms, rngs=rngs)
+        self.value_head = HEADS[config.head](width, config.support.num_atoms, rngs=rngs)
         self.config = config
 
     def __call__(self, observation: Observation) -> Float[jax.Array, "b atoms"]:
@@ -113,23 +66,35 @@ class ValueModel(nnx.Module):
         state_dim = config.state_dim if config.has_state else None
         check_observation(observation, config.cameras, config.siglip.image_size, state_dim)
         tokens, valid = self.embed(observation)
-        hidden = self.llm(tokens, valid).astype(jnp.float32)
-        weight = valid.astype(jnp.float32)[..., None]
-        pooled = jnp.sum(hidden * weight, axis=1) / jnp.clip(jnp.sum(weight, axis=1), min=1.0)
-        return self.value_head(pooled)
+        hidden = self.decode(tokens, valid).astype(jnp.float32)
+        return self.value_head(READOUTS[config.readout](hidden, valid))
 
     def embed(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
-        """The decoder's input sequence [image tokens, text tokens, state token] and its validity."""
+        """The decoder's input sequence and its validity, see `ValueModelConfig.gemma` for the order."""
         image_tokens, image_valid = self.embed_images(observation)
-        # The embedding table is never trained: a few prompts would only bend it (upstream stops its gradient too).
-        text = jax.lax.stop_gradient(self.llm.embedder(observation.tokenized_prompt)).astype(image_tokens.dtype)
-        text = text + self.cross_attention(self.cross_attn_norm(text), image_tokens, image_valid)
-        tokens = [image_tokens, text]
-        valid = [image_valid, observation.tokenized_prompt_mask]
+        text = self.embed_text(observation.tokenized_prompt).astype(image_tokens.dtype)
+        if self.config.fusion == "cross_attention":
+            text = text + self.cross_attention(self.cross_attn_norm(text), image_tokens, image_valid)
+        parts = [(image_tokens, image_valid), (text, observation.tokenized_prompt_mask)]
         if self.config.has_state:
-            tokens.append(self.state_projection(observation.state)[:, None, :].astype(text.dtype))
-            valid.append(jnp.ones((text.shape[0], 1), dtype=bool))
+            state = self.state_projection(observation.state)[:, None, :].astype(text.dtype)
+            state_valid = jnp.ones((text.shape[0], 1), dtype=bool)
+            parts.insert(2 if self.config.gemma.bidirectional else 1, (state, state_valid))
+        tokens, valid = zip(*parts, strict=True)
         return jnp.concatenate(tokens, axis=1), jnp.concatenate(valid, axis=1)
+
+    def decode(self, tokens: Float[jax.Array, "b l d"], valid: Bool[jax.Array, "b l"]) -> Float[jax.Array, "b l d"]:
+        """Hidden states of the decoder.
+
+        A language model never saw padding between its tokens, so a causal decoder counts positions over valid tokens
+        only: a masked camera changes nothing for the others. A bidirectional one keeps upstream's positions.
+        """
+        bidirectional = self.config.gemma.bidirectional
+        return self.llm(tokens, valid, None if bidirectional else jnp.cumsum(valid, axis=1) - 1)
+
+    def embed_text(self, tokens: Int[Array, "b l"]) -> Float[jax.Array, "b l d"]:
+        """Text tokens. Their table is never trained: a few prompts would only bend it (as upstream has it too)."""
+        return jax.lax.stop_gradient(self.llm.embedder(tokens))
 
     def embed_images(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
         """Tokens of every camera in sorted order, and their validity; all cameras pass the tower as one batch."""
@@ -159,11 +124,26 @@ class ValueFunction:
     config: ValueModelConfig
 
     def init(self, key: jax.Array) -> Params:
-        """Random parameters, float32. Trace under `jax.eval_shape` to get shapes without allocating."""
-        return _to_dict(nnx.state(ValueModel(self.config, rngs=nnx.Rngs(params=key)), nnx.Param))
+        """Random parameters, float32. Trace under `jax.eval_shape` to get shapes without allocating.
 
-    def bind(self, params: Params) -> ValueModel:
-        """The module with the given parameters."""
+        Raises:
+            ConfigError: the adapters' targets fit no leaf.
+        """
+        params = _to_dict(nnx.state(ValueModel(self.config, rngs=nnx.Rngs(params=key)), nnx.Param))
+        if self.config.lora is None:
+            return params
+        adapters = init_lora(jax.random.fold_in(key, _LORA_STREAM), flatten(params), self.config.lora)
+        return {**params, **unflatten(adapters)}
+
+    def bind(self, params: Params, dropout_key: PRNGKeyArray | None = None) -> ValueModel:
+        """The module with the given parameters, adapters merged.
+
+        Args:
+            params: nested dict.
+            dropout_key: of the adapters' dropout in training; None for none.
+        """
+        if self.config.lora is not None:
+            params = unflatten(merge_lora(flatten(params), self.config.lora, dropout_key))
         abstract = nnx.eval_shape(lambda: ValueModel(self.config, rngs=nnx.Rngs(params=0)))
         graphdef, state, rest = nnx.split(abstract, nnx.Param, ...)
         if jax.tree.leaves(rest):
@@ -171,9 +151,11 @@ class ValueFunction:
         _replace_by_dict(state, params)
         return nnx.merge(graphdef, state, rest)
 
-    def apply(self, params: Params, observation: Observation) -> Float[jax.Array, "b atoms"]:
-        """Logits of `observation`."""
-        return self.bind(params)(observation)
+    def apply(
+        self, params: Params, observation: Observation, dropout_key: PRNGKeyArray | None = None
+    ) -> Float[jax.Array, "b atoms"]:
+        """Logits of `observation`, see `bind` for the arguments."""
+        return self.bind(params, dropout_key)(observation)
 
 
 def _to_dict(state: nnx.State) -> Params:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
-from pistar_vf.models.value_model import ValueModelConfig
+from pistar_vf.models.value_config import ValueModelConfig, stitched_config
 from pistar_vf.training.config import TrainConfig
 
 
@@ -14,7 +14,20 @@ def tiny_model_config(**overrides: object) -> ValueModelConfig:
     Args:
         overrides: fields of `ValueModelConfig`.
     """
-    defaults = {
+    return ValueModelConfig(**{**_tiny_sizes(), **overrides})
+
+
+def tiny_stitched_config(**overrides: object) -> ValueModelConfig:
+    """The same sizes, stitched: an MLP projector, a causal decoder with its language head, a linear value head.
+
+    Args:
+        overrides: fields of `ValueModelConfig`.
+    """
+    return stitched_config(**{**_tiny_sizes(), **overrides})
+
+
+def _tiny_sizes() -> dict[str, object]:
+    return {
         "siglip": SiglipConfig(width=16, depth=1, mlp_dim=24, num_heads=2, image_size=28),
         "gemma": Gemma3Config(
             width=32,
@@ -30,7 +43,6 @@ def tiny_model_config(**overrides: object) -> ValueModelConfig:
         "state_dim": 4,
         "max_token_len": 6,
     }
-    return ValueModelConfig(**{**defaults, **overrides})
 
 
 def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: object) -> TrainConfig:

@@ -12,10 +12,12 @@ from jax.sharding import Mesh
 from pistar_vf.checkpoints.bundle import PretrainedSource, pretrained_paths
 from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, step_name
 from pistar_vf.checkpoints.pretrained import ValueModelWeightLoader, init_params
+from pistar_vf.checkpoints.projector import load_projector
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
 from pistar_vf.models import gemma3, siglip
+from pistar_vf.models.value_config import ARCHITECTURES
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.training.config import TrainConfig
@@ -33,13 +35,14 @@ def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
     language = lookup(gemma3.VARIANTS, config.gemma_variant, "--gemma_variant")
     statistics = data.table.state_statistics
     accelerated = jax.default_backend() != "cpu"
-    return ValueModelConfig(
+    return ARCHITECTURES[config.architecture](
         siglip=dataclasses.replace(tower, image_size=model_image_size(config)),
         gemma=dataclasses.replace(language, vocab_size=max(language.vocab_size, data.tokenizer.vocab_size)),
         cameras=tuple(sorted(data.camera_keys)),
         state_dim=statistics.dim if statistics is not None else 0,
         state_encoding=config.state_encoding,
         max_token_len=config.max_token_len,
+        lora=config.lora,
         dtype=("bfloat16" if accelerated else "float32") if config.dtype == "auto" else config.dtype,
         remat=config.remat,
     )
@@ -109,6 +112,9 @@ def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: 
             f"--pretrained_path {config.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
             f"one of {', '.join(get_args(PretrainedSource))}"
         )
+    if config.projector_path is not None:
+        restored = {**restored, **load_projector(config.projector_path, wanted)}
+        _log.info("projector: %s", config.projector_path)
     missing = {path: leaf for path, leaf in wanted.items() if path not in restored}
     return dict(sorted({**restored, **init_params(value_function, config.seed, missing)}.items()))
 

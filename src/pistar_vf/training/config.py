@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from pistar_vf.categorical import LabelEncoding
 from pistar_vf.checkpoints.bundle import PretrainedSource
 from pistar_vf.data.targets import TargetRule
-from pistar_vf.models.value_model import StateEncoding
+from pistar_vf.models.lora import LoraConfig
+from pistar_vf.models.value_config import Architecture, StateEncoding
 from pistar_vf.training.optimizer import FreezeMode, OptimizerConfig
 
 
@@ -69,6 +71,36 @@ class TrainConfig:
     """What is not trained: nothing, the vision tower, or the vision tower and the language model."""
 
     # What upstream's trainer does not have.
+    architecture: Architecture = "pistar"
+    """pistar: cross-attention and a bidirectional decoder. stitched: an MLP in front of a causal language model."""
+    lora_rank: int = 0
+    """Rank of adapters on the language model's projections; 0 for none. They are trained whatever is frozen."""
+    lora_alpha: float = 16.0
+    """The adapters' sum is scaled by this, divided by the rank."""
+    lora_dropout: float = 0.0
+    """Share of the adapters' inputs hidden in every step."""
+    lora_targets: str = LoraConfig.targets
+    """Regular expression of whole names: which projections get an adapter."""
+    label_encoding: LabelEncoding = "two_hot"
+    """Targets as distributions: two_hot keeps the label as its mean, one_hot takes the nearest atom."""
+    projector_path: Path | None = None
+    """A projector from stage 1 (`best_projector.safetensors`) to start from."""
+    vqa_data: str | None = None
+    """Question-answer data to train on besides: a file, a folder, or a name in the Hugging Face cache."""
+    vqa_subset: str | None = None
+    """Folder of it, such as vqav2."""
+    vqa_image_dir: Path | None = None
+    """Where the pictures of a JSON file are; default: beside it."""
+    vqa_template: Literal["plain", "gemma-chat"] = "plain"
+    """How questions and answers become text; gemma-chat for checkpoints that were tuned to chat (-it)."""
+    vqa_max_token_len: int = 128
+    """Longest question with its answer, tokens; longer ones are left out and counted."""
+    vqa_val_fraction: float = 0.05
+    """Share of the pictures whose questions are held out."""
+    vqa_ratio: float = 0.25
+    """Questions per frame in a step."""
+    vqa_weight: float = 0.1
+    """Weight of the language loss: value loss + weight * language loss."""
     pretrained_source: PretrainedSource | None = None
     """Weights to start from. bundle: the value model of the VLM bundle ($OPENPI_VLM_CKPT_DIR, default
     ~/Downloads/vlm_ckpt). base: the bundle's SigLIP 2 and Gemma 3, with a fresh fusion and head. huggingface: the same
@@ -121,6 +153,15 @@ class TrainConfig:
     """Episodes to hold out, such as 26-31."""
     val_fraction: float = 0.1
     """Share of episodes to hold out when neither --val_episodes nor --val_data_dir is given."""
+    train_ratio: float | None = None
+    """Share of episodes to train on, such as 0.8; with the next two it replaces --val_fraction. Outcomes and tasks
+    keep their shares in every part, and split.json says who is where."""
+    val_ratio: float | None = None
+    """Share of episodes to validate on, such as 0.1."""
+    test_ratio: float | None = None
+    """Share of episodes that training never looks at, for `pistar-vf eval`, such as 0.1."""
+    split_seed: int = 42
+    """Decides which episodes --train_ratio, --val_ratio and --test_ratio draw."""
     val_max_frames: int = 2_048
     """Frames per validation, evenly spaced over the held-out episodes."""
     image_size: int | None = None
@@ -150,6 +191,13 @@ class TrainConfig:
     def data_dirs(self) -> tuple[str, ...]:
         """The datasets to train on, always as a tuple."""
         return self.data_dir if isinstance(self.data_dir, tuple) else (self.data_dir,)
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """The adapters' part of the settings; None without adapters."""
+        if self.lora_rank == 0:
+            return None
+        return LoraConfig(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_targets)
 
     @property
     def optimizer(self) -> OptimizerConfig:

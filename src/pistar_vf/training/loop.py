@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from pistar_vf.batch import ValueBatch
+from pistar_vf.batch import LanguageBatch, ValueBatch, batch_rows
 from pistar_vf.errors import NonFiniteLossError
 from pistar_vf.training.sharding import put_batch
 from pistar_vf.training.state import TrainState
@@ -23,8 +23,8 @@ class StepResult:
     Attributes:
         step: number of updates done, this one included.
         state: the new state; the loop donates it when it goes on, so copy what must outlive the next step.
-        scalars: device scalars, see `step.create_train_step`; reading one waits for the step.
-        frame: dataset rows of this process's part of the batch.
+        scalars: device scalars, see `step.create_step`; reading one waits for the step.
+        frame: dataset rows, or numbers of questions, of this process's part of the batch.
         wait_seconds: time the loop waited for data.
     """
 
@@ -39,7 +39,7 @@ def train_loop(
     state: TrainState,
     frozen: Params,
     train_step: TrainStep,
-    batches: Iterator[ValueBatch],
+    batches: Iterator[ValueBatch] | Iterator[LanguageBatch],
     mesh: Mesh,
     num_train_steps: int,
 ) -> Iterator[StepResult]:
@@ -52,7 +52,7 @@ def train_loop(
         state: where to start; donated.
         frozen: parameters that are not trained.
         train_step: jitted, donating its first argument.
-        batches: this process's batches, from the state's step on.
+        batches: this process's batches, of frames or of questions, from the state's step on.
         mesh: the devices.
         num_train_steps: total number of updates, those before `state` included.
 
@@ -69,7 +69,7 @@ def train_loop(
         step += 1
         if previous is not None:
             check_finite(previous)
-        previous = StepResult(step, state, scalars, host_batch.frame, wait_seconds)
+        previous = StepResult(step, state, scalars, batch_rows(host_batch), wait_seconds)
         if step >= num_train_steps:
             check_finite(previous)
         yield previous

@@ -7,7 +7,7 @@ import optax
 
 from pistar_vf.errors import ConfigError
 
-FreezeMode = Literal["none", "siglip_only", "all_backbones"]
+FreezeMode = Literal["none", "siglip_only", "all_backbones", "all_but_projector"]
 
 # The embedding table is frozen in every mode: the model stops its gradient, so moments for it would be dead memory.
 _FROZEN_PREFIXES: dict[str, tuple[str, ...]] = {
@@ -23,8 +23,10 @@ def is_trainable(path: str, freeze_mode: FreezeMode) -> bool:
     Raises:
         ConfigError: `freeze_mode` is not one of the modes.
     """
-    if freeze_mode not in _FROZEN_PREFIXES:
+    if freeze_mode not in get_args(FreezeMode):
         raise ConfigError(f"--freeze_mode: expected one of {get_args(FreezeMode)}, got {freeze_mode!r}")
+    if freeze_mode == "all_but_projector":
+        return path.startswith("img_projection/")
     return not path.startswith(_FROZEN_PREFIXES[freeze_mode])
 
 

@@ -15,6 +15,7 @@ _BEFORE_TARGET_RULES = {
     "failure_penalty": None,
     "timeout_episodes": [],
     "bootstrap_interval": None,
+    "vqa": None,
 }
 """What the position of older checkpoints leaves out."""
 
@@ -34,6 +35,7 @@ def position_of(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "failure_penalty": config.failure_penalty,
         "timeout_episodes": [episode.index for episode in data.timeouts.episodes],
         "bootstrap_interval": config.bootstrap_interval if data.timeouts.episodes else None,
+        "vqa": [len(data.language.train_records), config.vqa_ratio, config.vqa_weight] if data.language else None,
     }
 
 

@@ -13,16 +13,18 @@ from pistar_vf.data.lerobot import Episode, LeRobotDataset, load_lerobot
 from pistar_vf.data.loader import EpisodeRows, Frames, FrameTable
 from pistar_vf.data.mixture import JoinedTable, join_targets, place
 from pistar_vf.data.open_table import open_frame_table
-from pistar_vf.data.split import parse_episodes, select_episodes, split_episodes
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.data.targets import Targets
 from pistar_vf.data.timeouts import Timeouts
 from pistar_vf.data.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
+from pistar_vf.data.vqa.language_table import LanguageTable
 from pistar_vf.errors import ConfigError
 from pistar_vf.messages import DATASET_SIZE, TOKENIZER
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.training.config import TrainConfig
+from pistar_vf.training.language import VqaSettings, open_language_table, vqa_texts
 from pistar_vf.training.mixture import check_mixture, common_cameras, state_statistics
+from pistar_vf.training.split import Split, describe_split, keep_split_file, split_dataset
 from pistar_vf.training.targets import check_timeouts, training_targets, validation_targets
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class TrainingData:
         tokenizer: of the prompts.
         targets: of the training dataset: what the table's labels are, and what scaled them.
         timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
+        language: questions to train on besides; None for none.
         description: of the dataset, for provenance.
     """
 
@@ -54,6 +57,7 @@ class TrainingData:
     tokenizer: PromptTokenizer
     targets: Targets
     timeouts: Timeouts
+    language: LanguageTable | None
     description: dict
 
 
@@ -67,13 +71,14 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     check_mixture(config)
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
     places = place(datasets)
-    targets = join_targets(training_targets(config, datasets), places, config.data_dirs)
+    own_targets = training_targets(config, datasets)
+    targets = join_targets(own_targets, places, config.data_dirs)
     camera_keys = common_cameras(config, datasets)
-    splits = [_split(config, dataset) for dataset in datasets]
-    train_parts = tuple(EpisodeRows(p.of(train)) for p, (train, _) in zip(places, splits))
+    splits = [split_dataset(config, dataset, own) for dataset, own in zip(datasets, own_targets)]
+    train_parts = tuple(EpisodeRows(p.of(split.train)) for p, split in zip(places, splits))
     train_rows = EpisodeRows([episode for part in train_parts for episode in part.episodes])
     tokenizer = _tokenizer(config, datasets)
-    statistics = state_statistics(config, datasets, [train for train, _ in splits])
+    statistics = state_statistics(config, datasets, [split.train for split in splits])
     print(_describe(targets, train_rows))
     timeouts = targets.timeouts.among(train_rows.episodes)
     check_timeouts(config, timeouts, train_rows.episodes)
@@ -83,8 +88,10 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         for dataset, labels in zip(datasets, np.split(targets.labels, [p.first_row for p in places[1:]]))
     ]
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
-    held_out = [episode for p, (_, val) in zip(places, splits) for episode in p.of(val)]
+    held_out = [episode for p, split in zip(places, splits) for episode in p.of(split.val)]
     val_table, val_rows = _validation(config, table, targets, held_out, camera_keys, tokenizer)
+    description = _description(config, datasets, splits, val_rows)
+    keep_split_file(config, description)
     return TrainingData(
         table=table,
         train_rows=train_rows,
@@ -95,7 +102,8 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         tokenizer=tokenizer,
         targets=targets,
         timeouts=timeouts,
-        description=_description(config, datasets, splits, val_rows),
+        language=_language_table(config, tokenizer, camera_keys),
+        description=description,
     )
 
 
@@ -125,7 +133,7 @@ def _validation(
     # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
     open_ones = {episode.index for episode in targets.timeouts.episodes}
     rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
-    if not held_out:
+    if not held_out or config.val_interval <= 0:
         return table, None
     if len(rows) < config.batch_size:
         raise ConfigError(
@@ -137,18 +145,9 @@ def _validation(
 
 
 def _description(
-    config: TrainConfig,
-    datasets: Sequence[LeRobotDataset],
-    splits: Sequence[tuple[tuple[Episode, ...], tuple[Episode, ...]]],
-    val_rows: EpisodeRows | None,
+    config: TrainConfig, datasets: Sequence[LeRobotDataset], splits: Sequence[Split], val_rows: EpisodeRows | None
 ) -> dict[str, Any]:
-    """Of one dataset its name and episodes; of several, a list of each."""
-    each = {
-        "name": [dataset.name for dataset in datasets],
-        "train_episodes": [[episode.index for episode in train] for train, _ in splits],
-        "val_episodes": [[episode.index for episode in val] for _, val in splits],
-    }
-    described = each if len(datasets) > 1 else {name: values[0] for name, values in each.items()}
+    described = describe_split(config, datasets, splits)
     if config.val_data_dir is not None and val_rows is not None:
         described["val_episodes"] = [episode.index for episode in val_rows.episodes]
     return {
@@ -175,29 +174,45 @@ def lookup(variants: dict, name: str, flag: str):
     return variants[name]
 
 
-def _split(config: TrainConfig, dataset: LeRobotDataset) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
-    """(train, held out) episodes of the training dataset."""
-    val: tuple[Episode, ...] = ()
-    train = dataset.episodes
-    if config.val_episodes is not None:
-        val = select_episodes(dataset.episodes, parse_episodes(config.val_episodes, "--val_episodes"), "--val_episodes")
-        train = tuple(episode for episode in dataset.episodes if episode not in val)
-    elif config.val_interval > 0 and config.val_data_dir is None and config.train_episodes is None:
-        train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed)
-    if config.train_episodes is not None:
-        indices = parse_episodes(config.train_episodes, "--train_episodes")
-        train = select_episodes(dataset.episodes, indices, "--train_episodes")
-    both = {episode.index for episode in train} & {episode.index for episode in val}
-    if both:
-        raise ConfigError(f"episodes {sorted(both)[:10]} are in both --train_episodes and --val_episodes")
-    if not train:
-        raise ConfigError("no episode is left to train on: --val_episodes holds out all of them")
-    return train, val if config.val_interval > 0 else ()
+def vqa_settings(config: TrainConfig) -> VqaSettings | None:
+    """The question-answer data that the flags name; None for none."""
+    if config.vqa_data is None:
+        return None
+    return VqaSettings(
+        data=config.vqa_data,
+        subset=config.vqa_subset,
+        image_dir=config.vqa_image_dir,
+        template=config.vqa_template,
+        max_token_len=config.vqa_max_token_len,
+        val_fraction=config.vqa_val_fraction,
+    )
+
+
+def _language_table(
+    config: TrainConfig, tokenizer: PromptTokenizer, camera_keys: dict[str, str | None]
+) -> LanguageTable | None:
+    settings = vqa_settings(config)
+    if settings is None:
+        return None
+    if config.vqa_ratio <= 0 or config.vqa_weight < 0:
+        raise ConfigError(
+            f"--vqa_ratio {config.vqa_ratio}, --vqa_weight {config.vqa_weight}: expected a ratio above 0 and a weight "
+            "of 0 or more; leave out --vqa_data to train without questions"
+        )
+    return open_language_table(
+        settings,
+        tokenizer,
+        cameras=tuple(sorted(camera_keys)),
+        image_size=model_image_size(config),
+        image_fit=config.image_fit,
+        seed=config.seed,
+    )
 
 
 def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
     if config.tokenizer_path is None and config.gemma_variant == "gemma3_tiny":
         prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
+        prompts += vqa_texts(vqa_settings(config))
         return PromptTokenizer(train_prompt_tokenizer(prompts).model, max_token_len=config.max_token_len)
     path = resolve_tokenizer(config.tokenizer_path)
     _log.info(TOKENIZER.format(path=path))

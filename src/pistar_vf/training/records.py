@@ -7,13 +7,23 @@ import os
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from pistar_vf.training.config import TrainConfig
-
 _log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class RunSettings(Protocol):
+    """What a recorder reads of a run's settings."""
+
+    checkpoint_dir: Path
+    wandb_project: str
+    wandb_entity: str | None
+    wandb_run_name: str | None
+    wandb_tags: str | None
+    wandb_mode: str
 
 
 class Recorder:
@@ -24,7 +34,7 @@ class Recorder:
         facts: more settings for the wandb run's configuration.
     """
 
-    def __init__(self, config: TrainConfig, facts: dict[str, Any]):
+    def __init__(self, config: RunSettings, facts: dict[str, Any]):
         self._is_main = jax.process_index() == 0
         self._run = None
         if not self._is_main:
@@ -52,7 +62,7 @@ class Recorder:
             self._run.finish()
 
 
-def _start_wandb(config: TrainConfig, facts: dict[str, Any]) -> Any:
+def _start_wandb(config: RunSettings, facts: dict[str, Any]) -> Any:
     if config.wandb_mode == "disabled":
         return None
     try:

@@ -17,6 +17,7 @@ from pistar_vf import messages
 from pistar_vf.batch import ValueBatch
 from pistar_vf.checkpoints.manager import CheckpointManager, step_name
 from pistar_vf.data.loader import MixtureOrder, TrainOrder, train_batches
+from pistar_vf.data.vqa.language_table import LanguageOrder, train_language_batches
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import num_parameters
@@ -25,6 +26,7 @@ from pistar_vf.training.build import create_or_restore, model_config, value_spec
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.evaluate import Evaluator, FrameSample
 from pistar_vf.training.interrupt import stop_requested
+from pistar_vf.training.language import LanguageEvaluator
 from pistar_vf.training.loop import StepResult, check_finite, train_loop
 from pistar_vf.training.optimizer import create_optimizer, create_schedule
 from pistar_vf.training.position import check_position, position_of
@@ -32,7 +34,7 @@ from pistar_vf.training.prepare import TrainingData, prepare_data
 from pistar_vf.training.records import Recorder, peak_memory_gib
 from pistar_vf.training.sharding import check_batch_size, create_mesh, put_batch, replicated, state_sharding
 from pistar_vf.training.state import TrainState, full_tree
-from pistar_vf.training.step import create_train_step
+from pistar_vf.training.step import LossFn, create_step, joint_loss_fn, language_loss_fn, value_loss_fn
 from pistar_vf.typing import Params
 
 _log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class _Run:
         self.manager, self.best_manager = manager, best_manager
         self.recorder = Recorder(config, {"dataset_frames": len(data.table.labels)})
         self.evaluator = self._create_evaluator()
+        self.language_evaluator = self._create_language_evaluator()
         self.bootstrap = self._create_bootstrap()
         self.best_loss = float("inf")
         self.best: TrainState | None = None
@@ -174,6 +177,8 @@ class _Run:
         values["mae_images_shuffled"] = sensitivity.mae_images_shuffled
         if not np.isnan(sensitivity.mae_state_shuffled):
             values["mae_state_shuffled"] = sensitivity.mae_state_shuffled
+        if self.language_evaluator is not None:
+            values |= self.language_evaluator.summary(result.state.ema, self.frozen)
         self.recorder.write(result.step, "val", values)
         say(f"Step {result.step}: validation " + ", ".join(f"{k}={_short(v)}" for k, v in values.items()))
         for warning in sensitivity.warnings():
@@ -220,20 +225,25 @@ class _Run:
         config = self.config
         _log.info(messages.COMPILING)
         started = time.perf_counter()
-        step = create_train_step(
-            self.value_function,
-            tx,
-            create_schedule(config.optimizer, config.num_train_steps),
-            seed=config.seed,
-            ema_decay=config.ema_decay,
-            augment=config.augment,
-            state_noise=config.state_noise,
-        )
+        schedule = create_schedule(config.optimizer, config.num_train_steps)
+        step = create_step(self._loss_fn(), tx, schedule, seed=config.seed, ema_decay=config.ema_decay)
         placement = (state_sharding(self.mesh, state), replicated(self.mesh))
         jitted = jax.jit(step, donate_argnums=0, out_shardings=placement)
         compiled = jitted.lower(state, self.frozen, put_batch(batch, self.mesh)).compile()
         _log.info(messages.COMPILED.format(seconds=time.perf_counter() - started))
         return compiled
+
+    def _loss_fn(self) -> LossFn:
+        config = self.config
+        value = value_loss_fn(
+            self.value_function,
+            augment=config.augment,
+            state_noise=config.state_noise,
+            label_encoding=config.label_encoding,
+        )
+        if self.data.language is None:
+            return value
+        return joint_loss_fn(value, language_loss_fn(self.value_function), config.vqa_weight)
 
     def _batches(self, first_step: int):
         config, data = self.config, self.data
@@ -241,7 +251,31 @@ class _Run:
         order = TrainOrder(*settings)
         if config.data_weight:
             order = MixtureOrder(*settings, parts=data.train_parts, weights=config.data_weight)
-        return train_batches(self.data.table, order, first_step, config.num_workers)
+        batches = train_batches(self.data.table, order, first_step, config.num_workers)
+        if data.language is None:
+            return batches
+        questions = train_language_batches(data.language, self._question_order(), first_step, config.num_workers)
+        return (batch.replace(language=language) for batch, language in zip(batches, questions))
+
+    def _question_order(self) -> LanguageOrder:
+        """Questions per step: the wanted share, at least one per device."""
+        config, devices = self.config, self.mesh.size
+        count = max(1, round(config.vqa_ratio * config.batch_size / devices)) * devices
+        return LanguageOrder(
+            self.data.language,
+            count,
+            seed=config.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def _create_language_evaluator(self) -> LanguageEvaluator | None:
+        language = self.data.language
+        if language is None or self.config.val_interval <= 0 or not len(language.val_records):
+            return None
+        return LanguageEvaluator(
+            self.value_function, language, self.config.batch_size, self.mesh, num_workers=self.config.num_workers
+        )
 
     def _create_evaluator(self) -> Evaluator | None:
         if self.data.val_rows is None:

@@ -2,22 +2,27 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pistar_vf.categorical import expected_value
+from pistar_vf.categorical import Support, expected_value
 from pistar_vf.checkpoints.inference import ValuePredictor
 from pistar_vf.data.frame_cache import find_frame_cache, open_frame_cache
 from pistar_vf.data.lerobot import Episode, LeRobotDataset
 from pistar_vf.data.loader import FrameTable, eval_batches
 from pistar_vf.data.open_table import read_state
 from pistar_vf.models.value_model import ValueFunction
+from pistar_vf.training.metrics import collect, frame_metrics
 from pistar_vf.training.sharding import create_mesh, put_batch, replicated
+from pistar_vf.typing import Array, Float
+
+FrameMeasure: TypeAlias = Callable[[Array, Array, Support], dict[str, Array]]
 
 _SHARD_FRAMES = 4096
 _NUM_THREADS = 2
@@ -37,9 +42,10 @@ class FramePredictor:
     Args:
         predictor: the restored model.
         batch_size: frames per device and call.
+        measure: what `metrics` computes from logits, targets and support; jit-able.
     """
 
-    def __init__(self, predictor: ValuePredictor, batch_size: int):
+    def __init__(self, predictor: ValuePredictor, batch_size: int, measure: FrameMeasure = frame_metrics):
         self._mesh = create_mesh()
         self._batch_size = batch_size * self._mesh.size
         self._params = jax.device_put(predictor.params, replicated(self._mesh))
@@ -49,7 +55,10 @@ class FramePredictor:
             logits = value_function.apply(params, observation)
             return expected_value(logits, support), jax.nn.softmax(logits, axis=-1).astype(jnp.float16)
 
-        self._predict = jax.jit(predict)
+        def measure_batch(params, batch):
+            return measure(value_function.apply(params, batch.observation), batch.target, support)
+
+        self._predict, self._measure = jax.jit(predict), jax.jit(measure_batch)
 
     def values(self, table: FrameTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(V float32, probabilities float16) of the table's rows, batch by batch, padding dropped."""
@@ -58,6 +67,11 @@ class FramePredictor:
             value, probs = jax.device_get(self._predict(self._params, put_batch(batch.observation, self._mesh)))
             yield value[:left], probs[:left]
             left -= len(value)
+
+    def metrics(self, table: FrameTable, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What `measure` finds in the table's rows, in their order, its labels being the targets."""
+        batches = eval_batches(table, rows, self._batch_size, _NUM_THREADS)
+        return collect((self._measure(self._params, put_batch(batch, self._mesh)), batch.frame) for batch in batches)
 
     def with_images_of_others(self, table: FrameTable, rows: np.ndarray) -> np.ndarray:
         """V of the rows when each sees the images of the row before it in the list."""
@@ -77,6 +91,7 @@ def iterate_shards(
     camera_keys: dict[str, str | None],
     episodes: Sequence[Episode],
     *,
+    labels: Float[np.ndarray, " t"] | None = None,
     cache_dir: Path | None = None,
     num_workers: int | None = None,
 ) -> Iterator[Shard]:
@@ -90,6 +105,7 @@ def iterate_shards(
         dataset: all of its episodes.
         camera_keys: model-side camera name to feature.
         episodes: those wanted.
+        labels: targets of all frames of the dataset; None for 0 everywhere.
         cache_dir: of decoded frames, see `open_frame_cache`.
         num_workers: decoding processes.
 
@@ -115,7 +131,7 @@ def iterate_shards(
         table = FrameTable(
             cameras={name: None if key is None else frames_of(key, part) for name, key in camera_keys.items()},
             image_size=spec.model.siglip.image_size,
-            labels=np.zeros(last - first, np.float32),
+            labels=np.zeros(last - first, np.float32) if labels is None else labels[first:last],
             prompt_index=dataset.prompt_index()[first:last],
             tokens=tokens,
             token_mask=mask,

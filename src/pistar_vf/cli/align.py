@@ -1,0 +1,22 @@
+"""`pistar-vf align`: stage 1 of the stitched model, the projector on questions about pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.training.alignment import run_alignment
+from pistar_vf.training.alignment_config import AlignmentConfig
+from pistar_vf.training.multihost import initialize_processes
+
+
+def main(argv: Sequence[str] | None = None) -> Path:
+    """Parses the command line and runs the command."""
+    setup_logging()
+    config = tyro.cli(AlignmentConfig, prog="pistar-vf align", args=argv, use_underscores=True)
+    initialize_processes()
+    with out_of_memory_advice():
+        projector = run_alignment(config)
+    print(f"result: {projector}; go on with: pistar-vf train --preset stitched --projector_path {projector} …")
+    return projector

@@ -1,0 +1,157 @@
+"""The frames that are evaluated, and the four predictors that are scored on them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pistar_vf.categorical import Support
+from pistar_vf.data.lerobot import Episode, LeRobotDataset
+from pistar_vf.data.open_table import read_state
+from pistar_vf.errors import ConfigError
+from pistar_vf.evaluation.baselines import state_tree_baseline
+from pistar_vf.evaluation.empirical import at_frames, clock_distributions, constant_distribution
+from pistar_vf.evaluation.episode_scores import EpisodeScores
+from pistar_vf.evaluation.frame_scores import score_logits, score_probs, score_values
+from pistar_vf.evaluation.source import Source
+from pistar_vf.training.predict import FramePredictor, iterate_shards
+from pistar_vf.typing import Float
+
+_GROUP_FRAMES = 16_384
+_TREE_FRAMES = 200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedFrames:
+    """Every n-th frame of some episodes, with what they are worth.
+
+    Attributes:
+        dataset: all of its episodes.
+        episodes: those to evaluate, in the dataset's order, none of them a time-out.
+        train: those to fit baselines on.
+        labels: targets of all frames of the dataset.
+        strata: outcome and task of every episode of the dataset, by index.
+        support: of the values.
+        frame_skip: n.
+    """
+
+    dataset: LeRobotDataset
+    episodes: tuple[Episode, ...]
+    train: tuple[Episode, ...]
+    labels: Float[np.ndarray, " t"]
+    strata: dict[int, tuple[str, str]]
+    support: Support
+    frame_skip: int = 1
+
+    def indices(self, episode: Episode) -> np.ndarray:
+        """Frame indices of an episode."""
+        return np.arange(0, episode.length, self.frame_skip)
+
+    def rows(self, episodes: tuple[Episode, ...]) -> np.ndarray:
+        """Dataset rows of some episodes' frames."""
+        return np.concatenate([episode.start + self.indices(episode) for episode in episodes])
+
+    def score(self, episodes: tuple[Episode, ...], frames: dict[str, np.ndarray]) -> EpisodeScores:
+        """Scores of predictions for the frames of some episodes."""
+        lengths = np.array([len(self.indices(episode)) for episode in episodes], np.int64)
+        succeeded = np.array([self.strata[episode.index][0] == "success" for episode in episodes])
+        return EpisodeScores.of_frames(frames, self.labels[self.rows(episodes)], lengths, succeeded, self.support)
+
+    def groups(self) -> Iterator[tuple[Episode, ...]]:
+        """The episodes, some thousand frames at a time."""
+        group, size = [], 0
+        for episode in self.episodes:
+            if group and size + episode.length > _GROUP_FRAMES:
+                yield tuple(group)
+                group, size = [], 0
+            group.append(episode)
+            size += episode.length
+        yield tuple(group)
+
+    def train_targets(self, task: str | None = None) -> list[np.ndarray]:
+        """Targets of each training episode, or of those of one task; of all of them where the task has none."""
+        own = [e for e in self.train if task is None or self.strata[e.index][1] == task]
+        return [self.labels[e.start : e.start + e.length] for e in own or self.train]
+
+
+def score_model(
+    source: Source,
+    frames: EvaluatedFrames,
+    *,
+    batch_size: int,
+    cache_dir: Path | None,
+    num_workers: int | None,
+    advance: Callable[[int], Any],
+) -> EpisodeScores:
+    """The value model, a few thousand frames in memory at a time; `advance` is told how many are done."""
+    predictor = FramePredictor(source.predictor, batch_size, score_logits)
+    shards = iterate_shards(
+        source.predictor,
+        source.dataset,
+        source.predictor.spec.camera_keys,
+        frames.episodes,
+        labels=frames.labels,
+        cache_dir=cache_dir,
+        num_workers=num_workers,
+    )
+    scores = []
+    for shard in shards:
+        rows = frames.rows(shard.episodes) - shard.episodes[0].start
+        scores.append(frames.score(shard.episodes, predictor.metrics(shard.table, rows)))
+        advance(len(rows))
+    return EpisodeScores.concatenate(scores)
+
+
+def score_constant(frames: EvaluatedFrames) -> EpisodeScores:
+    """The distribution of the training targets, whatever the frame."""
+    probs = constant_distribution(frames.train_targets(), frames.support)
+
+    def predict(episodes: tuple[Episode, ...]) -> np.ndarray:
+        return np.broadcast_to(probs, (len(frames.rows(episodes)), len(probs)))
+
+    return _score_distributions(frames, predict)
+
+
+def score_clock(frames: EvaluatedFrames) -> EpisodeScores:
+    """The distribution of the training targets of the same task at the same frame index."""
+    prior = constant_distribution(frames.train_targets(), frames.support)
+
+    @functools.lru_cache(maxsize=32)  # one for each of thousands of tasks would not fit into memory
+    def of_task(task: str) -> np.ndarray:
+        return clock_distributions(frames.train_targets(task), prior, frames.support)
+
+    def predict(episodes: tuple[Episode, ...]) -> np.ndarray:
+        return np.concatenate([at_frames(of_task(frames.strata[e.index][1]), frames.indices(e)) for e in episodes])
+
+    return _score_distributions(frames, predict)
+
+
+def score_trees(frames: EvaluatedFrames, state_key: str) -> EpisodeScores:
+    """Boosted trees on single frames' states, fitted on at most 200,000 training frames, evenly spaced.
+
+    Raises:
+        ConfigError: scikit-learn is not installed, or the dataset has no such state.
+    """
+    if state_key not in frames.dataset.columns:
+        raise ConfigError(f"{frames.dataset.root} has no column '{state_key}'")
+    state, target = read_state(frames.dataset, state_key, frames.train), np.concatenate(frames.train_targets())
+    every = -(-len(target) // _TREE_FRAMES)
+    kept = np.concatenate([np.arange(episode.length) % frames.frame_skip == 0 for episode in frames.episodes])
+    own = read_state(frames.dataset, state_key, frames.episodes)[kept]
+    value = state_tree_baseline(state[::every], target[::every], own)
+    return frames.score(frames.episodes, score_values(value))
+
+
+def _score_distributions(
+    frames: EvaluatedFrames, predict: Callable[[tuple[Episode, ...]], np.ndarray]
+) -> EpisodeScores:
+    atoms = np.linspace(frames.support.v_min, frames.support.v_max, frames.support.num_atoms)
+    scores = []
+    for episodes in frames.groups():
+        probs = predict(episodes)
+        found = score_probs(probs, frames.labels[frames.rows(episodes)], frames.support)
+        scores.append(frames.score(episodes, {**found, "value": probs @ atoms}))
+    return EpisodeScores.concatenate(scores)

@@ -1,0 +1,128 @@
+"""Which episodes are evaluated, on which baselines are fitted, and which the model has seen."""
+
+import dataclasses
+import logging
+
+from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.data.lerobot import Episode, LeRobotDataset
+from pistar_vf.data.split import PARTS, episode_strata, select_episodes, split_by_ratio
+from pistar_vf.data.targets import Targets
+from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.evaluation.config import EvaluationConfig
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a dataset.
+
+    Attributes:
+        name: "test", "val", "train" or "all".
+        episodes: the episodes of the part.
+        train: the dataset's training episodes; empty where nobody knows them.
+        seen: indices of the episodes of this dataset that the model was trained on.
+    """
+
+    name: str
+    episodes: tuple[Episode, ...]
+    train: tuple[Episode, ...]
+    seen: frozenset[int]
+
+    def without(self, excluded: frozenset[int]) -> "Part":
+        """The same without some episodes.
+
+        Raises:
+            LabelError: none is left.
+        """
+        kept = tuple(episode for episode in self.episodes if episode.index not in excluded)
+        if not kept:
+            raise LabelError(
+                f"--split {self.name}: expected episodes whose end is known, got {len(self.episodes)} time-outs and "
+                "nothing else; evaluate on other episodes"
+            )
+        train = tuple(episode for episode in self.train if episode.index not in excluded)
+        return dataclasses.replace(self, episodes=kept, train=train)
+
+
+def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDataset, targets: Targets | None) -> Part:
+    """The episodes that the flags mean.
+
+    Args:
+        config: the flags.
+        spec: of the model: remembers the split it was trained on.
+        dataset: all of its episodes.
+        targets: of the dataset, to draw a split again in the same strata; None where they are unknown.
+
+    Raises:
+        ConfigError: nobody knows the split, the flags contradict the recorded one, or the part is empty.
+    """
+    recorded = recorded_split(spec, dataset)
+    parts = recorded if config.ratios is None else _drawn(config, spec, dataset, targets, recorded)
+    seen = frozenset(recorded.get("train", ()))
+    train = select_episodes(dataset.episodes, parts.get("train", ()), "the checkpoint's training episodes")
+    if config.split == "all":
+        return Part("all", dataset.episodes, train, seen)
+    if not parts:
+        raise ConfigError(
+            f"--split {config.split}: expected a dataset whose split is known, got {dataset.name}; the model was "
+            f"trained on {spec.dataset.get('name')}. Pass --split all, or --train_ratio, --val_ratio and --test_ratio"
+        )
+    name = config.split
+    if name == "test" and not parts.get("test"):
+        _log.warning("the checkpoint was trained without a test part: evaluating on its val part")
+        name = "val"
+    if not parts.get(name):
+        raise ConfigError(
+            f"--split {config.split}: expected held-out episodes, got a model that was trained without any; pass "
+            "--split all or train (flattering: it has seen them), or train with --train_ratio, --val_ratio and "
+            "--test_ratio"
+        )
+    return Part(name, select_episodes(dataset.episodes, parts[name], f"--split {name}"), train, seen)
+
+
+def recorded_split(spec: ValueSpec, dataset: LeRobotDataset) -> dict[str, list[int]]:
+    """Episode indices of each part of this dataset that a model's spec knows, by the dataset's name."""
+    facts = spec.dataset
+    names, several = facts.get("name"), isinstance(facts.get("name"), list)
+    found: dict[str, list[int]] = {}
+    for position, name in enumerate(names if several else [names]):
+        if name == dataset.name:
+            own = {part: facts.get(f"{part}_episodes") or [] for part in PARTS}
+            if facts.get("val_dataset"):
+                del own["val"]  # they are episodes of that one
+            found |= {part: indices[position] if several and indices else indices for part, indices in own.items()}
+    if facts.get("val_dataset") and str(facts["val_dataset"]).rstrip("/").rsplit("/", 1)[-1] == dataset.name:
+        found["val"] = facts["val_episodes"]
+    return found
+
+
+def _drawn(
+    config: EvaluationConfig,
+    spec: ValueSpec,
+    dataset: LeRobotDataset,
+    targets: Targets | None,
+    recorded: dict[str, list[int]],
+) -> dict[str, list[int]]:
+    """The split of the flags: the recorded one, if that was drawn so, else a new draw."""
+    flags = {**dataclasses.asdict(config.ratios), "seed": config.split_seed}
+    then = spec.dataset.get("split")
+    if recorded and then is not None:
+        if any(then[name] != flags[name] for name in flags):
+            raise ConfigError(
+                "--train_ratio, --val_ratio, --test_ratio, --split_seed: expected those of training, "
+                f"{_words(then, flags)}, got {_words(flags, flags)}; leave them out: the checkpoint knows its split"
+            )
+        return recorded
+    if targets is None:
+        raise ConfigError(
+            f"--train_ratio: expected a dataset with value labels, to draw the split in equal shares of successes and "
+            f"failures, got {dataset.root} without; name episodes with --episodes, or pass --split all"
+        )
+    strata = episode_strata(dataset, targets.labels, targets.outcomes)
+    drawn = split_by_ratio(dataset.episodes, config.ratios, config.split_seed, strata)
+    return {name: [episode.index for episode in part] for name, part in zip(PARTS, drawn)}
+
+
+def _words(values: dict, names: dict) -> str:
+    return ", ".join(f"{name} {values[name]:g}" for name in names)

@@ -1,0 +1,134 @@
+"""Finds what is to be evaluated: the model, and the dataset that the flags or the checkpoint name."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from pistar_vf.checkpoints.inference import ValuePredictor, load_value_model
+from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.data.labels import find_value_column
+from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
+from pistar_vf.data.lerobot_meta import find_dataset
+from pistar_vf.data.outcomes import read_outcomes
+from pistar_vf.data.targets import Targets, read_targets
+from pistar_vf.errors import ConfigError, DatasetError, LabelError
+from pistar_vf.evaluation.config import EvaluationConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A restored model and the dataset to run it on.
+
+    Attributes:
+        checkpoint: where the model is from.
+        predictor: the model.
+        dataset: all of its episodes.
+    """
+
+    checkpoint: Path
+    predictor: ValuePredictor
+    dataset: LeRobotDataset
+
+
+def open_source(config: EvaluationConfig) -> Source:
+    """Opens both and checks that they fit.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+        ConfigError: flags name no dataset, or different ones.
+        DatasetError: the dataset is missing or damaged, or lacks a camera of the model.
+    """
+    checkpoint = find_checkpoint(config.checkpoint)
+    predictor = load_value_model(checkpoint)
+    dataset = load_lerobot(_dataset_root(config, predictor.spec))
+    if config.parquet_dir is not None:
+        _check_inside(config.parquet_dir, [e.parquet for e in dataset.episodes], "--parquet_dir", dataset)
+    if config.video_root is not None:
+        videos = [dataset.video_path(e, key) for e in dataset.episodes for key in dataset.video_keys]
+        _check_inside(config.video_root, videos, "--video_root", dataset)
+    missing = [key for key in predictor.spec.camera_keys.values() if key and key not in dataset.camera_keys]
+    if missing:
+        raise DatasetError(
+            f"{dataset.root}: expected the cameras of training, it lacks {', '.join(missing)}; it has "
+            f"{', '.join(dataset.camera_keys)}"
+        )
+    return Source(checkpoint, predictor, dataset)
+
+
+def evaluation_targets(config: EvaluationConfig, dataset: LeRobotDataset, spec: ValueSpec) -> Targets:
+    """The targets of a dataset in the unit of the model's values.
+
+    Labels of the model's own convention are taken as they are; others are computed anew from the episodes' outcomes.
+
+    Raises:
+        LabelError: neither is possible, or the outcomes are unknown.
+    """
+    outcomes = None
+    if config.outcome_column is not None or config.outcome_file is not None:
+        outcomes = read_outcomes(dataset, outcome_column=config.outcome_column, outcome_file=config.outcome_file)
+    column = spec.label_column or find_value_column(dataset)
+    if column in dataset.columns:
+        own = read_targets(dataset, column=column, outcomes=outcomes)
+        if own.normaliser == spec.normaliser and _names(own.convention) & _names(spec.label_convention):
+            return own
+    if spec.normaliser is None:
+        raise LabelError(
+            f"{dataset.root}: expected value labels of the convention '{spec.label_convention}' in column '{column}', "
+            "as the model was trained on, got others; its value_spec.json does not say what a step is worth, so they "
+            "cannot be computed. Evaluate it on the kind of labels it was trained on"
+        )
+    return read_targets(dataset, spec.normaliser.rule, outcomes=outcomes, normaliser=spec.normaliser)
+
+
+def _names(convention: str) -> set[str]:
+    """Of "recap or paper" and "recap and paper", which say that the data could not tell, or was several datasets."""
+    return set(re.split(" or | and ", convention))
+
+
+def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
+    named = {"--data_dir": config.data_dir and find_dataset(config.data_dir)}
+    if config.parquet_dir is not None:
+        named["--parquet_dir"] = _root_above(config.parquet_dir)
+    found = {flag: root for flag, root in named.items() if root is not None}
+    if len({root.resolve() for root in found.values()}) > 1:
+        raise ConfigError(
+            "expected one dataset, got " + " and ".join(f"{flag} {root}" for flag, root in found.items()) + "; "
+            "pass only one of the two"
+        )
+    if found:
+        return next(iter(found.values()))
+    recorded = spec.dataset.get("path")
+    try:
+        if isinstance(recorded, str):
+            return find_dataset(recorded)
+    except DatasetError:
+        pass
+    raise ConfigError(
+        f"--data_dir: expected it, as the checkpoint does not lead to one dataset (it was trained on "
+        f"{spec.dataset.get('name')}, then at {recorded}); pass the dataset's folder"
+    )
+
+
+def _root_above(folder: Path) -> Path:
+    folder = folder.expanduser().resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / "meta" / "info.json").is_file():
+            return candidate
+    raise ConfigError(
+        f"--parquet_dir {folder}: expected a folder of a LeRobot dataset, such as <dataset>/data/chunk-000; found no "
+        "meta/info.json in it or above it. Pass the dataset's folder with --data_dir"
+    )
+
+
+def _check_inside(folder: Path, files: list[Path], flag: str, dataset: LeRobotDataset) -> None:
+    """Refuses a folder that holds nothing of the dataset."""
+    folder = folder.expanduser()
+    if not any(file.absolute().is_relative_to(folder.absolute()) for file in files) and not any(
+        file.resolve().is_relative_to(folder.resolve()) for file in files
+    ):
+        where = f"such as {files[0]}" if files else "but it has none"
+        raise ConfigError(
+            f"{flag} {folder}: expected a folder with files of {dataset.root}, {where}; leave the flag out, as the "
+            "dataset says itself where its files are"
+        )

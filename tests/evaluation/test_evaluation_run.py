@@ -1,0 +1,212 @@
+"""An evaluation of a checkpoint: the model's figures are those of its predictions, beside three baselines."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pistar_vf.categorical import Support
+from pistar_vf.checkpoints.inference import load_value_model
+from pistar_vf.data.labels import read_value_labels
+from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.data.open_table import read_state
+from pistar_vf.data.split import select_episodes
+from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.evaluation import frames as evaluated_frames
+from pistar_vf.evaluation.baselines import state_tree_baseline
+from pistar_vf.evaluation.config import EvalConfig
+from pistar_vf.evaluation.episode_scores import MEASURES
+from pistar_vf.evaluation.frames import EvaluatedFrames, score_trees
+from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
+from pistar_vf.evaluation.run import run_eval
+from pistar_vf.training import predict
+
+pytestmark = pytest.mark.usefixtures("small_and_fast")
+
+ALL = [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def config(trained_run, frame_cache_dir):
+    return EvalConfig(checkpoint=trained_run.checkpoint, split="all", cache_dir=frame_cache_dir, num_workers=0)
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_dataset):
+    return load_lerobot(tiny_dataset)
+
+
+@pytest.fixture(scope="module")
+def found(config):
+    """The evaluation of all episodes, in shards and groups of one or two of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict, "_SHARD_FRAMES", 60)
+        patch.setattr(evaluated_frames, "_GROUP_FRAMES", 60)
+        return run_eval(config, progress=False)
+
+
+@pytest.fixture(scope="module")
+def held_out(config, trained_run, dataset):
+    """The same model through the evaluator of the training loop."""
+    model = load_value_model(trained_run.checkpoint)
+    table = open_table_for(model, dataset, read_value_labels(dataset), config.cache_dir)
+    return predict_episodes(model, table, dataset.episodes)
+
+
+def figures(evaluation, name="model") -> dict[str, float]:
+    return dict(zip(MEASURES, evaluation.scores[name].figures()))
+
+
+def test_the_model_is_scored_as_in_training(found, held_out):
+    expected = held_out.scores()
+    own = figures(found)
+    assert own["mae"] == pytest.approx(expected["mae"], abs=1e-5)
+    assert own["loss"] == pytest.approx(expected["cross_entropy"], abs=1e-4)
+    late = [held_out.value[held_out.number == i][-(e.length // 4) :].mean() for i, e in enumerate(held_out.episodes)]
+    np.testing.assert_allclose(found.scores["model"].late_value, late, atol=1e-5)
+    for name in ("kl", "top1", "top5"):
+        assert own[name] == pytest.approx(float(held_out.frames[name].mean()), abs=1e-4)
+    assert own["mse"] == pytest.approx(np.square(held_out.value - held_out.target).mean(), abs=1e-5)
+
+
+def test_the_facts(found, trained_run, dataset):
+    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    assert found.facts["num_trained_on"] == found.facts["num_baseline_episodes"] == len(trained) == 5
+    assert [about["episode_index"] for about in found.episodes] == ALL
+    assert [about["episode_index"] for about in found.episodes if about["trained_on"]] == trained
+    outcomes = ["success" if e.metadata["outcome"] == "success" else "failure" for e in dataset.episodes]
+    assert [about["outcome"] for about in found.episodes] == outcomes
+    assert found.scores["model"].num_frames.tolist() == [episode.length for episode in dataset.episodes]
+
+
+def test_every_nth_frame(config, held_out, dataset):
+    own = run_eval(dataclasses.replace(config, frame_skip=3), progress=False)
+    kept = np.concatenate([np.arange(episode.length) % 3 == 0 for episode in dataset.episodes])
+    error = np.abs(held_out.value - held_out.target)[kept].mean()
+    assert figures(own)["mae"] == pytest.approx(error, abs=1e-5)
+    assert own.scores["clock"].num_frames.sum() == own.scores["trees"].num_frames.sum() == kept.sum()
+
+
+def test_the_constant_baseline_by_hand(found, dataset, trained_run):
+    """Its loss, recomputed from the histogram of the training targets."""
+    labels = read_value_labels(dataset).astype(np.float64)
+    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    train = np.concatenate(
+        [labels[e.start : e.start + e.length] for e in select_episodes(dataset.episodes, trained, "x")]
+    )
+
+    def two_hot(target):
+        hot, position = np.zeros((len(target), 201)), (target + 1) * 200
+        lower = np.minimum(position.astype(int), 199)
+        hot[np.arange(len(target)), lower] = 1 - (position - lower)
+        hot[np.arange(len(target)), lower + 1] = position - lower
+        return hot
+
+    probs = (two_hot(train).sum(0) + 1 / 201) / (len(train) + 1)
+    own = figures(found, "constant")
+    assert own["loss"] == pytest.approx(-(two_hot(labels) @ np.log(probs)).mean(), rel=1e-4)
+    assert own["mae"] == pytest.approx(np.abs(labels - probs @ np.linspace(-1, 0, 201)).mean(), abs=1e-5)
+    assert (own["auc"], own["spearman"]) == (0.5, 0.0)
+
+
+def test_the_clock_knows_more_than_the_constant(found):
+    assert figures(found, "clock")["mae"] < figures(found, "constant")["mae"] - 0.02
+    assert np.isfinite(found.scores["clock"].figures()).all()
+
+
+def test_the_trees(found, dataset, trained_run):
+    labels, state = read_value_labels(dataset), read_state(dataset, "observation.state")
+    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    rows = np.concatenate([np.arange(e.start, e.start + e.length) for e in dataset.episodes if e.index in trained])
+    value = state_tree_baseline(state[rows], labels[rows], state)
+    own = figures(found, "trees")
+    assert own["mae"] == pytest.approx(np.abs(value - labels).mean(), abs=1e-5)
+    undefined = [name for name in MEASURES if np.isnan(own[name])]
+    assert undefined == ["loss", "kl", "top1", "top5", "coverage_50", "coverage_90"]
+
+
+def test_the_json_file(config, tmp_path, capsys, found):
+    path = tmp_path / "folder" / "eval.json"
+    run_eval(dataclasses.replace(config, output=path), progress=False)
+    assert capsys.readouterr().out.rstrip().endswith(f"result: {path}")
+    content = json.loads(path.read_text())
+    assert content["split"] == "all"
+    assert list(content["figures"]) == ["model", "constant", "clock", "trees"]
+    for name, own in content["figures"].items():
+        assert list(own) == list(MEASURES)
+        for measure, value in figures(found, name).items():
+            if np.isnan(value):
+                assert own[measure] == {"value": None, "low": None, "high": None}
+            else:
+                assert own[measure]["value"] == pytest.approx(value, abs=1e-3)
+                assert own[measure]["low"] <= own[measure]["high"]
+    first = content["episodes"][0]
+    assert first["mae"] == pytest.approx(found.scores["model"].take(np.array([0])).figures()[4], abs=1e-6)
+    assert (
+        first["num_frames"] == load_lerobot(load_value_model(config.checkpoint).spec.dataset["path"]).episodes[0].length
+    )
+
+
+def test_the_val_part_of_a_checkpoint_without_a_test_part(config, capsys):
+    own = run_eval(dataclasses.replace(config, split="test"), progress=False)
+    out = capsys.readouterr().out
+    assert (own.facts["split"], own.facts["num_trained_on"], len(own.episodes)) == ("val", 0, 1)
+    assert "labelled, val: 1 episodes" in out
+    assert "it looks better" not in out
+
+
+def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, capsys):
+    raw = tiny_dataset.parent / "raw"
+    own = run_eval(dataclasses.replace(config, data_dir=str(raw), outcome_column="outcome"), progress=False)
+    timeouts = [e.index for e in dataset.episodes if e.metadata["outcome"] == "timeout"]
+    assert len(timeouts) > 0
+    assert own.facts["num_timeouts_left_out"] == len(timeouts)
+    assert [about["episode_index"] for about in own.episodes] == [i for i in ALL if i not in timeouts]
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"{len(timeouts)} time-outs are left out" in out
+    # A dataset of another name: nobody knows its training episodes, so there is nothing to fit baselines on.
+    assert list(own.scores) == ["model"]
+    assert own.missing["clock"] == "nobody knows which episodes of this dataset are for training"
+
+
+def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, capsys):
+    reason = "pip install 'pistar-vf[baselines]'"
+
+    def refuse(*_):
+        raise ConfigError(reason)
+
+    monkeypatch.setattr(evaluated_frames, "state_tree_baseline", refuse)
+    own = run_eval(dataclasses.replace(config, frame_skip=20), progress=False)
+    assert list(own.scores) == ["model", "constant", "clock"]
+    assert own.missing == {"trees": reason}
+    assert f"no trees: {reason}" in capsys.readouterr().out  # brackets are no markup
+
+
+def test_no_trees_without_a_state(dataset):
+    strata = {episode.index: ("success", "") for episode in dataset.episodes}
+    frames = EvaluatedFrames(dataset, dataset.episodes, dataset.episodes, np.zeros(265, np.float32), strata, Support())
+    with pytest.raises(ConfigError, match="labelled has no column 'pose'"):
+        score_trees(frames, "pose")
+
+
+def test_no_frame_at_all(config):
+    with pytest.raises(ConfigError, match=r"--frame_skip: expected 1 \(every frame\) or more, got 0"):
+        run_eval(dataclasses.replace(config, frame_skip=0))
+
+
+def test_bad_labels_write_nothing(config, tiny_dataset, tmp_path):
+    copy = Path(shutil.copytree(tiny_dataset, tmp_path / "labelled"))
+    file = sorted(copy.rglob("*.parquet"))[0]
+    table = pq.read_table(file)
+    index = table.schema.get_field_index("value_label")
+    bad = pa.array(np.full(len(table), 0.5, np.float32))
+    file.unlink()
+    pq.write_table(table.set_column(index, "value_label", bad), file)
+    with pytest.raises(LabelError, match=r"expected a value label in \[-1, 0\], got 0.5"):
+        run_eval(dataclasses.replace(config, data_dir=str(copy), output=tmp_path / "eval.json"))
+    assert not (tmp_path / "eval.json").exists()

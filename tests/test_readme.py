@@ -1,0 +1,65 @@
+"""The two READMEs say the same, and what they name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pistar_vf.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = ("README.md", "README.zh-CN.md")
+COMMAND = re.compile(r"pistar-vf ([a-z][a-z-]*)")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_blocks(markdown: str) -> list[str]:
+    """Fenced blocks with their languages."""
+    return re.findall(r"^```.*?^```$", markdown, re.MULTILINE | re.DOTALL)
+
+
+def links(markdown: str) -> list[str]:
+    """Files that are linked."""
+    return re.findall(r"\]\(([^)#:]+)\)", markdown)
+
+
+def test_both_show_the_same_code():
+    english, chinese = (code_blocks(text(name)) for name in READMES)
+    assert len(english) == text("README.md").count("\n```") // 2 > 2
+    assert chinese == english
+
+
+def test_each_begins_with_a_link_to_the_other():
+    for name, other in zip(READMES, reversed(READMES)):
+        assert f"({other})" in text(name).splitlines()[2]
+
+
+def test_both_link_the_same_pages_in_the_same_order():
+    english, chinese = (links(text(name))[1:] for name in READMES)
+    assert len(english) > 5
+    assert chinese == english
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_what_they_name_exists(name):
+    markdown = text(name)
+    scripts = re.findall(r"scripts/\w+\.(?:py|sh)", markdown)
+    assert scripts
+    assert [path for path in (*scripts, *links(markdown)) if not (ROOT / path).is_file()] == []
+    commands = COMMAND.findall(markdown)
+    assert {"label", "train", "relabel", "convert"} <= set(commands) <= set(COMMANDS)
+
+
+# --- the patterns themselves -----------------------------------------------------------------------------------
+
+
+def test_the_patterns():
+    markdown = (
+        "see `pistar-vf merge`\n```sh\nmake x\n```\n[a](docs/a.md) [b](https://b.c) [d](docs/a.md#d)\n```\ny\n```\n"
+    )
+    assert code_blocks(markdown) == ["```sh\nmake x\n```", "```\ny\n```"]
+    assert links(markdown) == ["docs/a.md"]
+    assert COMMAND.findall(f"{markdown} pistar-vf --help") == ["merge"]
