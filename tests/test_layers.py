@@ -14,7 +14,7 @@ TABLE = """\
 | layer | modules |
 |---|---|
 | 0 | `__init__`, `typing`, `errors`, `messages` |
-| 1 | `advantages`, `batch`, `categorical`, `compat`, `intervals`, `params`, `returns` |
+| 1 | `advantages`, `batch`, `categorical`, `compat`, `intervals`, `params`, `patching`, `returns` |
 | 2 | `models`, `data` |
 | 3 | `checkpoints` |
 | 4 | `training` |

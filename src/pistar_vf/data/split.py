@@ -171,7 +171,7 @@ def _part_sizes(ratios: SplitRatios, num_episodes: int) -> Int[np.ndarray, " par
             f"--train_ratio, --val_ratio and --test_ratio: expected at least {np.count_nonzero(shares)} episodes to "
             f"split, got {num_episodes}; set the ratio of a part to 0"
         )
-    exact = shares * num_episodes
+    exact = shares / shares.sum() * num_episodes
     sizes = np.floor(exact + _TOLERANCE).astype(np.int64)
     for part in np.argsort(sizes - exact, kind="stable")[: num_episodes - sizes.sum()]:
         sizes[part] += 1

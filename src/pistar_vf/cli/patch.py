@@ -1,0 +1,155 @@
+"""`pistar-vf patch`: repairs a checkout of the upstream openpi fork."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from pistar_vf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pistar_vf.patching.plan import Step
+
+EXIT_NEEDED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchArgs:
+    """Repair the value-model pipeline of the openpi fork (train_value.py, label_advantage_from_vlm.py).
+
+    docs/patches.md lists the errors and the patch that cures each. Without a flag, shows which patches a checkout
+    needs and exits with 1 if it needs any. The patches hold on to names in the code, not to lines, so that they fit
+    other versions and forks too; one that finds no hold says what to do by hand, and then nothing is written.
+    """
+
+    target: tyro.conf.Positional[Path]
+    """A checkout of the fork."""
+    check: bool = False
+    """Show which patches are needed (the default)."""
+    diff: bool = False
+    """Show what would change."""
+    apply: bool = False
+    """Apply the patches that are needed."""
+    revert: bool = False
+    """Take back everything that --apply wrote, byte for byte."""
+    only: str = ""
+    """Only these patches, such as 3,13a."""
+    commit: bool = False
+    """With --apply: one git commit for each patch."""
+    allow_dirty: bool = False
+    """With --apply: also where tracked files have changes that are not committed."""
+
+
+def run(args: PatchArgs) -> None:
+    """Does what was asked for, and prints what became of each patch."""
+    if args.check + args.diff + args.apply + args.revert > 1:
+        raise ConfigError("expected one of --check, --diff, --apply and --revert; run them one after another")
+    if args.revert and args.only:
+        raise ConfigError("--revert takes everything back; it does not go with --only")
+    if args.commit and (not args.apply or args.allow_dirty):
+        raise ConfigError("--commit goes with --apply, and needs a checkout without other changes (no --allow_dirty)")
+    _require_libcst()
+    root = _checkout(args.target)
+    if args.revert:
+        _revert(root)
+        return
+    plan = _plan(root, args.only)
+    if args.diff:
+        _diff(plan)
+    elif args.apply:
+        _apply(root, plan, args)
+    else:
+        _check(plan)
+
+
+def _require_libcst() -> None:
+    try:
+        import libcst  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "patching needs the package libcst; install it with: pip install 'pistar-vf[patches]'"
+        ) from error
+
+
+def _checkout(target: Path) -> Path:
+    if not (target / "src" / "openpi").is_dir():
+        raise ConfigError(f"{target}: expected a checkout of the openpi fork, found no folder src/openpi in it")
+    return target.resolve()
+
+
+def _plan(root: Path, only: str) -> "list[Step]":
+    from pistar_vf.patching.journal import read_journal
+    from pistar_vf.patching.patch_file import load_patches, select
+    from pistar_vf.patching.plan import make_plan
+    from pistar_vf.patching.source_tree import SourceTree
+
+    return make_plan(
+        select(load_patches(), only), SourceTree(root), applied={entry.patch for entry in read_journal(root)}
+    )
+
+
+def _check(plan: "list[Step]") -> None:
+    from pistar_vf.patching.plan import refuse_conflicts
+
+    for step in plan:
+        symptom = step.patch.symptom[0]
+        status = f"{step.status}, {step.reason}" if step.reason and step.status == "needed" else step.status
+        print(f"{step.patch.id:<4} {status:<26} {symptom}")
+    refuse_conflicts(plan)
+    needed = [step.patch.id for step in plan if step.status == "needed"]
+    if needed:
+        print(f"{len(needed)} patches are needed: {', '.join(needed)}; --apply applies them, --diff shows them")
+        raise SystemExit(EXIT_NEEDED)
+    print("no patch is needed")
+
+
+def _diff(plan: "list[Step]") -> None:
+    from pistar_vf.patching.plan import refuse_conflicts, unified_diff
+
+    refuse_conflicts(plan)
+    print(unified_diff(plan), end="")
+
+
+def _apply(root: Path, plan: "list[Step]", args: PatchArgs) -> None:
+    from pistar_vf.patching.git import commit
+    from pistar_vf.patching.journal import write_step
+    from pistar_vf.patching.plan import refuse_conflicts
+
+    refuse_conflicts(plan)
+    steps = [step for step in plan if step.status == "needed"]
+    if steps and not args.allow_dirty:
+        _refuse_dirty(root)
+    for step in steps:
+        write_step(root, step)
+        if args.commit:
+            commit(root, step.patch, sorted(step.changes))
+        print(f"{step.patch.id:<4} {step.patch.title}: {', '.join(sorted(step.changes))}")
+    done = f"{len(steps)} patches applied; --revert takes them back" if steps else "no patch is needed"
+    print(f"{root}: {done}")
+
+
+def _refuse_dirty(root: Path) -> None:
+    from pistar_vf.patching.git import modified_files
+    from pistar_vf.patching.journal import patched_by_us
+
+    modified = sorted((modified_files(root) or set()) - patched_by_us(root))
+    if modified:
+        shown = ", ".join(modified[:5]) + (", …" if len(modified) > 5 else "")
+        raise ConfigError(
+            f"{root}: expected a checkout without changes that are not committed, got {len(modified)} changed files "
+            f"({shown}); commit or stash them, or pass --allow_dirty"
+        )
+
+
+def _revert(root: Path) -> None:
+    from pistar_vf.patching.journal import revert
+
+    taken = revert(root)
+    print(f"{root}: {len(taken)} patches taken back: {', '.join(taken)}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parses the command line and runs the command."""
+    run(tyro.cli(PatchArgs, prog="pistar-vf patch", args=argv, use_underscores=True))

@@ -1,0 +1,155 @@
+"""Edits of imports, functions and classes. Each takes a module and returns it changed, or as it is where done."""
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from pistar_vf.patching import syntax
+from pistar_vf.patching.checks import parameter_names
+from pistar_vf.patching.syntax import AnchorError
+
+_TWO_LINES = (cst.EmptyLine(indent=False), cst.EmptyLine(indent=False))
+
+
+def add_definition(module: cst.Module, code: str) -> cst.Module:
+    """A function or a class at the end of the file."""
+    (new,) = syntax.parse_statements(module, code)
+    (name,) = syntax.bound_names(new)
+    if _is_there(syntax.find(module, name), new):
+        return module
+    return module.with_changes(body=[*module.body, new.with_changes(leading_lines=_TWO_LINES)])
+
+
+def add_member(module: cst.Module, owner: str, code: str) -> cst.Module:
+    """A method or a field at the end of a class."""
+    (new,) = syntax.parse_statements(module, code)
+    (name,) = syntax.bound_names(new)
+    scope = syntax.require_definition(module, owner)
+    if _is_there(syntax.find(module, f"{owner}.{name}"), new):
+        return module
+    if not isinstance(scope.body, cst.IndentedBlock):
+        raise AnchorError(f"`{owner}` stands on one line")
+    if isinstance(new, cst.FunctionDef):
+        new = new.with_changes(leading_lines=_TWO_LINES[:1])
+    body = scope.body.with_changes(body=[*scope.body.body, new])
+    return syntax.swap(module, scope.body, body)
+
+
+def _is_there(found: cst.BaseStatement | None, new: cst.BaseStatement) -> bool:
+    if found is None:
+        return False
+    if not syntax.same_code(found, new):
+        raise AnchorError(f"`{syntax.bound_names(new)[0]}` is there already, but another one")
+    return True
+
+
+def add_import(module: cst.Module, code: str) -> cst.Module:
+    """An import statement behind the last one at the top of the file."""
+    (new,) = syntax.parse_statements(module, code)
+    imports = [line for line in module.body if _is_import(line)]
+    if any(syntax.same_code(line, new) for line in imports):
+        return module
+    if not imports:
+        raise AnchorError("there is no import at the top of the file")
+    return syntax.swap(module, imports[-1], imports[-1], new)
+
+
+def _is_import(statement: cst.BaseStatement) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], cst.Import | cst.ImportFrom)
+
+
+def drop_import(module: cst.Module, source: str, name: str) -> cst.Module:
+    """Takes a name out of `from source import …`."""
+    for line in _imports_from(module, source):
+        statement = line.body[0]
+        kept = [alias for alias in statement.names if syntax.dotted(alias.name) != name]
+        if kept and len(kept) < len(statement.names):
+            kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+            module = syntax.swap(module, statement, statement.with_changes(names=kept))
+        elif not kept:
+            module = syntax.swap(module, line)
+    return module
+
+
+def rename_import(module: cst.Module, source: str, to: str) -> cst.Module:
+    """`from source import …` becomes `from to import …`."""
+    for line in _imports_from(module, source):
+        module = syntax.swap(module, line.body[0].module, cst.parse_expression(to))
+    return module
+
+
+def _imports_from(module: cst.Module, source: str) -> list[cst.SimpleStatementLine]:
+    lines = [line for line in syntax.nodes(module, cst.SimpleStatementLine) if _is_import(line)]
+    named = [line for line in lines if isinstance(line.body[0], cst.ImportFrom) and line.body[0].module is not None]
+    return [line for line in named if syntax.dotted(line.body[0].module) == source]
+
+
+def add_parameters(module: cst.Module, function: str, parameters: str) -> cst.Module:
+    """Parameters behind those that a function has."""
+    scope = syntax.require_definition(module, function)
+    have = set(parameter_names(scope.params))
+    new = cst.parse_module(f"def f({parameters}): ...").body[0].params
+    more = {
+        kind: [parameter for parameter in getattr(new, kind) if parameter.name.value not in have]
+        for kind in ("params", "kwonly_params")
+    }
+    if not any(more.values()):
+        return module
+    changes: dict[str, object] = {kind: [*getattr(scope.params, kind), *more[kind]] for kind in more}
+    if more["kwonly_params"] and isinstance(scope.params.star_arg, cst.MaybeSentinel):
+        changes["star_arg"] = new.star_arg
+    plain = cst.MaybeSentinel.DEFAULT
+    for kind in more:  # a comma of the last parameter would stand before the next kind of parameters as well
+        changes[kind] = [parameter.with_changes(comma=plain) for parameter in changes[kind]]
+    return syntax.swap(module, scope.params, scope.params.with_changes(**changes))
+
+
+def rebase_class(module: cst.Module, name: str, base: str, decorator: str) -> cst.Module:
+    """Derives a class from `base`, and takes a decorator from it."""
+    scope = syntax.require_definition(module, name)
+    bases = list(scope.bases)
+    if not any(syntax.is_named(each.value, base) for each in bases):
+        bases.append(cst.Arg(cst.parse_expression(base)))
+    kept = [each for each in scope.decorators if not syntax.is_named(_called(each.decorator), decorator)]
+    if len(bases) == len(scope.bases) and len(kept) == len(scope.decorators):
+        return module
+    return syntax.swap(
+        module,
+        scope,
+        scope.with_changes(bases=bases, decorators=kept, lpar=cst.LeftParen(), rpar=cst.RightParen()),
+    )
+
+
+def _called(decorator: cst.BaseExpression) -> cst.BaseExpression:
+    return decorator.func if isinstance(decorator, cst.Call) else decorator
+
+
+def replace_definition(module: cst.Module, name: str, code: str) -> cst.Module:
+    """Our statements, the last of which binds the name, in the place of a function."""
+    new = syntax.parse_statements(module, code)
+    old = syntax.require(module, name)
+    if syntax.same_code(old, new[-1]):
+        return module
+    if not isinstance(old, cst.FunctionDef):
+        raise AnchorError(f"`{name}` is no function any more")
+    return syntax.swap(module, old, new[0].with_changes(leading_lines=old.leading_lines), *new[1:])
+
+
+def insert_after(module: cst.Module, anchor: str, code: str) -> cst.Module:
+    """Our statements behind a definition or an assignment."""
+    new = syntax.parse_statements(module, code)
+    scope = syntax.require(module, anchor)
+    if _follow(module, scope, new):
+        return module
+    if "." not in anchor and isinstance(new[0], cst.FunctionDef | cst.ClassDef):
+        new[0] = new[0].with_changes(leading_lines=_TWO_LINES)
+    return syntax.swap(module, scope, scope, *new)
+
+
+def _follow(module: cst.Module, scope: cst.BaseStatement, new: Sequence[cst.BaseStatement]) -> bool:
+    for block in syntax.nodes(module, cst.IndentedBlock, cst.Module):
+        if scope in block.body:
+            start = list(block.body).index(scope) + 1
+            behind = block.body[start : start + len(new)]
+            return len(behind) == len(new) and all(map(syntax.same_code, behind, new))
+    return False

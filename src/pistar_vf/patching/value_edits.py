@@ -1,0 +1,125 @@
+"""Edits of values, arguments and annotations. Each takes a module and returns it changed, or as it is where done.
+
+A `value` may hold `{value}`, which stands for what was there.
+"""
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from pistar_vf.patching import syntax
+from pistar_vf.patching.syntax import AnchorError
+
+_SLOT = "{value}"
+
+
+def set_value(module: cst.Module, name: str, value: str) -> cst.Module:
+    """What an assignment or a field assigns."""
+    statement = syntax.assignment(module, name)
+    if statement.value is None:
+        equal = cst.AssignEqual(cst.SimpleWhitespace(" "), cst.SimpleWhitespace(" "))
+        new = statement.with_changes(value=cst.parse_expression(value), equal=equal)
+        return syntax.swap(module, statement, new)
+    return _fill(module, statement.value, value)
+
+
+def set_returned(module: cst.Module, function: str, value: str) -> cst.Module:
+    """What a function with one `return` returns."""
+    returns = syntax.nodes(syntax.require_definition(module, function), cst.Return)
+    if len(returns) != 1 or returns[0].value is None:
+        raise AnchorError(f"`{function}` has {len(returns)} return statements, expected one that returns something")
+    return _fill(module, returns[0].value, value)
+
+
+def _fill(module: cst.Module, old: cst.BaseExpression, value: str) -> cst.Module:
+    """`value` in the place of an expression, unless it is there."""
+    code = syntax.code_of(old)
+    before, _, after = value.partition(_SLOT)
+    if code == value or (_SLOT in value and code.startswith(before) and code.endswith(after)):
+        return module
+    return syntax.swap(module, old, cst.parse_expression(value.replace(_SLOT, code)))
+
+
+def set_keyword(
+    module: cst.Module, inside: str, call: str, keyword: str, value: str, instead_of: str | None = None
+) -> cst.Module:
+    """A keyword of a call inside a definition, in the place of another one or at the end."""
+    scope = syntax.require_definition(module, inside)
+    found = syntax.calls(scope, call)
+    if len(found) != 1:
+        raise AnchorError(f"`{inside}` calls `{call}` {len(found)} times, expected once")
+    arguments = {arg.keyword.value: arg for arg in found[0].args if arg.keyword is not None}
+    if keyword in arguments:
+        return module
+    if instead_of is None:
+        return syntax.swap(module, found[0], _with_argument(found[0], keyword, value))
+    if instead_of not in arguments:
+        raise AnchorError(f"the call of `{call}` in `{inside}` has no keyword `{instead_of}`")
+    old = arguments[instead_of]
+    expression = cst.parse_expression(value.replace(_SLOT, syntax.code_of(old.value)))
+    return syntax.swap(module, old, old.with_changes(keyword=cst.Name(keyword), value=expression))
+
+
+def _with_argument(call: cst.Call, keyword: str, value: str) -> cst.Call:
+    """One more keyword, laid out as the last argument is."""
+    close = cst.SimpleWhitespace("")
+    new = cst.Arg(
+        cst.parse_expression(value),
+        keyword=cst.Name(keyword),
+        equal=cst.AssignEqual(whitespace_before=close, whitespace_after=close),
+    )
+    if not call.args:
+        return call.with_changes(args=[new])
+    *before, last = call.args
+    if isinstance(last.comma, cst.Comma):
+        between = _separator(before, call.whitespace_before_args)
+        return call.with_changes(args=[*before, last.with_changes(comma=between), new.with_changes(comma=last.comma)])
+    after = last.whitespace_after_arg
+    last = last.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")), whitespace_after_arg=close)
+    return call.with_changes(args=[*before, last, new.with_changes(whitespace_after_arg=after)])
+
+
+def quote_annotation(module: cst.Module, function: str, parameter: str) -> cst.Module:
+    """A parameter's annotation as a string, which is not evaluated at the definition."""
+    scope = syntax.require_definition(module, function)
+    every = (*scope.params.params, *scope.params.kwonly_params)
+    found = next((each for each in every if each.name.value == parameter), None)
+    if found is None or found.annotation is None:
+        raise AnchorError(f"`{function}` has no annotated parameter `{parameter}`")
+    old = found.annotation.annotation
+    if isinstance(old, cst.SimpleString):
+        return module
+    return syntax.swap(module, old, cst.SimpleString(_quoted(syntax.code_of(old))))
+
+
+def _quoted(text: str) -> str:
+    return repr(text) if '"' in text else f'"{text}"'
+
+
+def extend_list(module: cst.Module, name: str, items: Sequence[str]) -> cst.Module:
+    """Strings at the end of an assigned list, those that it does not have."""
+    old = syntax.assignment(module, name).value
+    if not isinstance(old, cst.List):
+        raise AnchorError(f"`{name}` is no list any more")
+    have = {each.evaluated_value for each in syntax.nodes(old, cst.SimpleString)}
+    missing = [item for item in items if item not in have]
+    if not missing:
+        return module
+    *before, last = old.elements or [None]
+    between = _separator(before, old.lbracket.whitespace_after)
+    new = [cst.Element(cst.SimpleString(f'"{item}"'), comma=between) for item in missing]
+    new[-1] = new[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT if last is None else last.comma)
+    old_elements = [] if last is None else [*before, last.with_changes(comma=between)]
+    return syntax.swap(module, old, old.with_changes(elements=[*old_elements, *new]))
+
+
+def _separator(
+    before: Sequence[cst.Arg] | Sequence[cst.Element], opening: cst.BaseParenthesizableWhitespace
+) -> cst.Comma:
+    """A comma, and the line break that stands between the items so far; comments stay where they are."""
+    space = before[-1].comma.whitespace_after if before else opening
+    if isinstance(space, cst.ParenthesizedWhitespace):
+        space = space.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
+    else:
+        space = cst.SimpleWhitespace(" ")
+    return cst.Comma(whitespace_after=space)
