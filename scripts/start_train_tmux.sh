@@ -41,7 +41,7 @@ fi
 
 mkdir -p "$OUTPUT_BASE"
 log="$OUTPUT_BASE/$SESSION.log"
-# A tmux server that runs already knows neither this shell's variables nor its PATH: the command brings both along.
+# A tmux server that runs already knows neither this shell's variables nor its PATH, so the command names both itself.
 train=(env "CUDA_VISIBLE_DEVICES=$CUDA_VISIBLE_DEVICES" "$python" "$(dirname "$0")/train.py" --stage 2)
 train+=(--output_base "$OUTPUT_BASE" "${data[@]}" "$@")
 command="$(printf '%q ' "${train[@]}") 2>&1 | tee -a $(printf %q "$log"); exec bash"

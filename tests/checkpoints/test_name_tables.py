@@ -30,7 +30,7 @@ def test_the_value_models_table_is_the_published_list():
     assert stored_shapes(table) == published
     assert len(published) == 239
     assert table.folded == ("params/img/head/kernel", "params/img/head/bias")
-    assert table.fresh == ("state_projection/",)
+    assert table.fresh == ("state_projection/", "lora/")
 
 
 def test_siglip_of_big_vision():

@@ -102,7 +102,8 @@ def test_flags_win_over_the_preset():
 
 
 def test_an_unknown_preset_is_refused():
-    with pytest.raises(ConfigError, match=r"--preset: expected one of pistar, tiny, got 'huge'"):
+    presets = "pistar, tiny, stitched, tiny_stitched"
+    with pytest.raises(ConfigError, match=f"--preset: expected one of {presets}, got 'huge'"):
         parse_config([*REQUIRED, "--preset", "huge"])
 
 

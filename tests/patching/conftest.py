@@ -1,5 +1,7 @@
 """Fixtures of the patch tests."""
 
+import importlib.metadata
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,20 @@ from pistar_vf.patching.journal import read_journal, write_step
 from pistar_vf.patching.patch_file import load_patches
 from pistar_vf.patching.plan import Step, make_plan, refuse_conflicts
 from pistar_vf.patching.source_tree import SourceTree
+
+
+@pytest.fixture(autouse=True)
+def no_gemma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides the packages of this environment, which may hold gemma, from the patches; a test's own stay visible."""
+    find = importlib.metadata.distribution
+
+    def find_outside(name: str) -> importlib.metadata.Distribution:
+        found = find(name)
+        if Path(str(found.locate_file(""))).is_relative_to(sys.prefix):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(importlib.metadata, "distribution", find_outside)
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ CASES = [
     (definitions.add_parameters, ("f", "c=1, *, d=2"), "def f(a): ...\n", "def f(a, c=1, *, d=2): ...\n"),
     (definitions.add_parameters, ("f", "*, d=2"), "def f(*, a): ...\n", "def f(*, a, d=2): ...\n"),
     (definitions.add_parameters, ("f", "*, d=2"), "def f(*a, **b): ...\n", "def f(*a, d=2, **b): ...\n"),
+    (definitions.add_parameters, ("f", "c=1, *, d=2"), "def f(\n    a,  # why\n    b=1,\n): ...\n", "def f(\n    a,  # why\n    b=1,\n    c=1, *, d=2,\n): ...\n"),  # noqa: E501
+    (definitions.add_parameters, ("f", "c=1, *, d=2"), "def f(\n    a,\n    *,\n    b=1,\n): ...\n", "def f(\n    a,\n    c=1, *,\n    b=1,\n    d=2,\n): ...\n"),  # noqa: E501
+    (definitions.add_parameters, ("f", "c=1, *, d=2"), "def f(): ...\n", "def f(c=1, *, d=2): ...\n"),
     (definitions.rebase_class, ("A", "x.B", "dataclass"), "@y.dataclass(frozen=1)\nclass A: ...\n", "class A(x.B): ...\n"),  # noqa: E501
     (definitions.rebase_class, ("A", "B", "d"), "@e\n@d\nclass A(C): ...\n", "@e\nclass A(C, B): ...\n"),
     (definitions.insert_after, ("f.x", "y = 1"), "def f():\n  if a:\n    x = 1  # why\n", "def f():\n  if a:\n    x = 1  # why\n    y = 1\n"),  # noqa: E501

@@ -124,6 +124,34 @@ def test_an_anchor_that_is_gone(fork, patch, file, old, new, reason):
     assert not step.changes
 
 
+def test_edits_that_cure_nothing(fork, tmp_path):
+    (tmp_path / "1_colour.toml").write_text("""
+id = "1"
+title = "a colour"
+symptom = ["no colour"]
+cause = "none"
+by_hand = "Paint it."
+[[when.applicable]]
+check = "exists"
+file = "src/openpi/transforms.py"
+[[when.needed]]
+check = "has_string"
+not = true
+file = "src/openpi/transforms.py"
+text = "red"
+[[edit]]
+do = "add_line"
+file = "src/openpi/transforms.py"
+line = "colour = 'green'"
+""")
+    (step,) = make_plan(load_patches(tmp_path), SourceTree(fork))
+    assert (step.status, step.changes) == ("conflict", {})
+    with pytest.raises(
+        PatchError, match=r"transforms\.py: the fault is still there after the edits\n    by hand: Paint it"
+    ):
+        refuse_conflicts([step])
+
+
 def test_an_unknown_patch_is_refused():
     with pytest.raises(PatchError, match=r"--only: expected ids of patches \(1, 2, 3, .*\), got 99"):
         select(PATCHES, "3, 99")

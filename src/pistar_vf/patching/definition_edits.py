@@ -87,21 +87,39 @@ def _imports_from(module: cst.Module, source: str) -> list[cst.SimpleStatementLi
 def add_parameters(module: cst.Module, function: str, parameters: str) -> cst.Module:
     """Parameters behind those that a function has."""
     scope = syntax.require_definition(module, function)
-    have = set(parameter_names(scope.params))
-    new = cst.parse_module(f"def f({parameters}): ...").body[0].params
-    more = {
-        kind: [parameter for parameter in getattr(new, kind) if parameter.name.value not in have]
-        for kind in ("params", "kwonly_params")
-    }
-    if not any(more.values()):
+    old, new = scope.params, cst.parse_module(f"def f({parameters}): ...").body[0].params
+    have = set(parameter_names(old))
+    params = [each for each in new.params if each.name.value not in have]
+    kwonly = [each for each in new.kwonly_params if each.name.value not in have]
+    if not params and not kwonly:
         return module
-    changes: dict[str, object] = {kind: [*getattr(scope.params, kind), *more[kind]] for kind in more}
-    if more["kwonly_params"] and isinstance(scope.params.star_arg, cst.MaybeSentinel):
-        changes["star_arg"] = new.star_arg
-    plain = cst.MaybeSentinel.DEFAULT
-    for kind in more:  # a comma of the last parameter would stand before the next kind of parameters as well
-        changes[kind] = [parameter.with_changes(comma=plain) for parameter in changes[kind]]
-    return syntax.swap(module, scope.params, scope.params.with_changes(**changes))
+    old, comma = _without_last_comma(old, scope.whitespace_before_params)
+    changed = old.with_changes(params=[*old.params, *params], kwonly_params=[*old.kwonly_params, *kwonly])
+    if kwonly and isinstance(old.star_arg, cst.MaybeSentinel):
+        changed = changed.with_changes(star_arg=new.star_arg)
+    return syntax.swap(module, scope.params, _with_last_comma(changed, comma))
+
+
+def _last_kind(parameters: cst.Parameters) -> str:
+    return "kwonly_params" if parameters.kwonly_params else "params"
+
+
+def _without_last_comma(
+    parameters: cst.Parameters, opening: cst.BaseParenthesizableWhitespace
+) -> tuple[cst.Parameters, cst.Comma | cst.MaybeSentinel]:
+    """The parameters, ready for one more, and the comma that closed them, with the line break behind it."""
+    kind = _last_kind(parameters)
+    *before, last = getattr(parameters, kind) or [None]
+    if last is None or not isinstance(last.comma, cst.Comma) or parameters.star_kwarg is not None:
+        return parameters, cst.MaybeSentinel.DEFAULT
+    last_open = last.with_changes(comma=syntax.separator(before, opening))
+    return parameters.with_changes(**{kind: [*before, last_open]}), last.comma
+
+
+def _with_last_comma(parameters: cst.Parameters, comma: cst.Comma | cst.MaybeSentinel) -> cst.Parameters:
+    kind = _last_kind(parameters)
+    *before, last = getattr(parameters, kind)
+    return parameters.with_changes(**{kind: [*before, last.with_changes(comma=comma)]})
 
 
 def rebase_class(module: cst.Module, name: str, base: str, decorator: str) -> cst.Module:

@@ -99,9 +99,7 @@ def _reversed(current: bytes | None, before: bytes | None, after: bytes | None) 
     """A file without one patch, and whether that went cleanly."""
     if current in (after, before):
         return before, True
-    if current is None or after is None:
-        return current, False
-    if before is None:  # the patch made this file, and somebody has worked on it
+    if current is None or before is None:  # somebody deleted it, or has worked on a file that the patch made
         return current, False
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder) / name for name in ("current", "after", "before")]

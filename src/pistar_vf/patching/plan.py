@@ -1,8 +1,8 @@
 """What a patch is to a tree, and what all of them would change: nothing is written here."""
 
-import ast
 import dataclasses
 import difflib
+import io
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
@@ -54,14 +54,12 @@ class Step:
             "not applicable": the tree has nothing that the patch is about. "conflict": the fault is there, but an
             edit finds no hold.
         reason: one line for people; for a conflict, what is missing and where.
-        before: the tree before this step.
         changes: file to (before, after); empty unless needed.
     """
 
     patch: Patch
     status: Status
     reason: str
-    before: SourceTree
     changes: dict[str, tuple[bytes | None, bytes | None]]
 
 
@@ -121,19 +119,20 @@ def unified_diff(plan: Sequence[Step]) -> str:
 
 def _step(patch: Patch, tree: SourceTree) -> tuple[Step, SourceTree]:
     if not all(holds(check, tree) for check in patch.applicable):
-        return Step(patch, "not applicable", "", tree, {}), tree
+        return Step(patch, "not applicable", "", {}), tree
     trial = tree.copy()
     try:
         _edit(patch, trial)
     except AnchorError as error:
         status: Status = "conflict" if _is_faulty(patch, tree) else "fixed differently"
-        return Step(patch, status, str(error) if status == "conflict" else "", tree, {}), tree
+        return Step(patch, status, str(error) if status == "conflict" else "", {}), tree
     changes = trial.changes(tree)
     if not _is_faulty(patch, tree):
-        return Step(patch, "fixed differently" if changes else "applied", "", tree, {}), tree
-    if problem := _problem(patch, trial):
-        return Step(patch, "conflict", problem, tree, {}), tree
-    return Step(patch, "needed", "", tree, changes), trial
+        return Step(patch, "fixed differently" if changes else "applied", "", {}), tree
+    if _is_faulty(patch, trial):
+        reason = f"{', '.join(patch.files)}: the fault is still there after the edits"
+        return Step(patch, "conflict", reason, {}), tree
+    return Step(patch, "needed", "", changes), trial
 
 
 def _is_faulty(patch: Patch, tree: SourceTree) -> bool:
@@ -161,20 +160,8 @@ def _edit(patch: Patch, tree: SourceTree) -> None:
             raise AnchorError(f"{file}: {error}") from error
 
 
-def _problem(patch: Patch, trial: SourceTree) -> str:
-    """What is wrong with a tree after the edits; "" where they did their work."""
-    if _is_faulty(patch, trial):
-        return f"{', '.join(patch.files)}: the fault is still there after the edits"
-    for file in patch.files:
-        try:
-            ast.parse(trial.read(file) or b"") if file.endswith(".py") else None
-        except SyntaxError as error:
-            return f"{file}: the edits leave no valid Python ({error})"
-    return ""
-
-
 def _lines(content: bytes | None) -> list[str]:
-    return (content or b"").decode(errors="replace").splitlines(keepends=True)
+    return io.StringIO((content or b"").decode(errors="replace"), newline="\n").readlines()
 
 
 def _indented(text: str) -> str:

@@ -158,6 +158,18 @@ class _BareEmptyLines(cst.CSTTransformer):
         return updated_node if updated_node.comment else updated_node.with_changes(indent=False)
 
 
+def separator(
+    before: Sequence[cst.Arg | cst.Element | cst.Param], opening: cst.BaseParenthesizableWhitespace
+) -> cst.Comma:
+    """A comma, and the line break that stands between the items so far; comments stay where they are."""
+    space = before[-1].comma.whitespace_after if before else opening
+    if isinstance(space, cst.ParenthesizedWhitespace):
+        space = space.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
+    else:
+        space = cst.SimpleWhitespace(" ")
+    return cst.Comma(whitespace_after=space)
+
+
 class _Swap(cst.CSTTransformer):
     def __init__(self, old: cst.CSTNode, new: Sequence[cst.CSTNode]):
         self._old, self._new = old, new

@@ -72,7 +72,7 @@ def _with_argument(call: cst.Call, keyword: str, value: str) -> cst.Call:
         return call.with_changes(args=[new])
     *before, last = call.args
     if isinstance(last.comma, cst.Comma):
-        between = _separator(before, call.whitespace_before_args)
+        between = syntax.separator(before, call.whitespace_before_args)
         return call.with_changes(args=[*before, last.with_changes(comma=between), new.with_changes(comma=last.comma)])
     after = last.whitespace_after_arg
     last = last.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")), whitespace_after_arg=close)
@@ -106,20 +106,8 @@ def extend_list(module: cst.Module, name: str, items: Sequence[str]) -> cst.Modu
     if not missing:
         return module
     *before, last = old.elements or [None]
-    between = _separator(before, old.lbracket.whitespace_after)
+    between = syntax.separator(before, old.lbracket.whitespace_after)
     new = [cst.Element(cst.SimpleString(f'"{item}"'), comma=between) for item in missing]
     new[-1] = new[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT if last is None else last.comma)
     old_elements = [] if last is None else [*before, last.with_changes(comma=between)]
     return syntax.swap(module, old, old.with_changes(elements=[*old_elements, *new]))
-
-
-def _separator(
-    before: Sequence[cst.Arg] | Sequence[cst.Element], opening: cst.BaseParenthesizableWhitespace
-) -> cst.Comma:
-    """A comma, and the line break that stands between the items so far; comments stay where they are."""
-    space = before[-1].comma.whitespace_after if before else opening
-    if isinstance(space, cst.ParenthesizedWhitespace):
-        space = space.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
-    else:
-        space = cst.SimpleWhitespace(" ")
-    return cst.Comma(whitespace_after=space)
