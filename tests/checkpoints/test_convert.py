@@ -11,9 +11,12 @@ from weight_layouts import MODEL, TOWERS, assert_bitwise, bf16_params, held_by, 
 
 from pistar_vf.checkpoints.convert import convert_weights
 from pistar_vf.checkpoints.inference import load_value_model
+from pistar_vf.checkpoints.orbax_tree import write_tree
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import CheckpointError, ConfigError
-from pistar_vf.params import flatten
+from pistar_vf.models.lora import LoraConfig, merge_lora
+from pistar_vf.models.value_model import ValueFunction
+from pistar_vf.params import flatten, unflatten
 from pistar_vf.testing.fake_weights import write_fake_bundle
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
@@ -155,3 +158,18 @@ def test_a_failure_half_way_leaves_nothing(checkpoint, tmp_path, monkeypatch):
         convert_weights([checkpoint], tmp_path / "out", "safetensors", MODEL)
     assert [path.name for path in tmp_path.iterdir()] == ["out.partial"]
     assert (neighbour / "mine").is_file()
+
+
+def test_adapters_are_added_to_the_weights_of_other_formats(tmp_path):
+    """Oracle: `merge_lora`, which tests/models/test_lora.py proves."""
+    model = dataclasses.replace(MODEL, lora=LoraConfig(rank=2))
+    flat = flatten(ValueFunction(model).init(jax.random.key(0)))
+    flat = {name: leaf + 0.5 if name.endswith("/b") else leaf for name, leaf in flat.items()}
+    tree = unflatten(flat)
+    write_tree(tmp_path / "source", {"params": tree, "ema_params": tree, "step": jnp.asarray(1, jnp.int32)})
+    output = convert_weights([tmp_path / "source"], tmp_path / "out", "huggingface", model)
+    plain = {name: np.asarray(leaf) for name, leaf in merge_lora(flat, model.lora).items()}
+    found = load([output / "siglip", output / "gemma-3-270m"])
+    changed = "llm/layer_0/mlp/linear"
+    assert np.abs(plain[changed] - np.asarray(flat[changed])).max() > 0.1
+    assert_bitwise(found, {name: leaf for name, leaf in plain.items() if name.startswith(TOWERS)})

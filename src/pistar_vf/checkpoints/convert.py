@@ -22,6 +22,7 @@ from pistar_vf.checkpoints.orbax_tree import write_tree
 from pistar_vf.checkpoints.pretrained import ValueModelWeightLoader, init_params
 from pistar_vf.checkpoints.weight_files import model_leaves, open_weights
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.models.lora import LoraConfig, merge_lora
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import unflatten
 from pistar_vf.typing import Params
@@ -72,13 +73,20 @@ def convert_weights(
         averages = _averages(
             ValueModelWeightLoader(paths, model, key="ema_params", allow_uninformative_tower=allow), params
         )
+    averages = {**params, **averages}
+    if model.lora is not None and to in ("bundle", "base", "huggingface"):
+        params, averages = (_plain(tree, model.lora) for tree in (params, averages))
     if to == "bundle":
+        if "img_projection/kernel" not in params:
+            raise CheckpointError(
+                "a bundle holds models of upstream's architecture, this one is stitched; use safetensors"
+            )
         params = without_state(params, drop_state)
         averages = without_state(averages, drop_state=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{output.name}.partial-", dir=output.parent) as folder:
         staged = Path(folder) / output.name
-        _write(staged, to, params, {**params, **averages}, step, model, dtype)
+        _write(staged, to, params, averages, step, model, dtype)
         if to in _FLOAT32_ONLY:
             _copy_companions(paths, staged, to)
         staged.rename(output)
@@ -113,6 +121,11 @@ def without_state(params: Params, drop_state: bool) -> Params:
             "its values would differ. Train with --state_encoding none for upstream, or pass --drop_state to go on"
         )
     return {name: leaf for name, leaf in params.items() if not name.startswith(STATE)}
+
+
+def _plain(params: Params, lora: LoraConfig) -> Params:
+    """With the adapters added to the weights: other programs do not know them."""
+    return {name: np.asarray(leaf) for name, leaf in merge_lora(params, lora).items()}
 
 
 def _check_request(output: Path, to: TargetLayout, dtype: str) -> None:

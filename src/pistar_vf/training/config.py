@@ -165,7 +165,8 @@ class TrainConfig:
     val_max_frames: int = 2_048
     """Frames per validation, evenly spaced over the held-out episodes."""
     image_size: int | None = None
-    """Side of the model's square images, pixels, a multiple of 14; default: the vision tower's own."""
+    """Side of the model's square images, pixels; what is left behind the last whole patch of 14 is not read. Default:
+    the vision tower's own."""
     image_fit: Literal["pad", "stretch"] = "pad"
     """How pictures become square: black borders (as openpi) or stretched."""
     max_token_len: int = 48
