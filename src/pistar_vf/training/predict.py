@@ -122,8 +122,10 @@ def iterate_shards(
             return cached[key][part[0].start : part[-1].start + part[-1].length]
         with tempfile.TemporaryDirectory(prefix="pistar_vf_frames_", ignore_cleanup_errors=True) as folder:
             # The mapping outlives the file's name, and the file its mapping: no disk space is left behind.
+            # A process for one episode would take longer to start than to decode it.
+            workers = num_workers if len(part) > 1 else 0
             return open_frame_cache(
-                _as_dataset(dataset, part), key, **look, cache_dir=folder, num_workers=num_workers, progress=False
+                _as_dataset(dataset, part), key, **look, cache_dir=folder, num_workers=workers, progress=False
             )
 
     def open_shard(part: tuple[Episode, ...]) -> Shard:
