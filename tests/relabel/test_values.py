@@ -152,3 +152,25 @@ def test_the_probe_sees_a_blind_model(dataset, models, tmp_path, frame_cache_dir
         dataset, [model], predictor.spec.camera_keys, tmp_path / "v", cache_dir=frame_cache_dir, progress=False
     )
     assert found.probe.mean_change < 1e-6
+
+
+def test_a_run_that_stopped_before_its_probe_goes_on(compute, expected, tmp_path, monkeypatch):
+    """All values are there, the table is not."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(values, "_probe", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compute(tmp_path / "values")
+    np.testing.assert_allclose(compute(tmp_path / "values").value, expected, atol=1e-6)
+
+
+def test_a_fold_that_scores_nothing(dataset, models, expected, tmp_path, frame_cache_dir):
+    """A checkpoint more than the folds need."""
+    spare = dataclasses.replace(models[0], episodes=frozenset())
+    cameras = models[0].predictor.spec.camera_keys
+    settings = {"cache_dir": frame_cache_dir, "progress": False}
+    found = compute_values(dataset, [spare, models[0]], cameras, tmp_path / "values", **settings)
+    np.testing.assert_allclose(found.value, expected, atol=1e-6)

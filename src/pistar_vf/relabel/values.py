@@ -81,10 +81,14 @@ def compute_values(
             bar.update(dataset.num_frames - sum(episode.length for episode in store.missing()))
             for model in models:
                 mine = [episode for episode in store.missing() if episode.index in model.episodes]
+                if not mine:
+                    continue
                 frame_predictor = FramePredictor(model.predictor, batch_size)
                 for shard in iterate_shards(model.predictor, dataset, camera_keys, mine, **streaming):
                     store.score(shard, frame_predictor, bar.update)
-        store.finish(_probe(models[0], dataset, camera_keys, batch_size, streaming))
+        # In folds, one that scores nothing has nothing to probe either.
+        prober = next(model for model in models if model.episodes)
+        store.finish(_probe(prober, dataset, camera_keys, batch_size, streaming))
     return store.read()
 
 

@@ -104,7 +104,7 @@ def iterate_shards(
         predictor: says how frames must look.
         dataset: all of its episodes.
         camera_keys: model-side camera name to feature.
-        episodes: those wanted.
+        episodes: those wanted; none give no shards.
         labels: targets of all frames of the dataset; None for 0 everywhere.
         cache_dir: of decoded frames, see `open_frame_cache`.
         num_workers: decoding processes.
@@ -143,6 +143,8 @@ def iterate_shards(
         return Shard(part, table)
 
     parts = _neighbours(episodes)
+    if not parts:
+        return
     pool = ThreadPoolExecutor(1, thread_name_prefix="decode")
     try:
         upcoming = pool.submit(open_shard, parts[0])
