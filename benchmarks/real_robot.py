@@ -1,107 +1,94 @@
 #!/usr/bin/env python3
-"""Held-out figures on a real robot dataset, beside two baselines, from one command.
+"""Test figures on a real robot dataset, beside the baselines of `pistar-vf eval`, for several 8 : 1 : 1 splits.
 
-Labels a copy of the dataset (`--outcome success`), trains the tiny preset from scratch, and compares V on the
-held-out episodes with boosted trees on the state alone and with the clock. docs/results.md holds what it printed.
+Labels a copy of the dataset (all successes), trains the tiny preset from scratch once per split, takes the checkpoint
+with the lowest validation loss, and scores it on the test part. docs/results.md holds what it printed.
 
-    python benchmarks/real_robot.py --data_dir ../shared/data/g1_bottle_v21 --val_episodes 26-31
+    python benchmarks/real_robot.py --data_dir ../shared/data/g1_bottle_v21 --output_dir outputs/real_robot
 """
 
 import dataclasses
-import json
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import tyro
 
-from pistar_vf.checkpoints.inference import load_value_model
 from pistar_vf.cli.label import LabelArgs
 from pistar_vf.cli.label import run as run_label
 from pistar_vf.cli.train import setup_logging
-from pistar_vf.data.labels import read_value_labels
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.open_table import read_state
-from pistar_vf.data.split import select_episodes
-from pistar_vf.evaluation.baselines import clock_baseline, state_tree_baseline
-from pistar_vf.evaluation.held_out import HeldOut, open_table_for, predict_episodes
+from pistar_vf.evaluation.config import EvalConfig
+from pistar_vf.evaluation.episode_scores import MEASURES
+from pistar_vf.evaluation.run import Evaluation, run_eval
 from pistar_vf.presets import PRESETS
-from pistar_vf.training.metrics import episode_spearman
 from pistar_vf.training.run import run_training
+
+_SHOWN = ("loss", "kl", "top1", "top5", "mae", "spearman", "ece")
 
 
 @dataclasses.dataclass(frozen=True)
 class Args:
-    """Compare a value model trained from scratch with baselines on held-out episodes."""
+    """Train and test a value model from scratch, once per split."""
 
     data_dir: str
     """Dataset of successful demonstrations."""
-    val_episodes: str
-    """Episodes to hold out, such as 26-31."""
-    num_train_steps: int = PRESETS["tiny"].num_train_steps
-    """Updates."""
-    seed: int = 42
-    """Of the whole run."""
-    output: Path | None = None
-    """Where to write the figures as JSON."""
+    output_dir: Path
+    """Where the labelled copy, checkpoints and figures go."""
+    split_seeds: tuple[int, ...] = (42, 0, 1, 2, 3)
+    """One split and one training each."""
+    preset: str = "tiny"
+    """Of the training."""
+    num_train_steps: int | None = None
+    """Updates; default: the preset's."""
 
 
 def main(args: Args) -> None:
-    """Runs everything in a temporary folder and prints one table."""
+    """Runs everything and prints a table over the splits."""
     setup_logging()
+    labelled = args.output_dir / "labelled"
+    if not labelled.exists():
+        run_label(LabelArgs(data_dir=Path(args.data_dir), output_dir=labelled, outcome="success"))
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        labelled = run_label(
-            LabelArgs(data_dir=Path(args.data_dir), output_dir=Path(folder) / "labelled", outcome="success")
+    evaluations = {seed: train_and_test(args, labelled, seed) for seed in args.split_seeds}
+    print(f"{len(evaluations)} trainings and evaluations took {time.perf_counter() - started:.0f} s")
+    for seed, evaluation in evaluations.items():
+        print_figures(
+            f"split seed {seed}: {_episodes(evaluation)}", {n: s.figures() for n, s in evaluation.scores.items()}
         )
-        config = dataclasses.replace(
-            PRESETS["tiny"],
-            data_dir=str(labelled),
-            checkpoint_dir=Path(folder) / "checkpoints",
-            val_episodes=args.val_episodes,
-            num_train_steps=args.num_train_steps,
-            seed=args.seed,
-        )
-        # The step is fixed beforehand and the last checkpoint is taken: choosing one by the held-out episodes
-        # and then reporting on them would flatter the model.
-        checkpoint = run_training(config)
-        train_seconds = time.perf_counter() - started
-        rows = compare(checkpoint, labelled)
-    print(f"{'':34s} {'MAE':>7s} {'Spearman':>9s}")
-    for name, scores in rows.items():
-        print(f"{name:34s} {scores['mae']:7.4f} {scores['spearman']:9.4f}")
-    print(f"labelling, decoding and training took {train_seconds:.0f} s")
-    if args.output is not None:
-        args.output.write_text(json.dumps({"seconds": train_seconds, **rows}, indent=2), encoding="utf-8")
-        print(f"result: {args.output}")
+    names = next(iter(evaluations.values())).scores
+    mean = {name: np.mean([e.scores[name].figures() for e in evaluations.values()], axis=0) for name in names}
+    print_figures(f"mean over {len(evaluations)} splits", mean)
+    print(f"result: {args.output_dir}")
 
 
-def compare(checkpoint: Path, data_dir: Path) -> dict[str, dict[str, float]]:
-    """MAE and mean per-episode Spearman of the model and of the baselines on the checkpoint's held-out episodes."""
-    dataset = load_lerobot(data_dir)
-    predictor = load_value_model(checkpoint)
-    facts = predictor.spec.dataset
-    train = select_episodes(dataset.episodes, facts["train_episodes"], "train_episodes")
-    held_out = select_episodes(dataset.episodes, facts["val_episodes"], "val_episodes")
-    labels = read_value_labels(dataset)
-    table = open_table_for(predictor, dataset, labels)
-    model = predict_episodes(predictor, table, held_out)
-    key = predictor.spec.state.key
-    train_target = np.concatenate([labels[e.start : e.start + e.length] for e in train])
-    trees = state_tree_baseline(read_state(dataset, key, train), train_target, read_state(dataset, key, held_out))
-    return {
-        "value model (tiny, from scratch)": _scores(model, model.value),
-        "boosted trees on the state": _scores(model, trees),
-        "clock (frame index / mean length)": _scores(model, clock_baseline(train, held_out)),
-    }
+def train_and_test(args: Args, labelled: Path, seed: int) -> Evaluation:
+    """One split: a training and the evaluation of its best checkpoint on the test part."""
+    folder = args.output_dir / f"split_{seed}"
+    changes = {} if args.num_train_steps is None else {"num_train_steps": args.num_train_steps}
+    config = dataclasses.replace(
+        PRESETS[args.preset],
+        data_dir=str(labelled),
+        checkpoint_dir=folder,
+        train_ratio=0.8,
+        val_ratio=0.1,
+        test_ratio=0.1,
+        split_seed=seed,
+        **changes,
+    )
+    run_training(config)
+    return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
 
 
-def _scores(held_out: HeldOut, value: np.ndarray) -> dict[str, float]:
-    return {
-        "mae": float(np.abs(value - held_out.target).mean()),
-        "spearman": episode_spearman(value, held_out.target, held_out.number),
-    }
+def _episodes(evaluation: Evaluation) -> str:
+    return "test episodes " + ", ".join(str(episode["index"]) for episode in evaluation.episodes)
+
+
+def print_figures(title: str, figures: dict[str, np.ndarray]) -> None:
+    """A row per model or baseline, in the order of `_SHOWN`."""
+    print(f"\n{title}\n{'':10s}" + "".join(f"{name:>10s}" for name in _SHOWN))
+    for name, values in figures.items():
+        chosen = dict(zip(MEASURES, values))
+        print(f"{name:10s}" + "".join(f"{chosen[measure]:10.4f}" for measure in _SHOWN))
 
 
 if __name__ == "__main__":

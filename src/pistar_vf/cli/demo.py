@@ -1,8 +1,6 @@
 """`pistar-vf train --demo`: the whole pipeline on a synthetic robot, without data, weights or an accelerator."""
 
 import dataclasses
-import json
-import shutil
 import time
 from pathlib import Path
 
@@ -11,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pistar_vf.checkpoints.inference import load_value_model
+from pistar_vf.cli.demo_folder import make_room, write_scores
 from pistar_vf.cli.label import LabelArgs
 from pistar_vf.cli.label import run as run_label
 from pistar_vf.data.labels import read_value_labels
 from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.data.loader import FrameTable
 from pistar_vf.data.split import select_episodes
-from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.curves import Curve, draw_curves
 from pistar_vf.evaluation.held_out import HeldOut, open_table_for, predict_episodes, with_prompts
 from pistar_vf.presets import PRESETS
@@ -28,7 +26,6 @@ from pistar_vf.testing.progress_agreement import ProgressAgreement
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.run import run_training
 
-_MARKER = "demo.json"
 _SWAPPED = "V, prompt names the other bin"
 _LOOKAHEAD = 10
 """One second; episodes have 26 to 64 frames."""
@@ -49,7 +46,7 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
         ConfigError: the folder holds something that is not a demo's.
     """
     started = time.perf_counter()
-    _make_room(folder)
+    make_room(folder)
     dataset_dir = write_demo_dataset(folder / "dataset", num_episodes=num_episodes)
     labelled = run_label(
         LabelArgs(
@@ -64,7 +61,7 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
     checkpoint = run_training(config)
     scores, picture = evaluate_demo(config, checkpoint)
     scores |= relabel_demo(config, checkpoint, folder)
-    (folder / _MARKER).write_text(json.dumps(scores, indent=2), encoding="utf-8")
+    write_scores(folder, scores)
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {config.checkpoint_dir}")
     print(f"result: {picture}")
     return scores
@@ -124,14 +121,6 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
     table.add_row("losses of 5 % or more that are not positive", f"{agreement.losses_not_positive:.1%}")
     Console().print(table)
     return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.passed)}
-
-
-def _make_room(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).is_file():
-        raise ConfigError(f"{folder} holds files that are no earlier demo's; pass another --demo_dir")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _MARKER).write_text("{}\n", encoding="utf-8")
 
 
 def _late(held_out: HeldOut, successes: bool) -> np.ndarray:

@@ -26,8 +26,9 @@ class AlignmentConfig:
     """Where the pictures of a JSON file are; default: beside it."""
     checkpoint_dir: Path = Path("outputs_alignment")
     """Where the projector, metrics and logs go."""
-    template: Literal["plain", "gemma-chat"] = "plain"
-    """How questions and answers become text; gemma-chat for checkpoints that were tuned to chat (-it)."""
+    template: Literal["plain", "gemma-chat"] | None = None
+    """How questions and answers become text. Default: gemma-chat, as Gemma 3 270M-it was tuned to; plain for
+    gemma3_tiny."""
     max_token_len: int = 128
     """Longest question with its answer, tokens; longer ones are left out and counted."""
     val_fraction: float = 0.05
@@ -102,7 +103,7 @@ class AlignmentConfig:
             data=self.dataset_name,
             subset=self.cauldron_subset,
             image_dir=self.image_dir,
-            template=self.template,
+            template=self.template or ("plain" if self.gemma_variant == "gemma3_tiny" else "gemma-chat"),
             max_token_len=self.max_token_len,
             val_fraction=self.val_fraction,
         )
