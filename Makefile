@@ -16,7 +16,7 @@ ORACLES_READY := $(VENV)/.ready-oracles
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup oracles test test-slow demo lint format docs clean
+.PHONY: help setup oracles test test-slow demo demo-stitched lint format docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ test-slow: $(READY) ## Run the full-size tests
 
 demo: $(READY) ## Train on a small synthetic robot, without data or weights
 	$(BIN)/pistar-vf train --demo
+
+demo-stitched: $(READY) ## The same with the stitched model: questions about pictures, then values
+	$(BIN)/python scripts/train.py --demo
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

@@ -15,9 +15,12 @@ from pistar_vf.checkpoints.describe import describe_weights
 from pistar_vf.checkpoints.export import export_base, export_huggingface, write_safetensors
 from pistar_vf.checkpoints.orbax_tree import write_tree
 from pistar_vf.checkpoints.weight_files import _spec_problems, model_leaves
+from pistar_vf.cli.convert import main as convert
 from pistar_vf.errors import CheckpointError
+from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.language import language_logits
 from pistar_vf.models.lora import LORA, LoraConfig, merge_lora
+from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import unflatten
 from pistar_vf.testing.fake_weights import random_params
@@ -172,3 +175,16 @@ def test_names_of_the_adapters_are_fresh_only_where_the_file_has_none():
     ours = model_leaves(WITH_LORA)
     assert tables.value_model_table(ours, (), "").fresh == ("state_projection/", LORA)
     assert tables.value_model_table(ours, list(ours), "").fresh == ("state_projection/",)
+
+
+def test_the_model_of_stage_1_is_converted_as_the_architecture_it_is(tmp_path):
+    """It has no value_spec.json; the default architecture would miss its own parts."""
+    tiny = stitched_config(siglip.VARIANTS["tiny/14"], gemma3.VARIANTS["gemma3_tiny"], state_encoding="none")
+    params = random_params(tiny)
+    source = checkpoint(tmp_path / "model", params)
+    words = ["--path", str(source), "--to", "safetensors", "--siglip_variant", "tiny/14"]
+    words += ["--gemma_variant", "gemma3_tiny", "--output"]
+    with pytest.raises(CheckpointError, match="img_projection"):
+        convert([*words, str(tmp_path / "wrong.safetensors")])
+    output = convert([*words, str(tmp_path / "right.safetensors"), "--architecture", "stitched"])
+    assert_bitwise(load([output], tiny), params)

@@ -226,7 +226,7 @@ def documented(script):
     return [
         shlex.split(line.split(script, 1)[1])
         for line in text.splitlines()
-        if f"{script} --" in line and "…" not in line
+        if f"{script} --" in line and "…" not in line and "--demo" not in line
     ]
 
 

@@ -11,7 +11,7 @@ from pistar_vf.checkpoints.bundle import PretrainedSource, pretrained_paths
 from pistar_vf.checkpoints.convert import TargetLayout, convert_weights
 from pistar_vf.cli.train import setup_logging
 from pistar_vf.models import gemma3, siglip
-from pistar_vf.models.value_model import ValueModelConfig
+from pistar_vf.models.value_config import ARCHITECTURES, Architecture
 from pistar_vf.training.prepare import lookup
 
 
@@ -34,6 +34,8 @@ class ConvertArgs:
     """Leave the state projection out of a bundle; the values then differ."""
     allow_uninformative_tower: bool = False
     """Convert even a value model whose vision tower carries no information."""
+    architecture: Architecture = "pistar"
+    """Of a source without value_spec.json, such as the `model` folder of `pistar-vf align`: stitched."""
     siglip_variant: str = "So400m/14"
     """Vision tower of a source without value_spec.json."""
     gemma_variant: str = "gemma3_270m"
@@ -47,7 +49,7 @@ class ConvertArgs:
 def run(args: ConvertArgs) -> Path:
     """Converts, prints where the result is, and returns it."""
     tower = lookup(siglip.VARIANTS, args.siglip_variant, "--siglip_variant")
-    model = ValueModelConfig(
+    model = ARCHITECTURES[args.architecture](
         siglip=dataclasses.replace(tower, image_size=args.image_size or tower.image_size),
         gemma=lookup(gemma3.VARIANTS, args.gemma_variant, "--gemma_variant"),
         state_encoding="none",

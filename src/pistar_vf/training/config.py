@@ -50,7 +50,7 @@ class TrainConfig:
     gemma_variant: str = "gemma3_270m"
     """Language model: gemma3_270m or gemma3_tiny."""
     siglip_variant: str = "So400m/14"
-    """Vision tower: So400m/14 or tiny/14."""
+    """Vision tower: So400m/14, So400m/14-384 or tiny/14."""
     fsdp_devices: int = 1
     """Devices that share one copy of the parameters; the rest of the devices splits the data."""
     load_pretrained: bool = False
@@ -114,7 +114,7 @@ class TrainConfig:
     frozen_dtype: Literal["float32", "bfloat16"] = "float32"
     """How the matrices of frozen parts are held in memory and in checkpoints; bfloat16 halves both."""
     preset: str = "pistar"
-    """Named set of defaults: pistar (full size) or tiny (laptop, from scratch)."""
+    """Named set of defaults: pistar or stitched (full size), tiny or tiny_stitched (laptop, from scratch)."""
     image_key: str | None = None
     """Fixed camera; inferred when unambiguous."""
     wrist_image_key: str | None = None
