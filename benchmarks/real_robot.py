@@ -19,7 +19,7 @@ from pistar_vf.cli.label import run as run_label
 from pistar_vf.cli.train import setup_logging
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
-from pistar_vf.evaluation.run import Evaluation, run_eval
+from pistar_vf.evaluation.run import MODEL, Evaluation, run_eval
 from pistar_vf.presets import PRESETS
 from pistar_vf.training.run import run_training
 
@@ -40,6 +40,8 @@ class Args:
     """Of the training."""
     num_train_steps: int | None = None
     """Updates; default: the preset's."""
+    apart: tuple[int, ...] = ()
+    """Test episodes to summarise apart from the others, such as those that bottle_travel.py finds."""
 
 
 def main(args: Args) -> None:
@@ -52,12 +54,12 @@ def main(args: Args) -> None:
     evaluations = {seed: train_and_test(args, labelled, seed) for seed in args.split_seeds}
     print(f"{len(evaluations)} trainings and evaluations took {time.perf_counter() - started:.0f} s")
     for seed, evaluation in evaluations.items():
-        print_figures(
-            f"split seed {seed}: {_episodes(evaluation)}", {n: s.figures() for n, s in evaluation.scores.items()}
-        )
+        print_figures(f"split seed {seed}", {name: scores.figures() for name, scores in evaluation.scores.items()})
     names = next(iter(evaluations.values())).scores
     mean = {name: np.mean([e.scores[name].figures() for e in evaluations.values()], axis=0) for name in names}
     print_figures(f"mean over {len(evaluations)} splits", mean)
+    print_episodes(evaluations)
+    print_groups(args.apart, evaluations)
     print(f"result: {args.output_dir}")
 
 
@@ -79,16 +81,42 @@ def train_and_test(args: Args, labelled: Path, seed: int) -> Evaluation:
     return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
 
 
-def _episodes(evaluation: Evaluation) -> str:
-    return "test episodes " + ", ".join(str(episode["index"]) for episode in evaluation.episodes)
-
-
 def print_figures(title: str, figures: dict[str, np.ndarray]) -> None:
     """A row per model or baseline, in the order of `_SHOWN`."""
-    print(f"\n{title}\n{'':10s}" + "".join(f"{name:>10s}" for name in _SHOWN))
+    print(f"\n{title}\n{'':10s}" + _headings())
     for name, values in figures.items():
-        chosen = dict(zip(MEASURES, values))
-        print(f"{name:10s}" + "".join(f"{chosen[measure]:10.4f}" for measure in _SHOWN))
+        print(f"{name:10s}" + _row(values))
+
+
+def print_episodes(evaluations: dict[int, Evaluation]) -> None:
+    """The model on every test episode by itself."""
+    print(f"\nmodel, by test episode\n{'split':>10s}{'episode':>10s}{'frames':>10s}" + _headings())
+    for seed, evaluation in evaluations.items():
+        for position, episode in enumerate(evaluation.episodes):
+            scores = evaluation.scores[MODEL].take(np.array([position]))
+            print(f"{seed:10d}{episode['episode_index']:10d}{scores.num_frames.sum():10d}" + _row(scores.figures()))
+
+
+def print_groups(apart: tuple[int, ...], evaluations: dict[int, Evaluation]) -> None:
+    """Mean over the test episodes in `apart`, and over the others; one that several splits test counts as often."""
+    rows = {True: [], False: []}
+    for evaluation in evaluations.values():
+        for position, episode in enumerate(evaluation.episodes):
+            scores = evaluation.scores[MODEL].take(np.array([position]))
+            rows[episode["episode_index"] in apart].append(scores.figures())
+    print("\nmodel, mean over test episodes" + _headings())
+    for name, own in (("apart", rows[True]), ("others", rows[False])):
+        if own:
+            print(f"{name:>10s} ({len(own):3d} episodes)    " + _row(np.mean(own, axis=0)))
+
+
+def _headings() -> str:
+    return "".join(f"{name:>10s}" for name in _SHOWN)
+
+
+def _row(figures: np.ndarray) -> str:
+    chosen = dict(zip(MEASURES, figures))
+    return "".join(f"{chosen[measure]:10.4f}" for measure in _SHOWN)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ TABLE = """\
 | 2 | `models`, `data` |
 | 3 | `checkpoints` |
 | 4 | `training` |
-| 5 | `evaluation`, `relabel`, `testing` |
+| 5 | `doctor`, `evaluation`, `relabel`, `testing` |
 | 6 | `presets` |
 | 7 | `cli` |
 """

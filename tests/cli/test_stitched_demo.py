@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from pistar_vf.cli.stitched_demo import recorded, run_stitched_demo
+from pistar_vf.cli.stages import main as run_stages
+from pistar_vf.cli.stitched_demo import _PRETRAINING_SEED, recorded, run_stitched_demo
 from pistar_vf.errors import ConfigError
+from pistar_vf.training.alignment_config import AlignmentConfig
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -20,7 +22,12 @@ def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stitched") / "demo"
     small = {"num_train_steps": 2, "batch_size": 4, "image_size": 28, "val_max_questions": 8}
     scores = run_stitched_demo(
-        folder, num_pictures=40, num_episodes=12, pretraining=small, words=f"{WORDS} --cache_dir {folder.parent}/cache"
+        folder,
+        run_stages,
+        num_pictures=40,
+        num_episodes=12,
+        pretraining=small,
+        words=f"{WORDS} --cache_dir {folder.parent}/cache",
     )
     return folder, scores
 
@@ -39,13 +46,12 @@ def test_it_leaves_both_stages_an_evaluation_and_pictures(demo):
 def test_stage_1_begins_with_a_projector_of_its_own(demo):
     """With the seed of the pretraining it would begin with the one that the towers grew up with."""
     folder, scores = demo
-    settings = [json.loads((folder / run / "config.json").read_text()) for run in ("pretrained", "alignment")]
-    assert settings[0]["seed"] != settings[1]["seed"]
+    assert AlignmentConfig().seed != _PRETRAINING_SEED
     assert scores["answers_fresh_projector"] == recorded(folder / "alignment", "answers_right")[0]
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="holds files that are no earlier demo's"):
-        run_stitched_demo(tmp_path)
+        run_stitched_demo(tmp_path, run_stages)
     assert (tmp_path / "thesis.tex").read_text() == "precious"

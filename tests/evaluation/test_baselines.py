@@ -1,25 +1,12 @@
-"""The baselines on data where the right answer is known."""
+"""The trees on data where the right answer is known."""
 
 import builtins
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pistar_vf.data.lerobot import Episode
 from pistar_vf.errors import ConfigError
-from pistar_vf.evaluation.baselines import clock_baseline, state_tree_baseline
-
-
-def of_length(length: int) -> Episode:
-    """An episode of which only the length matters."""
-    return Episode(index=0, length=length, start=0, tasks=(), parquet=Path(), metadata={})
-
-
-def test_the_clock_by_hand():
-    # Mean length of training 4: 0/4 - 1, 1/4 - 1, … and never above 0.
-    value = clock_baseline((of_length(3), of_length(5)), (of_length(2), of_length(6)))
-    np.testing.assert_allclose(value, [-1.0, -0.75, -1.0, -0.75, -0.5, -0.25, 0.0, 0.0])
+from pistar_vf.evaluation.baselines import state_tree_baseline
 
 
 def test_the_trees_learn_a_step_and_stay_in_the_support():

@@ -74,7 +74,7 @@ def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfi
         "checkpoint_dir": checkpoint_dir,
         "val_fraction": 0.2,
         "num_train_steps": 2_400,
-        "peak_lr": 2e-3,
+        "val_interval": 200,
     }
     return dataclasses.replace(PRESETS["tiny"], **{**settings, **overrides})
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     if own.demo:
         from pistar_vf.cli.stitched_demo import run_stitched_demo
 
-        run_stitched_demo(own.demo_dir)
+        run_stitched_demo(own.demo_dir, main)
         return
     if own.projector_path is not None and own.stage != "2":
         raise ConfigError(f"--projector_path {own.projector_path}: expected --stage 2 with it; stage 1 makes its own")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,6 @@ from rich.table import Table
 
 from pistar_vf.cli.demo_folder import make_room, write_scores
 from pistar_vf.cli.eval import main as evaluate
-from pistar_vf.cli.stages import main as run_stages
 from pistar_vf.cli.visualize import main as visualize
 from pistar_vf.data.labelled_copy import write_labelled_copy
 from pistar_vf.data.lerobot import load_lerobot
@@ -78,7 +78,6 @@ def pretrain(data: StitchedData, folder: Path, **changes) -> Path:
         "image_fit": "stretch",
         "max_token_len": 32,
         "num_train_steps": 1_500,
-        "peak_lr": 3e-3,
         "wandb_mode": "disabled",
     }
     run_alignment(AlignmentConfig(**{**settings, **changes}))
@@ -107,12 +106,19 @@ def recorded(run: Path, name: str) -> list[float]:
 
 
 def run_stitched_demo(
-    folder: Path, *, num_pictures: int = 4_000, num_episodes: int = 96, pretraining: dict | None = None, words: str = ""
+    folder: Path,
+    run_stages: Callable[[list[str]], None],
+    *,
+    num_pictures: int = 4_000,
+    num_episodes: int = 96,
+    pretraining: dict | None = None,
+    words: str = "",
 ) -> dict[str, float]:
     """Makes data, trains a stand-in for published weights, runs both stages, evaluates and draws.
 
     Args:
         folder: everything goes here; an earlier demo's results are replaced.
+        run_stages: runs a command line of `scripts/train.py`.
         num_pictures: pictures of shapes.
         num_episodes: episodes of the robot.
         pretraining: settings of the first run to change.

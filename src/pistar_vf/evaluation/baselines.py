@@ -1,17 +1,9 @@
-"""What a value function must beat: the clock, and boosted trees on the state alone."""
+"""What a value function must beat: boosted trees on the state alone."""
 
 import numpy as np
 
-from pistar_vf.data.lerobot import Episode
 from pistar_vf.errors import ConfigError
 from pistar_vf.typing import Float
-
-
-def clock_baseline(train: tuple[Episode, ...], held_out: tuple[Episode, ...]) -> Float[np.ndarray, " t"]:
-    """V = frame index / mean length of the training episodes - 1, at most 0; knows nothing but the time."""
-    mean_length = float(np.mean([episode.length for episode in train]))
-    frame_index = np.concatenate([np.arange(episode.length) for episode in held_out])
-    return np.minimum(frame_index / mean_length - 1.0, 0.0).astype(np.float32)
 
 
 def state_tree_baseline(

@@ -1,0 +1,161 @@
+"""Combinations of versions that install without a word and then fail; each was measured.
+
+A row names the packages, what happens, and one command that ends it. Adding one takes a row and nothing else.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from packaging.specifiers import SpecifierSet
+
+from pistar_vf.doctor.findings import Finding
+
+ABSENT = "absent"
+"""In the place of a version specifier: the package is not installed."""
+
+_IMPORT_GEMMA = "from pistar_vf import compat; gm = compat.import_gemma()"
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownBad:
+    """One combination.
+
+    Attributes:
+        versions: package to the versions that are part of it (`<0.6`), or `ABSENT`; all must hold.
+        reason: what goes wrong, with the error as Python prints it.
+        fix: one line to type.
+        severity: "warning" where the library itself does not need what fails.
+        variable: an environment variable that must be set besides.
+    """
+
+    versions: Mapping[str, str]
+    reason: str
+    fix: str
+    severity: Literal["failed", "warning"] = "failed"
+    variable: str | None = None
+
+    def applies(self, installed: Mapping[str, str], environment: Mapping[str, str]) -> bool:
+        """Whether the combination is the one that is installed."""
+        if self.variable is not None and not environment.get(self.variable):
+            return False
+        return all(_holds(specifier, installed.get(name)) for name, specifier in self.versions.items())
+
+
+def _holds(specifier: str, version: str | None) -> bool:
+    if specifier == ABSENT or version is None:
+        return (specifier == ABSENT) == (version is None)
+    return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+KNOWN_BAD = (
+    KnownBad(
+        {"jax": "<0.6", "orbax-checkpoint": ">0.11.23"},
+        "no checkpoint can be saved: AttributeError: module 'jax.monitoring' has no attribute 'record_scalar'",
+        "pip install 'orbax-checkpoint==0.11.23'",
+    ),
+    KnownBad(
+        {"jax": ">=0.6,<0.6.2", "orbax-checkpoint": ">0.11.25"},
+        "orbax cannot be imported: AttributeError: module 'jax.experimental.layout' has no attribute 'Format'",
+        "pip install 'orbax-checkpoint==0.11.25'",
+    ),
+    KnownBad(
+        {"jax": ">=0.6.2,<0.7.1", "orbax-checkpoint": ">0.11.28"},
+        "with several devices, no checkpoint can be saved: TypeError: 'NoneType' object does not support the context "
+        "manager protocol",
+        "pip install 'orbax-checkpoint==0.11.28'",
+    ),
+    KnownBad(
+        {"flax": "==0.12.4"},
+        "this release holds optax at 0.2.6 and numpy below 2.4; flax 0.12.5 still holds optax",
+        "pip install 'flax>=0.12.6'",
+        severity="warning",
+    ),
+    KnownBad(
+        {"pyarrow": ">=26", "numpy": "<2"},
+        "no table can be read: ImportError: pyarrow requires NumPy 2.0 or newer",
+        "pip install 'pyarrow<26'",
+    ),
+    KnownBad(
+        {"av": "<15"},
+        "videos cannot be joined or cut: RuntimeError: Cannot access 'time_base' as a decoder",
+        "pip install 'av>=15'",
+    ),
+    KnownBad(
+        {"jax": "<0.6"},
+        "this JAX runs programs from its persistent cache wrongly, donated buffers are overwritten: resumed runs are "
+        "garbage or abort",
+        "unset JAX_COMPILATION_CACHE_DIR",
+        variable="JAX_COMPILATION_CACHE_DIR",
+    ),
+    KnownBad(
+        {"sentencepiece": ">=0.2.3", "protobuf": "<7.36.1"},
+        "sentencepiece_model_pb2, which other packages import, fails: VersionError: Detected incompatible Protobuf "
+        "Gencode/Runtime versions; tokenizing works",
+        "pip install 'sentencepiece<0.2.3'",
+        severity="warning",
+    ),
+    KnownBad(
+        {"gemma": "!=3.2.1,!=3.3.0"},
+        "Gemma3_270M exists in gemma 3.2.1 and 3.3.0 only",
+        "pip install --no-deps 'gemma==3.3.0'",
+        severity="warning",
+    ),
+    KnownBad(
+        {"gemma": "", "kauldron": ABSENT},
+        "gemma cannot be imported: ModuleNotFoundError: No module named 'kauldron'",
+        "pip install --no-deps 'kauldron==1.4.2'",
+        severity="warning",
+    ),
+    KnownBad(
+        {"gemma": "", "tensorflow": ABSENT},
+        "a plain import of gemma fails: ModuleNotFoundError: No module named 'tensorflow'",
+        _IMPORT_GEMMA,
+        severity="warning",
+    ),
+    KnownBad(
+        {"gemma": "==3.3.0", "kauldron": ">=1.4"},
+        "a plain import of gemma fails: AttributeError: module 'kauldron.checkpoints' has no attribute "
+        "'AbstractPartialLoader'",
+        _IMPORT_GEMMA,
+        severity="warning",
+    ),
+    KnownBad(
+        {"kauldron": "<=1.4.1", "jax": ">=0.10.2"},
+        "a plain import of kauldron fails: AttributeError: module 'jax._src.random' has no attribute '_check_prng_key'",
+        _IMPORT_GEMMA,
+        severity="warning",
+    ),
+    KnownBad(
+        {"kauldron": "<1.4", "typeguard": ">=4.5"},
+        "the first call of a checked function fails: TypeCheckError: Unknown error 'check_argument_types() got an "
+        "unexpected keyword argument 'memo''",
+        _IMPORT_GEMMA,
+        severity="warning",
+    ),
+    KnownBad(
+        {"gemma": "", "orbax-checkpoint": "<=0.11.13"},
+        "gemma cannot load a checkpoint: AttributeError: '_TreeMetadataImpl' object has no attribute 'item_metadata'",
+        _IMPORT_GEMMA,
+        severity="warning",
+    ),
+)
+
+
+def known_bad_findings(installed: Mapping[str, str], environment: Mapping[str, str]) -> list[Finding]:
+    """The rows that apply.
+
+    Args:
+        installed: canonical package name to version.
+        environment: environment variables.
+    """
+    return [
+        Finding(_name(row, installed), row.severity, row.reason, row.fix)
+        for row in KNOWN_BAD
+        if row.applies(installed, environment)
+    ]
+
+
+def _name(row: KnownBad, installed: Mapping[str, str]) -> str:
+    packages = [f"{name} {installed[name]}" if name in installed else f"no {name}" for name in row.versions]
+    return " with ".join([*packages, *([] if row.variable is None else [row.variable])])
