@@ -9,9 +9,11 @@ import pytest
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.data.split import SplitRatios, split_by_ratio, split_episodes
-from pistar_vf.errors import ConfigError
+from pistar_vf.errors import ConfigError, PistarError
 from pistar_vf.testing.tiny import tiny_train_config
 from pistar_vf.training.prepare import prepare_data
+from pistar_vf.training.run import run_training
+from pistar_vf.training.split import keep_split_file
 
 RATIOS = {"train_ratio": 0.5, "val_ratio": 0.25, "test_ratio": 0.25}
 
@@ -25,6 +27,13 @@ def written(config):
     return json.loads((config.checkpoint_dir / "split.json").read_text())
 
 
+def prepare(config):
+    """What a run does with its split before it trains."""
+    data = prepare_data(config)
+    keep_split_file(config, data.description)
+    return data
+
+
 def resuming(config):
     """The same run after a checkpoint."""
     (config.checkpoint_dir / "step_00000002").mkdir()
@@ -32,7 +41,7 @@ def resuming(config):
 
 
 def test_the_file_says_who_is_where(settings, tiny_dataset):
-    data = prepare_data(settings)
+    data = prepare(settings)
     found = written(settings)
     dataset = load_lerobot(tiny_dataset)
     # The labels of time-outs are those of failures, see the fixture.
@@ -51,7 +60,7 @@ def test_the_file_says_who_is_where(settings, tiny_dataset):
 
 def test_without_ratios_it_is_the_split_of_before(settings, tiny_dataset):
     plain = dataclasses.replace(settings, train_ratio=None, val_ratio=None, test_ratio=None)
-    prepare_data(plain)
+    prepare(plain)
     found = written(plain)
     train, val = split_episodes(load_lerobot(tiny_dataset).episodes, plain.val_fraction, plain.seed)
     expected = [[episode.index for episode in part] for part in (train, val, ())]
@@ -66,7 +75,7 @@ def test_the_checkpoint_records_it_too(trained_run):
 
 
 def test_held_out_episodes_stay_held_out_without_validation(settings):
-    data = prepare_data(dataclasses.replace(settings, val_interval=0))
+    data = prepare(dataclasses.replace(settings, val_interval=0))
     assert (len(data.train_rows.episodes), data.val_rows) == (3, None)
 
 
@@ -75,41 +84,41 @@ def test_held_out_episodes_stay_held_out_without_validation(settings):
     [{"split_seed": 1}, {"train_ratio": 0.75, "val_ratio": 0.125, "test_ratio": 0.125}, dict.fromkeys(RATIOS)],
 )
 def test_a_resume_with_another_split_is_refused(settings, changes):
-    prepare_data(settings)
+    prepare(settings)
     before = written(settings)
     message = r"expected the split in .*split.json, got another one; pass --train_ratio 0.5 --val_ratio 0.25 "
     with pytest.raises(ConfigError, match=message + "--test_ratio 0.25 --split_seed 42"):
-        prepare_data(dataclasses.replace(resuming(settings), **changes))
+        prepare(dataclasses.replace(resuming(settings), **changes))
     assert written(settings) == before
 
 
 def test_a_resume_with_ratios_where_there_were_none_is_refused(settings):
-    prepare_data(dataclasses.replace(settings, **dict.fromkeys(RATIOS)))
+    prepare(dataclasses.replace(settings, **dict.fromkeys(RATIOS)))
     with pytest.raises(ConfigError, match="pass no --train_ratio, --val_ratio and --test_ratio and the same data"):
-        prepare_data(resuming(settings))
+        prepare(resuming(settings))
 
 
 def test_a_resume_with_the_same_split_goes_on(settings):
-    first = prepare_data(settings).description
+    first = prepare(settings).description
     again = resuming(settings)
-    assert prepare_data(again).description == first
+    assert prepare(again).description == first
     shutil.rmtree(again.checkpoint_dir / "step_00000002")
 
 
 def test_other_data_under_the_same_flags_is_another_split(settings):
-    prepare_data(settings)
+    prepare(settings)
     path = settings.checkpoint_dir / "split.json"
     kept = written(settings)
     path.write_text(json.dumps({**kept, "test_episodes": [9]}))
     with pytest.raises(ConfigError, match="got another one"):
-        prepare_data(resuming(settings))
+        prepare(resuming(settings))
 
 
 def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
-    prepare_data(settings)
+    prepare(settings)
     before = written(settings)
     resuming(settings)
-    prepare_data(dataclasses.replace(settings, split_seed=7))  # refused later, as checkpoints are in the way
+    prepare(dataclasses.replace(settings, split_seed=7))  # refused later, as checkpoints are in the way
     assert written(settings) == before
 
 
@@ -117,10 +126,17 @@ def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
 def test_two_ways_of_holding_out(settings, other):
     (name,) = other
     with pytest.raises(ConfigError, match=f"--{name}: expected no --train_ratio, --val_ratio and --test_ratio with it"):
-        prepare_data(dataclasses.replace(settings, **other))
+        prepare(dataclasses.replace(settings, **other))
 
 
 def test_ratios_that_do_not_sum_to_one_write_nothing(settings):
     with pytest.raises(ConfigError, match=r"shares that sum to 1, .* got 0.5 \+ 0.25 \+ 0$"):
-        prepare_data(dataclasses.replace(settings, test_ratio=None))
+        prepare(dataclasses.replace(settings, test_ratio=None))
     assert not settings.checkpoint_dir.exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_file(settings, tmp_path):
+    missing = {"pretrained_source": "checkpoint", "pretrained_path": (tmp_path / "nothing",)}
+    with pytest.raises(PistarError, match="nothing"):
+        run_training(dataclasses.replace(settings, **missing))
+    assert not (settings.checkpoint_dir / "split.json").exists()

@@ -24,7 +24,7 @@ from pistar_vf.models import gemma3, siglip
 from pistar_vf.training.config import TrainConfig
 from pistar_vf.training.language import VqaSettings, open_language_table, vqa_texts
 from pistar_vf.training.mixture import check_mixture, common_cameras, state_statistics
-from pistar_vf.training.split import Split, describe_split, keep_split_file, split_dataset
+from pistar_vf.training.split import Split, describe_split, split_dataset
 from pistar_vf.training.targets import check_timeouts, training_targets, validation_targets
 
 _log = logging.getLogger(__name__)
@@ -90,8 +90,6 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
     held_out = [episode for p, split in zip(places, splits) for episode in p.of(split.val)]
     val_table, val_rows = _validation(config, table, targets, held_out, camera_keys, tokenizer)
-    description = _description(config, datasets, splits, val_rows)
-    keep_split_file(config, description)
     return TrainingData(
         table=table,
         train_rows=train_rows,
@@ -103,7 +101,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         targets=targets,
         timeouts=timeouts,
         language=_language_table(config, tokenizer, camera_keys),
-        description=description,
+        description=_description(config, datasets, splits, val_rows),
     )
 
 

@@ -33,6 +33,7 @@ from pistar_vf.training.position import check_position, position_of
 from pistar_vf.training.prepare import TrainingData, prepare_data
 from pistar_vf.training.records import Recorder, peak_memory_gib
 from pistar_vf.training.sharding import check_batch_size, create_mesh, put_batch, replicated, state_sharding
+from pistar_vf.training.split import keep_split_file
 from pistar_vf.training.state import TrainState, full_tree
 from pistar_vf.training.step import LossFn, create_step, joint_loss_fn, language_loss_fn, value_loss_fn
 from pistar_vf.typing import Params
@@ -59,6 +60,7 @@ def run_training(config: TrainConfig) -> Path:
     value_function = ValueFunction(model)
     state, frozen, position = create_or_restore(config, value_function, tx, manager, mesh)
     check_position(position, position_of(config, data))
+    keep_split_file(config, data.description)  # only now: a run that cannot begin leaves nothing behind
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     run = _Run(config, data, value_function, mesh, frozen, manager, best_manager)
