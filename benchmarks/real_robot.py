@@ -9,6 +9,7 @@ with the lowest validation loss, and scores it on the test part. docs/results.md
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ import tyro
 from pistar_vf.cli.label import LabelArgs
 from pistar_vf.cli.label import run as run_label
 from pistar_vf.cli.train import setup_logging
+from pistar_vf.data.lerobot import Episode, load_lerobot
+from pistar_vf.data.split import PARTS, SplitRatios, split_by_ratio
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
 from pistar_vf.evaluation.run import MODEL, Evaluation, run_eval
 from pistar_vf.presets import PRESETS
 from pistar_vf.training.run import run_training
 
+SHARES = (0.8, 0.1, 0.1)
 _SHOWN = ("loss", "kl", "top1", "top5", "mae", "spearman", "ece")
 
 
@@ -42,6 +46,8 @@ class Args:
     """Updates; default: the preset's."""
     apart: tuple[int, ...] = ()
     """Test episodes to summarise apart from the others, such as those that bottle_travel.py finds."""
+    leave_out: tuple[int, ...] = ()
+    """Episodes that neither train, nor validate, nor test."""
 
 
 def main(args: Args) -> None:
@@ -67,18 +73,27 @@ def train_and_test(args: Args, labelled: Path, seed: int) -> Evaluation:
     """One split: a training and the evaluation of its best checkpoint on the test part."""
     folder = args.output_dir / f"split_{seed}"
     changes = {} if args.num_train_steps is None else {"num_train_steps": args.num_train_steps}
-    config = dataclasses.replace(
-        PRESETS[args.preset],
-        data_dir=str(labelled),
-        checkpoint_dir=folder,
-        train_ratio=0.8,
-        val_ratio=0.1,
-        test_ratio=0.1,
-        split_seed=seed,
-        **changes,
-    )
-    run_training(config)
-    return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
+    config = dataclasses.replace(PRESETS[args.preset], data_dir=str(labelled), checkpoint_dir=folder, **changes)
+    if not args.leave_out:
+        ratios = {f"{part}_ratio": share for part, share in zip(PARTS, SHARES)}
+        run_training(dataclasses.replace(config, split_seed=seed, **ratios))
+        return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
+    kept = [episode for episode in load_lerobot(labelled).episodes if episode.index not in args.leave_out]
+    # All are successes of one task, so there is nothing to stratify by.
+    train, val, test = split_by_ratio(kept, SplitRatios(*SHARES), seed, [()] * len(kept))
+    run_training(dataclasses.replace(config, train_episodes=_numbers(train), val_episodes=_numbers(val)))
+    everything = run_eval(EvalConfig(checkpoint=folder, split="all", output=folder / "evaluation.json"))
+    return _only(everything, [episode.index for episode in test])
+
+
+def _numbers(episodes: Sequence[Episode]) -> str:
+    return ",".join(str(episode.index) for episode in episodes)
+
+
+def _only(evaluation: Evaluation, wanted: list[int]) -> Evaluation:
+    rows = [row for row, episode in enumerate(evaluation.episodes) if episode["episode_index"] in wanted]
+    scores = {name: scores.take(np.array(rows)) for name, scores in evaluation.scores.items()}
+    return dataclasses.replace(evaluation, episodes=[evaluation.episodes[row] for row in rows], scores=scores)
 
 
 def print_figures(title: str, figures: dict[str, np.ndarray]) -> None:

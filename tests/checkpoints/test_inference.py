@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pistar_vf.checkpoints.inference import load_value_model
+from pistar_vf.checkpoints.upstream_spec import UpstreamInputs
 from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.data.video import decode_video
 from pistar_vf.errors import CheckpointError, ConfigError, TokenizerError
@@ -95,6 +96,11 @@ def test_a_camera_passed_as_none_is_masked(model, episode):
 def test_the_weights_themselves_can_be_asked_for(trained_run, model):
     raw = load_value_model(trained_run.checkpoint, use_ema=False)
     assert any(not np.array_equal(a, b) for a, b in zip(flatten(raw.params).values(), flatten(model.params).values()))
+
+
+def test_what_is_said_for_upstreams_checkpoints_changes_nothing(trained_run, model):
+    told = load_value_model(trained_run.checkpoint, upstream=UpstreamInputs({"base_0_rgb": "image"}))
+    assert told.spec == model.spec
 
 
 def test_a_training_directory_gives_its_best_checkpoint(trained_run):

@@ -97,6 +97,20 @@ def test_pad_keeps_the_aspect_and_centres(height, width, box):
     _assert_like_pillow(result[inside].reshape(scaled_height, scaled_width, 3), image)
 
 
+@pytest.mark.parametrize("size", [(48, 64), (60, 96), (64, 48), (31, 97), (224, 224), (720, 1280)])
+def test_openpi_is_pillow_to_the_bit(size):
+    """openpi's letterbox written out: Pillow, sizes cut after a division in floats, half the rest on top."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    ratio = max(size[1] / 224, size[0] / 224)
+    height, width = int(size[0] / ratio), int(size[1] / ratio)
+    expected = Image.new("RGB", (224, 224), 0)
+    expected.paste(
+        Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR),
+        (max(0, int((224 - width) / 2)), max(0, int((224 - height) / 2))),
+    )
+    np.testing.assert_array_equal(resize_frame(image, 224, "openpi"), np.asarray(expected))
+
+
 def test_stretch_fills_the_square():
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     _assert_like_pillow(resize_frame(image, 32, "stretch"), image)

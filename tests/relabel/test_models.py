@@ -25,7 +25,7 @@ def with_training_sets(trained_run, monkeypatch):
     def patch(**trained_on):
         original = models.load_value_model(trained_run.checkpoint)
 
-        def load(path, *, use_ema):
+        def load(path, **options):
             changes = trained_on[path.name]
             spec = dataclasses.replace(original.spec, **changes)
             return type(original)(spec, original.params, original.tokenizer)

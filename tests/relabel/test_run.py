@@ -196,8 +196,8 @@ def test_out_of_fold(settings, trained_run, monkeypatch):
     """Two copies of one model that claim to know one half of the episodes each."""
     original = run.load_scoring_models
 
-    def halves(checkpoints, dataset, *, use_ema):
-        (model,) = original(checkpoints[:1], dataset, use_ema=use_ema)
+    def halves(checkpoints, dataset, **options):
+        (model,) = original(checkpoints[:1], dataset, **options)
         indices = [episode.index for episode in dataset.episodes]
         first, second = frozenset(indices[::2]), frozenset(indices[1::2])
         known = dataclasses.replace(model, episodes=second, trained_on=first)

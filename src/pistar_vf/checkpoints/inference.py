@@ -11,6 +11,7 @@ from pistar_vf.batch import Observation
 from pistar_vf.categorical import expected_value
 from pistar_vf.checkpoints.manager import TOKENIZER_FILE, find_checkpoint
 from pistar_vf.checkpoints.orbax_tree import read_tree
+from pistar_vf.checkpoints.upstream_spec import UpstreamInputs, is_upstream, upstream_spec
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.data.tokenizer import PromptTokenizer
 from pistar_vf.data.video import resize_frame
@@ -125,22 +126,30 @@ class ValuePredictor:
         return self.tokenizer.tokenize_many(prompts)
 
 
-def load_value_model(path: str | Path, *, use_ema: bool = True) -> ValuePredictor:
+def load_value_model(
+    path: str | Path, *, use_ema: bool = True, upstream: UpstreamInputs | None = None
+) -> ValuePredictor:
     """Restores a value model.
 
     Args:
         path: a checkpoint (`…/step_00005000`), or a training directory, of which the best checkpoint by validation
             loss is taken, else the last one.
         use_ema: the moving average of the weights, or the weights themselves.
+        upstream: the inputs of a checkpoint without `value_spec.json`, which is then taken for upstream's; None
+            refuses such a checkpoint.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it is damaged.
+        CheckpointError: there is no checkpoint, or it is damaged, or it is not upstream's.
+        ConfigError: `upstream` names no base camera, though it is needed.
     """
     checkpoint = find_checkpoint(Path(path))
-    spec = load_value_spec(checkpoint)
-    key = "ema_params" if use_ema else "params"
+    if upstream is not None and is_upstream(checkpoint):
+        spec, key, tokenizer = upstream_spec(checkpoint, upstream, use_ema=use_ema)
+    else:
+        spec, key = load_value_spec(checkpoint), "ema_params" if use_ema else "params"
+        tokenizer = _load_tokenizer(checkpoint, spec)
     abstract = jax.eval_shape(ValueFunction(spec.model).init, jax.random.key(0))
-    return ValuePredictor(spec, read_tree(checkpoint, {key: abstract})[key], _load_tokenizer(checkpoint, spec))
+    return ValuePredictor(spec, read_tree(checkpoint, {key: abstract})[key], tokenizer)
 
 
 def _load_tokenizer(checkpoint: Path, spec: ValueSpec) -> PromptTokenizer:

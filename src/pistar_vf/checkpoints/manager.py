@@ -27,6 +27,7 @@ from pistar_vf.typing import Params
 
 TOKENIZER_FILE = "tokenizer.model"
 POSITION_FILE = "position.json"
+_ORBAX_FILE = "_METADATA"
 _STEP = re.compile(r"^step_(\d{8,})$")
 
 
@@ -44,13 +45,13 @@ def complete_steps(root: Path) -> list[int]:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """A checkpoint directory: `path` itself, the best one below it, or the last one below it.
+    """A checkpoint directory: `path` itself (of this library or of upstream), the best one below it, or the last one.
 
     Raises:
         CheckpointError: there is none.
     """
     path = Path(path).expanduser()
-    if (path / value_spec.FILE_NAME).is_file():
+    if (path / value_spec.FILE_NAME).is_file() or (path / _ORBAX_FILE).is_file():
         return path
     for root in (path / "best", path):
         steps = complete_steps(root)

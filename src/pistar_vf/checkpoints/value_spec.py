@@ -31,7 +31,7 @@ class ValueSpec:
     Attributes:
         model: architecture, support included.
         camera_keys: model-side camera name to the dataset's feature, None for a camera the data lacks.
-        image_fit: how a picture becomes square: "pad" or "stretch".
+        image_fit: how a picture becomes square: "pad" or "stretch"; "openpi" for checkpoints of upstream.
         state: normalisation of the robot state, None for a model without state.
         tokenizer_sha256: digest of the SentencePiece model stored beside this file.
         label_column: the column the targets came from, "" when they were computed from outcomes.
@@ -97,7 +97,8 @@ def load_value_spec(checkpoint: Path) -> ValueSpec:
     if not path.is_file():
         raise CheckpointError(
             f"{path}: not found; a checkpoint without it (of another program, say) does not say which cameras, "
-            "normalisation and tokenizer its values belong to"
+            "normalisation and tokenizer its values belong to; `pistar-vf relabel` reads upstream's all the same, see "
+            "docs/relabel.md"
         )
     return ValueSpec.from_json(path.read_text(encoding="utf-8"), str(path))
 

@@ -20,6 +20,8 @@ from PIL import Image
 from pistar_vf.errors import ConfigError, VideoError
 
 FITS = ("pad", "stretch")
+OPENPI_FIT = "openpi"
+"""For values of upstream's checkpoints; nobody else chooses it."""
 
 # swscale's flags, as numbers because PyAV's enum does not name them all. Without the last three it halves the
 # colour resolution of RGB pictures on the way, which smears saturated edges by up to 20 grey levels.
@@ -28,12 +30,12 @@ _SCALING = _BILINEAR | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE_ROUNDING
 
 
 def check_fit(fit: str) -> None:
-    """Refuses anything but "pad" and "stretch".
+    """Refuses anything but "pad" and "stretch", and upstream's "openpi".
 
     Raises:
         ConfigError: names the two.
     """
-    if fit not in FITS:
+    if fit not in (*FITS, OPENPI_FIT):
         raise ConfigError(f"fit: expected {' or '.join(map(repr, FITS))}, got {fit!r}")
 
 
@@ -45,11 +47,13 @@ def resize_frame(
     Args:
         image: RGB.
         size: side of the square, pixels.
-        fit: "pad" keeps the aspect ratio, centres the picture and fills the rest with black, as openpi's
-            `resize_with_pad`; "stretch" fills the square.
+        fit: "pad" keeps the aspect ratio, centres the picture and fills the rest with black; "stretch" fills the
+            square; "openpi" is "pad" with Pillow's filter, to the bit what openpi's `resize_with_pad` gives.
         scaler: keep one for many frames of one shape: setting one up costs more than scaling a frame.
     """
     check_fit(fit)
+    if fit == OPENPI_FIT:
+        return _resize_as_openpi(image, size)
     height, width = image.shape[:2]
     longest = max(height, width)
     if fit == "pad":
@@ -65,6 +69,17 @@ def resize_frame(
     canvas = np.zeros((size, size, 3), np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
     canvas[top : top + height, left : left + width] = scaled.to_ndarray()
+    return canvas
+
+
+def _resize_as_openpi(image: np.ndarray, size: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    ratio = max(width / size, height / size)  # dividing by it in floats can lose a pixel, as it does there
+    height, width = int(height / ratio), int(width / ratio)
+    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    canvas = np.zeros((size, size, 3), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[top : top + height, left : left + width] = np.asarray(scaled)
     return canvas
 
 

@@ -14,13 +14,15 @@ class MultiHeadAttention(nnx.Module):
     of `flax.linen.MultiHeadDotProductAttention`, which the published checkpoints use.
     """
 
-    def __init__(self, width: int, num_heads: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(self, width: int, num_heads: int, *, dtype: DTypeLike, rngs: nnx.Rngs, wide_softmax: bool = True):
+        """Args as of the layers inside; `wide_softmax=False` keeps the softmax in `dtype`, as Flax linen has it."""
         heads = (num_heads, width // num_heads)
         init = {"kernel_init": nnx.initializers.xavier_uniform(), "dtype": dtype, "rngs": rngs}
         self.query = nnx.LinearGeneral(width, heads, **init)
         self.key = nnx.LinearGeneral(width, heads, **init)
         self.value = nnx.LinearGeneral(width, heads, **init)
         self.out = nnx.LinearGeneral(heads, width, axis=(-2, -1), **init)
+        self.wide_softmax = wide_softmax
 
     def __call__(
         self,
@@ -30,8 +32,22 @@ class MultiHeadAttention(nnx.Module):
     ) -> Float[jax.Array, "b q d"]:
         """Attends from `queries` to the `keys` whose `valid_keys` is True (all of them when None)."""
         mask = None if valid_keys is None else valid_keys[:, None, None, :]
-        attended = jax.nn.dot_product_attention(self.query(queries), self.key(keys), self.value(keys), mask=mask)
+        attend = jax.nn.dot_product_attention if self.wide_softmax else _narrow_attention
+        attended = attend(self.query(queries), self.key(keys), self.value(keys), mask=mask)
         if valid_keys is not None:
             # A softmax with every key masked is uniform over all of them: without a valid key, nothing is seen.
             attended = jnp.where(jnp.any(valid_keys, axis=1)[:, None, None, None], attended, 0.0)
         return self.out(attended)
+
+
+def _narrow_attention(
+    query: Float[jax.Array, "b q n h"],
+    key: Float[jax.Array, "b k n h"],
+    value: Float[jax.Array, "b k n h"],
+    mask: Bool[jax.Array, "b 1 1 k"] | None,
+) -> Float[jax.Array, "b q n h"]:
+    """Attention whose every step is in the dtype of `query`, in the order of Flax linen, so that bfloat16 agrees."""
+    scaled = query / jnp.sqrt(query.shape[-1]).astype(query.dtype)
+    scores = jnp.einsum("bqnh,bknh->bnqk", scaled, key)
+    weights = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, jnp.finfo(scores.dtype).min))
+    return jnp.einsum("bnqk,bknh->bqnh", weights, value)

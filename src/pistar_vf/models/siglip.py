@@ -93,9 +93,11 @@ class MlpBlock(nnx.Module):
 class EncoderBlock(nnx.Module):
     """Pre-norm self-attention and MLP."""
 
-    def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, wide_softmax: bool, rngs: nnx.Rngs):
         self.LayerNorm_0 = nnx.LayerNorm(config.width, dtype=dtype, rngs=rngs)
-        self.MultiHeadDotProductAttention_0 = MultiHeadAttention(config.width, config.num_heads, dtype=dtype, rngs=rngs)
+        self.MultiHeadDotProductAttention_0 = MultiHeadAttention(
+            config.width, config.num_heads, dtype=dtype, wide_softmax=wide_softmax, rngs=rngs
+        )
         self.LayerNorm_1 = nnx.LayerNorm(config.width, dtype=dtype, rngs=rngs)
         self.MlpBlock_0 = MlpBlock(config, dtype=dtype, rngs=rngs)
 
@@ -108,11 +110,11 @@ class EncoderBlock(nnx.Module):
 class Encoder(nnx.Module):
     """`depth` blocks, held as one block with a leading layer axis so that compile time does not grow with depth."""
 
-    def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs):
+    def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, remat: bool, wide_softmax: bool, rngs: nnx.Rngs):
         @nnx.split_rngs(splits=config.depth)
         @functools.partial(nnx.vmap, in_axes=0, out_axes=0)
         def create_blocks(rngs: nnx.Rngs) -> EncoderBlock:
-            return EncoderBlock(config, dtype=dtype, rngs=rngs)
+            return EncoderBlock(config, dtype=dtype, wide_softmax=wide_softmax, rngs=rngs)
 
         self.encoderblock = create_blocks(rngs)
         self.encoder_norm = nnx.LayerNorm(config.width, dtype=dtype, rngs=rngs)
@@ -131,13 +133,15 @@ class Encoder(nnx.Module):
 
 
 class Siglip(nnx.Module):
-    """Pixels to patch tokens."""
+    """Pixels to patch tokens; see `MultiHeadAttention` for `wide_softmax`."""
 
-    def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs):
+    def __init__(
+        self, config: SiglipConfig, *, dtype: DTypeLike, remat: bool, rngs: nnx.Rngs, wide_softmax: bool = True
+    ):
         self.embedding = PatchEmbedding(config, rngs=rngs)
         init = nnx.initializers.normal(stddev=config.width**-0.5)
         self.pos_embedding = nnx.Param(init(rngs.params(), (1, config.num_tokens, config.width), jnp.float32))
-        self.Transformer = Encoder(config, dtype=dtype, remat=remat, rngs=rngs)
+        self.Transformer = Encoder(config, dtype=dtype, remat=remat, wide_softmax=wide_softmax, rngs=rngs)
         if config.head:
             self.head = nnx.Linear(config.width, config.width, dtype=dtype, rngs=rngs)
         self.config = config

@@ -16,6 +16,7 @@ Fusion = Literal["cross_attention", "none"]
 Readout = Literal["mean", "last_token"]
 Head = Literal["mlp", "linear"]
 Architecture = Literal["pistar", "stitched"]
+Numerics = Literal["own", "upstream"]
 
 _CHOICES = {
     "state_encoding": get_args(StateEncoding),
@@ -23,6 +24,7 @@ _CHOICES = {
     "fusion": get_args(Fusion),
     "readout": get_args(Readout),
     "head": get_args(Head),
+    "numerics": get_args(Numerics),
 }
 
 
@@ -48,6 +50,8 @@ class ValueModelConfig:
         max_token_len: tokens of a prompt.
         dtype: compute dtype, "float32" or "bfloat16"; parameters, logits and loss are float32 either way.
         remat: recompute activations in the backward pass instead of keeping them.
+        numerics: "upstream" computes as pistar-world does, for values of its checkpoints: the vision tower in bfloat16
+            with a bfloat16 softmax, whatever `dtype` says; and the text attends to masked cameras, too.
     """
 
     siglip: SiglipConfig
@@ -65,6 +69,7 @@ class ValueModelConfig:
     max_token_len: int = 48
     dtype: str = "float32"
     remat: bool = False
+    numerics: Numerics = "own"
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():

@@ -5,7 +5,7 @@ One model, put together as its configuration says:
 * `pistar`: text attends to the image tokens, both then run through the bidirectional decoder, and the mean over the
   valid tokens enters a small head. Two things differ from upstream on purpose: the state is an input (one token at the
   end of the sequence, so that all other positions stay as they were), and a masked camera is hidden from the
-  cross-attention too. `state_encoding="none"` without masked cameras is upstream's model exactly.
+  cross-attention too. `state_encoding="none"` with `numerics="upstream"` is upstream's model exactly.
 * `stitched`: an MLP brings the image tokens in front of the prompt of a causal language model, with the state's token
   between them, and one layer reads the value off the last token of the prompt.
 
@@ -14,10 +14,12 @@ References:
 """
 
 import dataclasses
+from typing import Any
 
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pistar_vf.batch import Observation, check_observation
 from pistar_vf.models.attention import MultiHeadAttention
@@ -42,7 +44,10 @@ class ValueModel(nnx.Module):
     def __init__(self, config: ValueModelConfig, *, rngs: nnx.Rngs):
         dtype: DTypeLike = jnp.dtype(config.dtype)
         width = config.gemma.width
-        self.img = Siglip(config.siglip, dtype=dtype, remat=config.remat, rngs=rngs)
+        tower: dict[str, Any] = {"dtype": dtype}
+        if config.numerics == "upstream":
+            tower = {"dtype": jnp.bfloat16, "wide_softmax": False}
+        self.img = Siglip(config.siglip, remat=config.remat, rngs=rngs, **tower)
         self.img_projection = PROJECTORS[config.projector](config.siglip.width, width, dtype=dtype, rngs=rngs)
         self.llm = Gemma3(config.gemma, dtype=dtype, remat=config.remat, rngs=rngs)
         if config.fusion == "cross_attention":
@@ -74,7 +79,8 @@ class ValueModel(nnx.Module):
         image_tokens, image_valid = self.embed_images(observation)
         text = self.embed_text(observation.tokenized_prompt).astype(image_tokens.dtype)
         if self.config.fusion == "cross_attention":
-            text = text + self.cross_attention(self.cross_attn_norm(text), image_tokens, image_valid)
+            seen = image_valid if self.config.numerics == "own" else None
+            text = text + self.cross_attention(self.cross_attn_norm(text), image_tokens, seen)
         parts = [(image_tokens, image_valid), (text, observation.tokenized_prompt_mask)]
         if self.config.has_state:
             state = self.state_projection(observation.state)[:, None, :].astype(text.dtype)
@@ -99,7 +105,8 @@ class ValueModel(nnx.Module):
     def embed_images(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
         """Tokens of every camera in sorted order, and their validity; all cameras pass the tower as one batch."""
         cameras = sorted(observation.images)
-        images = jnp.stack([scale_pixels(observation.images[name]) for name in cameras], axis=1)
+        scale = scale_pixels if self.config.numerics == "own" else _scale_pixels_as_upstream
+        images = jnp.stack([scale(observation.images[name]) for name in cameras], axis=1)
         batch, num_cameras = images.shape[:2]
         encoded = self.img_projection(self.img(images.reshape(batch * num_cameras, *images.shape[2:])))
         tokens = encoded.reshape(batch, num_cameras * encoded.shape[1], encoded.shape[2])
@@ -112,6 +119,13 @@ def scale_pixels(image: jax.Array) -> Float[jax.Array, "b h w 3"]:
     if image.dtype == jnp.uint8:
         return image.astype(jnp.float32) / 127.5 - 1.0
     return image.astype(jnp.float32)
+
+
+def _scale_pixels_as_upstream(image: jax.Array) -> Float[jax.Array, "b h w 3"]:
+    """The same to the last bit of upstream, which divides in numpy; XLA would turn the division into a product."""
+    if image.dtype != jnp.uint8:
+        return image.astype(jnp.float32)
+    return jnp.asarray(np.arange(256, dtype=np.float32) / 255.0 * 2.0 - 1.0)[image]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,7 +41,8 @@ class RelabelConfig:
     use_ema: bool = True
     """Score with the moving average of the weights."""
     tokenizer_path: Path | None = None
-    """Gemma 3's tokenizer.model; only for checkpoints of upstream, ours bring their own."""
+    """Gemma 3's tokenizer.model; only for checkpoints of upstream, which also need --base_image_col (ours bring their
+    own). Default: where training looks for it, see docs/weights.md."""
     batch_size: int = 8
     """Frames per device and call."""
     num_workers: int | None = None
@@ -86,11 +87,11 @@ class RelabelConfig:
     adv_col: str = "adv_ind"
     """The column to write."""
     base_image_col: str | None = None
-    """The base camera under another name than in training."""
+    """The base camera under another name than in training; a checkpoint of upstream does not know any name."""
     wrist_image_col: str | None = None
-    """The wrist camera under another name than in training."""
+    """The wrist camera likewise; without it, a checkpoint of upstream sees a black picture, as it did in training."""
     right_wrist_image_col: str | None = None
-    """A second wrist camera; refused unless the model was trained with one."""
+    """A second wrist camera; refused unless the model was trained with one, which upstream's checkpoints do not say."""
     copy_wrist_to_right: bool = False
     """Upstream's flag; refused, because no model is trained that way."""
     seed: int = 42

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pistar_vf.checkpoints.inference import ValuePredictor, load_value_model
 from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.upstream_spec import UpstreamInputs, is_upstream
 from pistar_vf.data.lerobot import LeRobotDataset
 from pistar_vf.errors import CheckpointError, ConfigError
 
@@ -23,7 +24,8 @@ class ScoringModel:
         digest: sha256 over the names and contents of the checkpoint's files.
         predictor: the model.
         episodes: indices of the episodes that it scores.
-        trained_on: indices of the episodes of this dataset that it was trained on; empty for another dataset's.
+        trained_on: indices of the episodes of this dataset that it was trained on; empty for another dataset's, all
+            of them where the checkpoint does not say.
     """
 
     checkpoint: Path
@@ -32,9 +34,18 @@ class ScoringModel:
     episodes: frozenset[int]
     trained_on: frozenset[int]
 
+    @property
+    def says_inputs(self) -> bool:
+        """Whether the checkpoint says what it reads; those of upstream do not."""
+        return not is_upstream(self.checkpoint)
+
 
 def load_scoring_models(
-    checkpoints: Sequence[Path], dataset: LeRobotDataset, *, use_ema: bool = True
+    checkpoints: Sequence[Path],
+    dataset: LeRobotDataset,
+    *,
+    use_ema: bool = True,
+    upstream: UpstreamInputs | None = None,
 ) -> tuple[ScoringModel, ...]:
     """One model for all episodes, or several that share them out-of-fold.
 
@@ -42,13 +53,15 @@ def load_scoring_models(
         checkpoints: one, or one per fold.
         dataset: what is to be labelled.
         use_ema: score with the moving average of the weights.
+        upstream: the inputs of checkpoints of upstream; None refuses them.
 
     Raises:
         CheckpointError: a checkpoint is missing, or the folds do not mean the same.
-        ConfigError: with several checkpoints, an episode that all of them were trained on.
+        ConfigError: with several checkpoints, an episode that all of them were trained on, or one of upstream.
     """
     paths = [find_checkpoint(Path(path)) for path in checkpoints]
-    predictors = [load_value_model(path, use_ema=use_ema) for path in paths]
+    predictors = [load_value_model(path, use_ema=use_ema, upstream=upstream) for path in paths]
+    _check_folds(paths, predictors)
     for path, predictor in zip(paths[1:], predictors[1:]):
         _check_same_meaning(paths[0], predictors[0], path, predictor)
     seen = [trained_episodes(predictor, dataset) for predictor in predictors]
@@ -60,8 +73,10 @@ def load_scoring_models(
 
 
 def trained_episodes(predictor: ValuePredictor, dataset: LeRobotDataset) -> frozenset[int]:
-    """Episodes of this dataset that a model was trained on, by the dataset's name in its spec."""
+    """Episodes of this dataset that a model was trained on, by the dataset's name in its spec; without one, all."""
     trained = predictor.spec.dataset
+    if not trained:
+        return frozenset(episode.index for episode in dataset.episodes)
     names, episodes = trained.get("name"), trained.get("train_episodes", [])
     if not isinstance(names, list):  # trained on one dataset
         names, episodes = [names], [episodes]
@@ -98,6 +113,15 @@ def _shares(paths: list[Path], seen: list[frozenset[int]], dataset: LeRobotDatas
             f"{orphans[:10]} ({len(orphans)} in all); train one with --val_episodes that holds them out"
         )
     return [frozenset(index for index, who in owner.items() if who == i) for i in range(len(paths))]
+
+
+def _check_folds(paths: list[Path], predictors: list[ValuePredictor]) -> None:
+    silent = [path for path, predictor in zip(paths, predictors) if not predictor.spec.dataset]
+    if silent and len(paths) > 1:
+        raise ConfigError(
+            f"{silent[0]}: expected checkpoints that say which episodes they were trained on, to score each episode "
+            "with one that has not seen it, got one of upstream, without a value_spec.json; pass it alone"
+        )
 
 
 def _check_same_meaning(first: Path, one: ValuePredictor, second: Path, other: ValuePredictor) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import pistar_vf
+from pistar_vf.checkpoints.upstream_spec import UpstreamInputs
 from pistar_vf.data.dataset_lock import dataset_lock
 from pistar_vf.data.frame_cache import frame_digest
 from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
@@ -25,7 +26,7 @@ from pistar_vf.errors import ConfigError, DatasetError, GateError
 from pistar_vf.relabel.chance import chance_above
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.gate import Gate, examine
-from pistar_vf.relabel.label import Labels, compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.label import KEPT, Labels, compute_advantages, find_thresholds, label_frames
 from pistar_vf.relabel.models import ScoringModel, load_scoring_models
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
@@ -68,7 +69,9 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
         recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
     dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col)
     output_dir = _output_dir(config, dataset)
-    models = load_scoring_models(_checkpoints(config), dataset, use_ema=config.use_ema)
+    models = load_scoring_models(
+        _checkpoints(config), dataset, use_ema=config.use_ema, upstream=_upstream_inputs(config)
+    )
     camera_keys = _camera_keys(config, dataset, models[0])
     rollouts = _read(config, dataset, models[0])
     values = _values(config, dataset, models, camera_keys, progress)
@@ -81,7 +84,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     facts = _provenance(config, models, rollouts, labels, gate)
     report_dir = config.report_dir or Path("reports") / dataset.name
     report = write_report(report_dir, gate, values.value, rollouts, labels, facts)
-    words = NewWords.of(dataset, labels, config.adv_col)
+    words = _words(config, dataset, labels)
     print(as_text(gate))
     print(words.diff())
     print(f"report: {report}")
@@ -134,6 +137,8 @@ def _camera_keys(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringM
             "besides: its values would mean nothing with pictures it never saw. Leave that flag out"
         )
     wanted = {name: renamed.get(name, key) for name, key in trained.items()}
+    if not model.says_inputs:
+        _warn_without_wrist(dataset, wanted)
     missing = [f"{name} ('{key}')" for name, key in wanted.items() if key and key not in dataset.camera_keys]
     if missing:
         raise DatasetError(
@@ -141,6 +146,24 @@ def _camera_keys(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringM
             f"{', '.join(dataset.camera_keys)}. Name them with --base_image_col and --wrist_image_col"
         )
     return wanted
+
+
+def _warn_without_wrist(dataset: LeRobotDataset, wanted: dict[str, str | None]) -> None:
+    if wanted["wrist_0_rgb"] is None and len(dataset.camera_keys) > 1:
+        _log.warning(
+            "scoring without a wrist camera, though %s has the cameras %s: if upstream trained with one of them, name "
+            "it with --wrist_image_col, else the values are wrong",
+            dataset.root,
+            ", ".join(dataset.camera_keys),
+        )
+
+
+def _upstream_inputs(config: RelabelConfig) -> UpstreamInputs:
+    """What the flags say about a checkpoint that says nothing itself."""
+    cameras = {"base_0_rgb": config.base_image_col, "wrist_0_rgb": config.wrist_image_col}
+    if config.right_wrist_image_col is not None:
+        cameras["right_wrist_0_rgb"] = config.right_wrist_image_col
+    return UpstreamInputs(cameras, config.tokenizer_path)
 
 
 def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
@@ -199,7 +222,7 @@ def _values_digest(
     """Changes with whatever decides a value: the models and their shares, pixels, states and prompts."""
     spec = models[0].predictor.spec
     look = (spec.model.siglip.image_size, spec.image_fit)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(spec.tokenizer_sha256.encode())
     for model in models:
         digest.update(json.dumps([model.digest, config.use_ema, sorted(model.episodes)]).encode())
     for name, key in sorted(camera_keys.items()):
@@ -234,19 +257,36 @@ def _seen(dataset: LeRobotDataset, models: Sequence[ScoringModel]) -> np.ndarray
     return np.array([episode.index in seen for episode in dataset.episodes])
 
 
+def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> NewWords:
+    """The new column; upstream leaves demonstrations alone, "none" included."""
+    words = NewWords.of(dataset, labels, config.adv_col)
+    if config.compat == "none":
+        return words
+    return dataclasses.replace(words, after=np.where(labels.code == KEPT, words.before, words.after))
+
+
 def _provenance(
     config: RelabelConfig, models: Sequence[ScoringModel], rollouts: Rollouts, labels: Labels, gate: Gate
 ) -> dict[str, Any]:
     """What made the labels; the same input gives the same, so it holds no time."""
     return {
         "pistar_vf": pistar_vf.__version__,
-        "checkpoints": [{"name": str(model.checkpoint.name), "sha256": model.digest} for model in models],
+        "checkpoints": [_identity(model) for model in models],
         "use_ema": config.use_ema,
         "compat": config.compat,
         "rule": dataclasses.asdict(config.rule),
         "thresholds": {task: float(t) for task, t in zip(rollouts.tasks, labels.thresholds) if np.isfinite(t)},
         "gate": "passed" if gate.passed else f"failed and forced: {', '.join(gate.failed)}",
     }
+
+
+def _identity(model: ScoringModel) -> dict[str, Any]:
+    """A checkpoint, and what is not in it of all that decides its values."""
+    identity: dict[str, Any] = {"name": str(model.checkpoint.name), "sha256": model.digest}
+    if not model.says_inputs:
+        spec = model.predictor.spec
+        identity |= {"tokenizer_sha256": spec.tokenizer_sha256, "camera_keys": spec.camera_keys}
+    return identity
 
 
 def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
