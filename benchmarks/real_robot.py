@@ -79,8 +79,8 @@ def train_and_test(args: Args, labelled: Path, seed: int) -> Evaluation:
         run_training(dataclasses.replace(config, split_seed=seed, **ratios))
         return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
     kept = [episode for episode in load_lerobot(labelled).episodes if episode.index not in args.leave_out]
-    # All are successes of one task, so there is nothing to stratify by.
-    train, val, test = split_by_ratio(kept, SplitRatios(*SHARES), seed, [()] * len(kept))
+    # All are successes of one task: one stratum.
+    train, val, test = split_by_ratio(kept, SplitRatios(*SHARES), seed, [("success", "")] * len(kept))
     run_training(dataclasses.replace(config, train_episodes=_numbers(train), val_episodes=_numbers(val)))
     everything = run_eval(EvalConfig(checkpoint=folder, split="all", output=folder / "evaluation.json"))
     return _only(everything, [episode.index for episode in test])
