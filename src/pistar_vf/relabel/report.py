@@ -101,7 +101,8 @@ def _draw_values(axis: Any, values: np.ndarray, rollouts: Rollouts) -> None:
             axis.plot(part, own.mean(axis=0), color=colour, label=f"{outcome} ({len(own)})")
             axis.fill_between(part, low, high, color=colour, alpha=0.2)
     axis.set(title="V over the episode (mean, middle half)", xlabel="part of the episode", ylabel="V")
-    axis.legend()
+    if axis.has_data():
+        axis.legend()
 
 
 def _draw_advantages(axis: Any, rollouts: Rollouts, labels: Labels) -> None:
