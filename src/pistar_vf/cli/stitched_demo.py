@@ -77,7 +77,7 @@ def pretrain(data: StitchedData, folder: Path, **changes) -> Path:
         "gemma_variant": "gemma3_tiny",
         "image_fit": "stretch",
         "max_token_len": 32,
-        "num_train_steps": 1_200,
+        "num_train_steps": 900,
         "wandb_mode": "disabled",
     }
     run_alignment(AlignmentConfig(**{**settings, **changes}))
@@ -92,8 +92,8 @@ def stage_words(data: StitchedData, model: Path) -> list[str]:
         *("--pretrained_source", "checkpoint", "--pretrained_path", str(model)),
         *("--dataset_name", str(data.questions), "--stage1.max_token_len", "32", "--stage1.num_train_steps", "200"),
         *("--stage1.val_interval", "100", "--stage1.peak_lr", "5e-3"),
-        *("--data_dir", str(data.robot), "--stage2.max_token_len", "24", "--stage2.num_train_steps", "500"),
-        *("--vqa_data", str(data.questions), "--vqa_weight", "0.5", "--stage2.val_interval", "250"),
+        *("--data_dir", str(data.robot), "--stage2.max_token_len", "24", "--stage2.num_train_steps", "600"),
+        *("--vqa_data", str(data.questions), "--vqa_weight", "0.5", "--stage2.val_interval", "300"),
         *("--train_ratio", "0.8", "--val_ratio", "0.1", "--test_ratio", "0.1"),
     ]
 
