@@ -398,3 +398,17 @@ def test_two_builds_at_once(written, tmp_path):
     assert sorted(episode for _, episode in builds[0].decoded) == [f"episode_{i:06d}" for i in range(6)]
     assert sum("another process is decoding these frames" in message for message in messages) == 1
     np.testing.assert_array_equal(_open(load_lerobot(written), tmp_path / "cache"), _plain(load_lerobot(written)))
+
+
+def test_a_script_without_a_main_guard_is_told(written, tmp_path):
+    """Its decoding processes would begin it anew, and wait for the lock of the one that waits for them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pistar_vf.data.frame_cache import open_frame_cache\n"
+        "from pistar_vf.data.lerobot import load_lerobot\n"
+        f"open_frame_cache(load_lerobot({str(written)!r}), {CAMERA!r}, size=16, fit='pad', "
+        f"cache_dir={str(tmp_path / 'cache')!r}, num_workers=1)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert 'expected the script\'s work below `if __name__ == "__main__":`' in done.stderr

@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import shutil
@@ -63,7 +64,7 @@ def open_frame_cache(
         Read-only frames; row `episode.start + t` is frame t of an episode.
 
     Raises:
-        ConfigError: there is no such camera, or `fit` is unknown.
+        ConfigError: there is no such camera, `fit` is unknown, or the script has no main guard.
         DatasetError: the disk is too full, or an episode cannot be decoded (a VideoError, if its video is at fault);
             all others are decoded nevertheless, and kept.
     """
@@ -76,6 +77,7 @@ def open_frame_cache(
     digest = frame_digest(dataset, camera_key, size, fit)
     cache = _Cache(_find_folder(home, dataset, camera_key, size, fit, digest), dataset, camera_key, size, fit)
     if cache.missing():
+        _check_not_a_worker(camera_key)
         with _exclusive_lock(home / f"{digest}.lock"):
             # Looked for again: whoever held the lock may have made it under another dataset's name.
             cache = dataclasses.replace(cache, folder=_find_folder(home, dataset, camera_key, size, fit, digest))
@@ -207,6 +209,15 @@ def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) 
     lengths = [episode.length for episode in dataset.episodes]
     key = json.dumps([FORMAT_VERSION, camera_key, size, fit, lengths, sources])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def _check_not_a_worker(camera_key: str) -> None:
+    """In a script without a main guard, a decoding process would wait for the lock of the one that waits for it."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigError(
+            f'decoding {camera_key}: expected the script\'s work below `if __name__ == "__main__":`, got a script that '
+            "begins anew in every process that it starts to decode; add that line, or pass num_workers=0"
+        )
 
 
 @contextlib.contextmanager
