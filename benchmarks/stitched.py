@@ -22,12 +22,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pretraining_steps", type=int, default=3_000)
+    parser.add_argument("--peak_lr", default="1e-3", help="of stage 2; the preset's 2e-3 learns more and keeps less")
     args = parser.parse_args()
     setup_logging()
     make_room(args.folder)
     data = write_stitched_data(args.folder, num_pictures=4_000, num_episodes=96)
     model = pretrain(data, args.folder / "pretrained", num_train_steps=args.pretraining_steps)
-    words = ["--output_base", str(args.folder), *stage_words(data, model), "--stage2.num_train_steps", "800"]
+    words = ["--output_base", str(args.folder), *stage_words(data, model)]
+    words += ["--stage2.num_train_steps", "800", "--stage2.peak_lr", args.peak_lr]
     run_stages(["--stage", "1", *words])
     projector = str(args.folder / "alignment" / "best_projector.safetensors")
     for name, weight in CO_TRAINING.items():
