@@ -2,20 +2,17 @@
 
 import dataclasses
 import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from pistar_vf.batch import Observation, ValueBatch
+from pistar_vf.data.gather_ahead import gather_ahead
 from pistar_vf.data.lerobot import Episode
 from pistar_vf.data.order import interleaved, shuffled
 from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.errors import DatasetError
-
-_LOOKAHEAD = 3
 
 
 @runtime_checkable
@@ -166,7 +163,7 @@ def train_batches(table: Frames, order: TrainOrder, first_batch: int, num_worker
             interpreter, so threads suffice and nothing is pickled.
     """
     rows = (order.batch_rows(number) for number in itertools.count(first_batch))
-    return _gather_ahead(table, rows, num_workers)
+    return gather_ahead(table.gather, rows, num_workers)
 
 
 def eval_batches(
@@ -185,18 +182,4 @@ def eval_batches(
         padded[start + process_index * share : start + (process_index + 1) * share]
         for start in range(0, len(padded), batch_size)
     )
-    return _gather_ahead(table, parts, num_workers)
-
-
-def _gather_ahead(table: Frames, row_batches: Iterator[np.ndarray], num_workers: int) -> Iterator[ValueBatch]:
-    if num_workers <= 0:
-        yield from (table.gather(rows) for rows in row_batches)
-        return
-    with ThreadPoolExecutor(num_workers, thread_name_prefix="gather") as pool:
-        pending = deque()
-        for rows in row_batches:
-            pending.append(pool.submit(table.gather, rows))
-            if len(pending) >= num_workers + _LOOKAHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return gather_ahead(table.gather, parts, num_workers)

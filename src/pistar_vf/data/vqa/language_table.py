@@ -2,22 +2,19 @@
 
 import dataclasses
 import itertools
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from pistar_vf.batch import LanguageBatch
+from pistar_vf.data.gather_ahead import gather_ahead
 from pistar_vf.data.video import check_fit, decode_image
 from pistar_vf.data.vqa.answer_encoder import AnswerEncoder
 from pistar_vf.data.vqa.record_index import RecordIndex
 from pistar_vf.data.vqa.sample import VqaSource
 from pistar_vf.data.vqa.window_order import WindowOrder
 from pistar_vf.typing import Int, UInt8
-
-_LOOKAHEAD = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +114,7 @@ def train_language_batches(
         first_batch: number of the first batch to yield.
         num_workers: threads; 0 works in the caller. Reading, decoding and scaling all release the interpreter.
     """
-    return _gather_ahead(table, map(order.batch_records, itertools.count(first_batch)), num_workers)
+    return gather_ahead(table.gather, map(order.batch_records, itertools.count(first_batch)), num_workers)
 
 
 def eval_language_batches(
@@ -126,18 +123,4 @@ def eval_language_batches(
     """Every record once and in order, the last batch padded to full size so that nothing recompiles."""
     padded = np.full(-(-len(records) // batch_size) * batch_size, -1, np.int64)
     padded[: len(records)] = records
-    return _gather_ahead(table, iter(padded.reshape(-1, batch_size)), num_workers)
-
-
-def _gather_ahead(table: LanguageTable, batches: Iterator[np.ndarray], num_workers: int) -> Iterator[LanguageBatch]:
-    if num_workers <= 0:
-        yield from map(table.gather, batches)
-        return
-    with ThreadPoolExecutor(num_workers, thread_name_prefix="vqa") as pool:
-        pending = deque()
-        for records in batches:
-            pending.append(pool.submit(table.gather, records))
-            if len(pending) >= num_workers + _LOOKAHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return gather_ahead(table.gather, iter(padded.reshape(-1, batch_size)), num_workers)
