@@ -27,7 +27,7 @@ def demo(tmp_path_factory):
         num_pictures=40,
         num_episodes=12,
         pretraining=small,
-        words=f"{WORDS} --cache_dir {folder.parent}/cache",
+        words=[*WORDS.split(), "--cache_dir", f"{folder.parent}/cache"],
     )
     return folder, scores
 
@@ -53,5 +53,11 @@ def test_stage_1_begins_with_a_projector_of_its_own(demo):
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="holds files that are no earlier demo's"):
-        run_stitched_demo(tmp_path, run_stages)
+        run_stages(["--demo", "--demo_dir", str(tmp_path)])
     assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_a_flag_that_nobody_knows_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ConfigError, match="--nonsense: expected a flag of stage 1 or stage 2"):
+        run_stages(["--demo", "--demo_dir", str(tmp_path / "demo"), "--nonsense", "1"])
+    assert not (tmp_path / "demo").exists()

@@ -59,7 +59,9 @@ def test_the_published_scripts_folders(config, request, layout):
 
 
 def test_folders_that_are_no_datasets(config, tiny_dataset, tmp_path):
-    with pytest.raises(ConfigError, match=r"--parquet_dir .*: expected a folder of a LeRobot dataset, .* no meta/info"):
+    with pytest.raises(
+        DatasetError, match=r"--parquet_dir .*: expected a folder of a LeRobot dataset, .* no meta/info"
+    ):
         open_source(dataclasses.replace(config, parquet_dir=tmp_path))
     with pytest.raises(ConfigError, match=r"--parquet_dir .*videos: expected a folder with files of .*, such as "):
         open_source(dataclasses.replace(config, parquet_dir=tiny_dataset / "videos"))

@@ -170,3 +170,9 @@ def test_a_projector_of_another_model_is_refused(aligned):
         load_projector(aligned, wanted)
     with pytest.raises(CheckpointError, match=r"stage 1 .* writes best_projector"):
         load_projector(aligned.with_name("missing"), wanted)
+
+
+def test_questions_are_asked_as_the_language_model_was_tuned_to_hear_them():
+    assert AlignmentConfig().vqa.template == "gemma-chat"
+    assert AlignmentConfig(gemma_variant="gemma3_tiny").vqa.template == "plain"
+    assert AlignmentConfig(template="plain").vqa.template == "plain"

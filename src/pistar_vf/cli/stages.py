@@ -39,17 +39,19 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--stage", choices=("1", "2", "both"), default="both", help="what to run (default: both)")
     parser.add_argument("--output_base", type=Path, default=Path("outputs"), help="where results go (default: outputs)")
     parser.add_argument("--projector_path", type=Path, help="stage 2 alone: the projector to start from")
-    parser.add_argument("--demo", action="store_true", help="both stages at tiny size, without data or weights")
+    parser.add_argument(
+        "--demo", action="store_true", help="both stages at tiny size, without data or weights; takes the same flags"
+    )
     parser.add_argument("--demo_dir", type=Path, default=Path("outputs/stitched_demo"), help="where the demo goes")
     own, rest = parser.parse_known_args(argv)
+    first, second = split_flags(rest)
     if own.demo:
         from pistar_vf.cli.stitched_demo import run_stitched_demo
 
-        run_stitched_demo(own.demo_dir, main)
+        run_stitched_demo(own.demo_dir, main, words=rest)
         return
     if own.projector_path is not None and own.stage != "2":
         raise ConfigError(f"--projector_path {own.projector_path}: expected --stage 2 with it; stage 1 makes its own")
-    first, second = split_flags(rest)
     alignment = own.output_base / "alignment"
     projector = own.projector_path or alignment / BEST_PROJECTOR
     second += ["--checkpoint_dir", str(own.output_base / "robot_vf"), "--projector_path", str(projector)]

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pistar_vf.cli.demo_folder import make_room, write_scores
 from pistar_vf.cli.eval import main as evaluate
+from pistar_vf.cli.train import setup_logging
 from pistar_vf.cli.visualize import main as visualize
 from pistar_vf.data.labelled_copy import write_labelled_copy
 from pistar_vf.data.lerobot import load_lerobot
@@ -112,7 +113,7 @@ def run_stitched_demo(
     num_pictures: int = 4_000,
     num_episodes: int = 96,
     pretraining: dict | None = None,
-    words: str = "",
+    words: Sequence[str] = (),
 ) -> dict[str, float]:
     """Makes data, trains a stand-in for published weights, runs both stages, evaluates and draws.
 
@@ -130,11 +131,12 @@ def run_stitched_demo(
     Raises:
         ConfigError: the folder holds something that is not a demo's.
     """
+    setup_logging()
     started = time.perf_counter()
     make_room(folder)
     data = write_stitched_data(folder, num_pictures=num_pictures, num_episodes=num_episodes)
     model = pretrain(data, folder / "pretrained", **(pretraining or {}))
-    run_stages(["--stage", "both", "--output_base", str(folder), *stage_words(data, model), *words.split()])
+    run_stages(["--stage", "both", "--output_base", str(folder), *stage_words(data, model), *words])
     pretrained, alignment, robot = (recorded(folder / run, "answers_right") for run in _RUNS)
     scores = {
         "answers_pretrained": pretrained[-1],

@@ -1,5 +1,6 @@
 """Finds what is to be evaluated: the model, and the dataset that the flags or the checkpoint name."""
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from pistar_vf.checkpoints.manager import find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.data.labels import find_value_column
 from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
-from pistar_vf.data.lerobot_meta import find_dataset
+from pistar_vf.data.lerobot_meta import dataset_above, find_dataset
 from pistar_vf.data.outcomes import read_outcomes
 from pistar_vf.data.targets import Targets, read_targets
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
@@ -89,7 +90,7 @@ def _names(convention: str) -> set[str]:
 def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
     named = {"--data_dir": config.data_dir and find_dataset(config.data_dir)}
     if config.parquet_dir is not None:
-        named["--parquet_dir"] = _root_above(config.parquet_dir)
+        named["--parquet_dir"] = dataset_above(config.parquet_dir, "--parquet_dir")
     found = {flag: root for flag, root in named.items() if root is not None}
     if len({root.resolve() for root in found.values()}) > 1:
         raise ConfigError(
@@ -99,25 +100,12 @@ def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
     if found:
         return next(iter(found.values()))
     recorded = spec.dataset.get("path")
-    try:
-        if isinstance(recorded, str):
+    if isinstance(recorded, str):
+        with contextlib.suppress(DatasetError):  # it has moved
             return find_dataset(recorded)
-    except DatasetError:
-        pass
     raise ConfigError(
         f"--data_dir: expected it, as the checkpoint does not lead to one dataset (it was trained on "
         f"{spec.dataset.get('name')}, then at {recorded}); pass the dataset's folder"
-    )
-
-
-def _root_above(folder: Path) -> Path:
-    folder = folder.expanduser().resolve()
-    for candidate in (folder, *folder.parents):
-        if (candidate / "meta" / "info.json").is_file():
-            return candidate
-    raise ConfigError(
-        f"--parquet_dir {folder}: expected a folder of a LeRobot dataset, such as <dataset>/data/chunk-000; found no "
-        "meta/info.json in it or above it. Pass the dataset's folder with --data_dir"
     )
 
 
