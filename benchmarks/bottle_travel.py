@@ -11,8 +11,8 @@ import argparse
 
 import numpy as np
 
-from pistar_vf.data.frame_cache import open_frame_cache
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.frames.cache import open_frame_cache
+from pistar_vf.lerobot.dataset import load_lerobot
 
 SIZE = 120
 NUM_FRAMES = 10

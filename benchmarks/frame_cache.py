@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pistar_vf.data.frame_cache import open_frame_cache
-from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
+from pistar_vf.frames.cache import open_frame_cache
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 
 BATCH_SIZE = 32
 NUM_BATCHES = 200

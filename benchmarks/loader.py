@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pistar_vf.data.lerobot import Episode
-from pistar_vf.data.loader import EpisodeRows, FrameTable, TrainOrder, train_batches
+from pistar_vf.frames.loader import FrameTable, TrainOrder, train_batches
+from pistar_vf.lerobot.dataset import Episode
+from pistar_vf.lerobot.episode_rows import EpisodeRows
 
 
 def main() -> None:

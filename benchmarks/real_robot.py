@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from pistar_vf.cli.label import LabelArgs
-from pistar_vf.cli.label import run as run_label
 from pistar_vf.cli.train import setup_logging
-from pistar_vf.data.lerobot import Episode, load_lerobot
-from pistar_vf.data.split import PARTS, SplitRatios, split_by_ratio
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
 from pistar_vf.evaluation.run import MODEL, Evaluation, run_eval
-from pistar_vf.presets import PRESETS
-from pistar_vf.training.run import run_training
+from pistar_vf.labels.split import PARTS, SplitRatios, split_by_ratio
+from pistar_vf.lerobot.dataset import Episode, load_lerobot
+from pistar_vf.recipes.label import LabelConfig, run_label
+from pistar_vf.recipes.presets import PRESETS
+from pistar_vf.recipes.run import run_training
 
 SHARES = (0.8, 0.1, 0.1)
 _SHOWN = ("loss", "kl", "top1", "top5", "mae", "spearman", "ece")
@@ -55,7 +54,7 @@ def main(args: Args) -> None:
     setup_logging()
     labelled = args.output_dir / "labelled"
     if not labelled.exists():
-        run_label(LabelArgs(data_dir=Path(args.data_dir), output_dir=labelled, outcome="success"))
+        run_label(LabelConfig(data_dir=Path(args.data_dir), output_dir=labelled, outcome="success"))
     started = time.perf_counter()
     evaluations = {seed: train_and_test(args, labelled, seed) for seed in args.split_seeds}
     print(f"{len(evaluations)} trainings and evaluations took {time.perf_counter() - started:.0f} s")

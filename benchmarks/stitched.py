@@ -10,10 +10,10 @@
 import argparse
 from pathlib import Path
 
-from pistar_vf.cli.demo_folder import make_room
 from pistar_vf.cli.stages import main as run_stages
-from pistar_vf.cli.stitched_demo import pretrain, recorded, stage_words, write_stitched_data
 from pistar_vf.cli.train import setup_logging
+from pistar_vf.demo.folder import make_room
+from pistar_vf.demo.stitched_demo import pretrain, recorded, stage_words, write_stitched_data
 
 CO_TRAINING = {"with co-training": "0.5", "without": "0.0"}
 

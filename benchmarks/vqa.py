@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pistar_vf.batch import LanguageBatch
-from pistar_vf.data.tokenizer import train_prompt_tokenizer
-from pistar_vf.data.vqa.answer_encoder import AnswerEncoder, training_texts
-from pistar_vf.data.vqa.language_table import LanguageOrder, LanguageTable, train_language_batches
-from pistar_vf.data.vqa.open_source import open_vqa_source
-from pistar_vf.data.vqa.record_index import index_records
+from pistar_vf.questions.answer_encoder import AnswerEncoder, training_texts
+from pistar_vf.questions.language_table import LanguageOrder, LanguageTable, train_language_batches
+from pistar_vf.questions.open_source import open_vqa_source
+from pistar_vf.questions.record_index import index_records
+from pistar_vf.tokenizer import train_prompt_tokenizer
 
 QUESTIONS = [("what colour is the bus?", "red"), ("how many people are there?", "3"), ("is it raining?", "no")]
 QUESTIONS += [("what is the man on the left holding?", "umbrella"), ("where was this picture taken?", "city street")]

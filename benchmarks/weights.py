@@ -21,14 +21,14 @@ import numpy as np
 
 from pistar_vf.batch import Observation
 from pistar_vf.categorical import expected_value
-from pistar_vf.checkpoints.bundle import GEMMA_FOLDER, SIGLIP_FILE, VALUE_MODEL_FOLDER
-from pistar_vf.checkpoints.export import export_huggingface, write_safetensors
-from pistar_vf.checkpoints.pretrained import ValueModelWeightLoader, init_params
-from pistar_vf.checkpoints.weight_files import model_leaves
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import unflatten
 from pistar_vf.testing.fake_weights import published_model_config, random_params, write_fake_bundle
 from pistar_vf.training.state import held_shapes
+from pistar_vf.weights.bundle import GEMMA_FOLDER, SIGLIP_FILE, VALUE_MODEL_FOLDER
+from pistar_vf.weights.export import export_huggingface, write_safetensors
+from pistar_vf.weights.pretrained import ValueModelWeightLoader, init_params
+from pistar_vf.weights.weight_files import model_leaves
 
 MODEL = published_model_config()
 SOURCES = {

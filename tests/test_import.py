@@ -57,6 +57,6 @@ def test_lazy_names_are_listed_and_unknown_ones_refused():
 
 
 def test_every_lazy_name_resolves():
-    from pistar_vf.checkpoints import inference
+    from pistar_vf.inference import predictor
 
-    assert pistar_vf.load_value_model is inference.load_value_model
+    assert pistar_vf.load_value_model is predictor.load_value_model

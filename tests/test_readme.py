@@ -1,13 +1,12 @@
 """The two READMEs say the same, and what they name exists."""
 
 import re
-from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 from pistar_vf.cli.main import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 COMMAND = re.compile(r"pistar-vf ([a-z][a-z-]*)")
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 1 << 20
 
 MACHINE_PATH = re.compile(r"(?<![\w.<>~$}-])/(home|Users|root|work|tmp)/\w")

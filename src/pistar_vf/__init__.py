@@ -7,7 +7,7 @@ from typing import Any
 __version__ = metadata.version("pistar-vf")
 
 # Loaded on first use, so that `import pistar_vf` stays light.
-_LAZY = {"load_value_model": "pistar_vf.checkpoints.inference"}
+_LAZY = {"load_value_model": "pistar_vf.inference.predictor"}
 
 __all__ = ["__version__", "load_value_model"]
 

@@ -7,17 +7,17 @@ PISTAR_VF_OTHER_PYTHON is the interpreter of an environment with other versions,
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
-from other_installation import predicted_values, train
+from support.other_installation import predicted_values, train
+from support.places import SUPPORT, environment
 
 from pistar_vf.checkpoints.manager import step_name
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
-PROGRAM = Path(__file__).with_name("other_installation.py")
+PROGRAM = SUPPORT / "other_installation.py"
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +27,10 @@ def there():
     if not python:
         pytest.skip("set PISTAR_VF_OTHER_PYTHON to the interpreter of an environment with other versions")
     # A compilation cache of both would be one of programs that only one of them can read.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
+    own = {name: value for name, value in environment().items() if not name.startswith("JAX_COMPILATION_CACHE")}
 
     def run(*words):
-        subprocess.run([python, PROGRAM, *map(str, words)], check=True, env={**environment, "PYTHONPATH": ""})
+        subprocess.run([python, PROGRAM, *map(str, words)], check=True, env=own)
 
     return run
 

@@ -15,15 +15,16 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from support.places import environment
 
 from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, find_checkpoint
 from pistar_vf.checkpoints.orbax_tree import read_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.data.tokenizer import train_prompt_tokenizer
 from pistar_vf.errors import CheckpointError
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
 from pistar_vf.testing.tiny import tiny_model_config
+from pistar_vf.tokenizer import train_prompt_tokenizer
 
 TOKENIZER = train_prompt_tokenizer(["push"])
 SPEC = ValueSpec(
@@ -195,7 +196,7 @@ def test_finding_a_checkpoint(manager, tmp_path):
 # One interpreter imports everything and forks before JAX starts, so that eight kills cost one start.
 _SAVES_FOREVER = """
     import itertools, os, sys
-    import test_manager
+    from checkpoints import test_manager
     from pathlib import Path
     for number in range(8):
         if os.fork() == 0:
@@ -211,7 +212,7 @@ _SAVES_FOREVER = """
 
 
 def test_a_kill_leaves_only_complete_checkpoints(tmp_path):
-    env = {**os.environ, "PYTHONPATH": os.path.dirname(__file__), "JAX_PLATFORMS": "cpu"}
+    env = environment(JAX_PLATFORMS="cpu")
     rng = random.Random(0)
     command = [sys.executable, "-c", textwrap.dedent(_SAVES_FOREVER), str(tmp_path)]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as parent:

@@ -7,8 +7,8 @@ import pytest
 
 from pistar_vf.categorical import Support
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
-from pistar_vf.data.state_stats import StateStatistics
 from pistar_vf.errors import CheckpointError
+from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.returns import Normaliser
 from pistar_vf.testing.tiny import tiny_model_config
 

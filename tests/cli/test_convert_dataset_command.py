@@ -3,7 +3,7 @@
 import pytest
 
 from pistar_vf.cli.main import main
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.lerobot.dataset import load_lerobot
 
 
 @pytest.mark.parametrize("target", ["v3.0", None])

@@ -3,21 +3,20 @@
 import dataclasses
 import functools
 import re
-from pathlib import Path
 
 import jax
 import pytest
 from PIL import Image
+from support.places import ROOT
 
 from pistar_vf.cli.draw_architectures import drawn_model, main
+from pistar_vf.drawing.components import format_components, list_components
 from pistar_vf.errors import ConfigError
-from pistar_vf.evaluation.components import format_components, list_components
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten, num_parameters
-from pistar_vf.presets import PRESETS
+from pistar_vf.recipes.presets import PRESETS
 from pistar_vf.training.state import split_params
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED = ["vision tower", "projector", "token embedding", "decoder", "value head"]
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import tyro
+from support.places import ROOT
 
 from pistar_vf.cli.eval import main
 from pistar_vf.cli.main import main as pistar_vf
 from pistar_vf.evaluation.config import EvalConfig
+from pistar_vf.recipes.run import run_training
 from pistar_vf.testing.tiny import tiny_train_config
-from pistar_vf.training.run import run_training
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsed(*words) -> EvalConfig:

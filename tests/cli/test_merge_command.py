@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pistar_vf.cli.main import main
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 
 

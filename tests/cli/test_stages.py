@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import tyro
+from support.places import ROOT
 
 from pistar_vf.cli import robot, stages
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError, DatasetError
-from pistar_vf.training.alignment_config import AlignmentConfig
+from pistar_vf.recipes.alignment_config import AlignmentConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 TMUX_SCRIPT = ROOT / "scripts" / "start_train_tmux.sh"
 
 

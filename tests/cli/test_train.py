@@ -18,8 +18,9 @@ from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.cli.main import main
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError, NonFiniteLossError
-from pistar_vf.training import loop, run
-from pistar_vf.training.config import TrainConfig
+from pistar_vf.recipes import run
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.training import loop
 from pistar_vf.training.state import TrainState
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
@@ -255,7 +256,7 @@ def test_no_tokenizer(train, tiny_dataset, monkeypatch, tmp_path):
 
 
 def test_a_tokenizer_larger_than_the_model(train, tiny_dataset, tmp_path):
-    from pistar_vf.data.tokenizer import train_prompt_tokenizer
+    from pistar_vf.tokenizer import train_prompt_tokenizer
 
     words = [f"{chr(0x4E00 + i)}{chr(0x5E00 + i)}" for i in range(200)]
     path = tmp_path / "big.model"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pistar_vf.changes import journal as journals
+from pistar_vf.changes.transaction import Transaction
 from pistar_vf.cli.main import main
-from pistar_vf.data import journal as journals
-from pistar_vf.data.transaction import Transaction
 
 
 @pytest.fixture

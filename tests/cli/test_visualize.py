@@ -7,9 +7,9 @@ import av
 import pytest
 from PIL import Image
 
-from pistar_vf.checkpoints.inference import load_value_model
 from pistar_vf.cli.main import main as pistar_vf
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.inference.predictor import load_value_model
+from pistar_vf.lerobot.dataset import load_lerobot
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from fake_packages import DRIFTED, FITTING, run
+from support.fake_packages import DRIFTED, FITTING, run
 
 from pistar_vf.compat import status
 from pistar_vf.compat.shims import Shim

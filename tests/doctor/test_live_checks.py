@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pistar_vf import compat
+from pistar_vf import compat, tokenizer
 from pistar_vf.checkpoints import orbax_tree
-from pistar_vf.data import frame_cache, parquet, tokenizer, video
-from pistar_vf.data.lerobot_meta import find_dataset
 from pistar_vf.doctor import media_checks
 from pistar_vf.doctor.examination import LIVE_CHECKS, run_check
 from pistar_vf.errors import ConfigError, DatasetError, VideoError
+from pistar_vf.frames import cache
+from pistar_vf.lerobot import parquet
+from pistar_vf.lerobot.metadata import find_dataset
+from pistar_vf.video import decoding
 
 CHECKS = {check.name: check for check in LIVE_CHECKS}
 INSTALLED = {"av": "18.1.0", "orbax-checkpoint": "0.12.8", "sentencepiece": "0.2.3"}
@@ -84,7 +86,7 @@ def test_a_checkpoint_that_comes_back_changed(monkeypatch):
 
 
 def test_a_video_that_cannot_be_decoded(monkeypatch):
-    monkeypatch.setattr(video, "decode_video", raiser(VideoError("cannot be decoded")))
+    monkeypatch.setattr(decoding, "decode_video", raiser(VideoError("cannot be decoded")))
     for name in ("video", "AV1 video"):
         finding = found(name)
         assert (finding.state, finding.detail) == ("failed", "VideoError: cannot be decoded")
@@ -92,8 +94,8 @@ def test_a_video_that_cannot_be_decoded(monkeypatch):
 
 
 def test_frames_in_each_others_places(monkeypatch):
-    decode = video.decode_video
-    monkeypatch.setattr(video, "decode_video", lambda *args, **kwargs: list(decode(*args, **kwargs))[::-1])
+    decode = decoding.decode_video
+    monkeypatch.setattr(decoding, "decode_video", lambda *args, **kwargs: list(decode(*args, **kwargs))[::-1])
     assert "expected the frames that were encoded, got others: 160." in found("video").detail
 
 
@@ -188,7 +190,7 @@ def test_the_folders_are_those_the_library_uses(variables, tmp_path, monkeypatch
     dataset = Path(found("LeRobot cache").detail.split(" (not made yet)")[0], "org", "name")
     dataset.mkdir(parents=True)
     assert find_dataset("org/name") == dataset
-    assert found("frame cache").detail.startswith(f"{frame_cache._home(None).parent} ")
+    assert found("frame cache").detail.startswith(f"{cache._home(None).parent} ")
 
 
 # --- gemma -----------------------------------------------------------------------------------------------------

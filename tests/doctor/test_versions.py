@@ -3,9 +3,9 @@
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 from pistar_vf.doctor.versions import (
     REQUIRED,
@@ -16,8 +16,6 @@ from pistar_vf.doctor.versions import (
     installed_versions,
     read_pins,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pistar_vf.categorical import Support
-from pistar_vf.checkpoints.inference import load_value_model
-from pistar_vf.data.labels import read_value_labels
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.open_table import read_state
-from pistar_vf.data.split import select_episodes
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation import frames as evaluated_frames
 from pistar_vf.evaluation.baselines import state_tree_baseline
@@ -24,7 +19,12 @@ from pistar_vf.evaluation.episode_scores import MEASURES
 from pistar_vf.evaluation.frames import EvaluatedFrames, score_trees
 from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
 from pistar_vf.evaluation.run import run_eval
-from pistar_vf.training import predict
+from pistar_vf.frames.open_table import read_state
+from pistar_vf.inference import predict
+from pistar_vf.inference.predictor import load_value_model
+from pistar_vf.labels.split import select_episodes
+from pistar_vf.labels.value_labels import read_value_labels
+from pistar_vf.lerobot.dataset import load_lerobot
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 

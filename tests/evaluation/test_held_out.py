@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pistar_vf.checkpoints.inference import load_value_model
-from pistar_vf.data.labels import read_value_labels
-from pistar_vf.data.lerobot import Episode, load_lerobot
-from pistar_vf.data.split import select_episodes
 from pistar_vf.evaluation.held_out import HeldOut, open_table_for, predict_episodes, with_prompts
+from pistar_vf.inference.predictor import load_value_model
+from pistar_vf.labels.split import select_episodes
+from pistar_vf.labels.value_labels import read_value_labels
+from pistar_vf.lerobot.dataset import Episode, load_lerobot
 from pistar_vf.testing.demo_dataset import swap_prompt
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.split import SplitRatios, episode_strata, split_by_ratio
-from pistar_vf.data.targets import read_targets
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
 from pistar_vf.evaluation.parts import choose_part, recorded_split
+from pistar_vf.labels.split import SplitRatios, episode_strata, split_by_ratio
+from pistar_vf.labels.targets import read_targets
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.testing.tiny import tiny_model_config
 
 CONFIG = EvaluationConfig(checkpoint=Path("c"))

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pistar_vf.checkpoints.inference import load_value_model
-from pistar_vf.data.labelled_copy import write_labelled_copy
-from pistar_vf.data.labels import read_value_labels
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.outcomes import read_outcomes
+from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
 from pistar_vf.evaluation.source import evaluation_targets, open_source
+from pistar_vf.inference.predictor import load_value_model
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.value_labels import read_value_labels
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.returns import Normaliser, Outcome, recap_columns
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 

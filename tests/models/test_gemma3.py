@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle_numpy
 import pytest
-from small_models import GEMMA, random_params, relative_error, small_value_function
+from support import oracle_numpy
+from support.small_models import GEMMA, random_params, relative_error, small_value_function
 
 from pistar_vf.models.gemma3 import VARIANTS, apply_rope, attention_mask, rope_angles
 

@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle_numpy
 import pytest
-from small_models import random_observation, random_params, relative_error, small_stitched, small_value_function
+from support import oracle_numpy
+from support.small_models import random_observation, random_params, relative_error, small_stitched, small_value_function
 
 from pistar_vf.batch import LanguageBatch
 from pistar_vf.errors import ConfigError

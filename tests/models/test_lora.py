@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_models import GEMMA, random_observation, random_params, relative_error, small_stitched, small_value_function
+from support.small_models import (
+    GEMMA,
+    random_observation,
+    random_params,
+    relative_error,
+    small_stitched,
+    small_value_function,
+)
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.models import gemma3, siglip

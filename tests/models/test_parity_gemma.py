@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from layer_outputs import FOUR_LAYERS, gemma_layers
-from small_models import random_params, relative_error, small_value_function
+from support.layer_outputs import FOUR_LAYERS, gemma_layers
+from support.small_models import random_params, relative_error, small_value_function
 
-from pistar_vf.checkpoints.bundle import GEMMA_FOLDER
-from pistar_vf.checkpoints.export import export_base
 from pistar_vf.models.gemma3 import VARIANTS
 from pistar_vf.params import flatten
+from pistar_vf.weights.bundle import GEMMA_FOLDER
+from pistar_vf.weights.export import export_base
 
 if not all(map(importlib.util.find_spec, ("gemma", "kauldron"))):
     pytest.skip("the reference implementation needs gemma and kauldron: make oracles", allow_module_level=True)
 
-import oracle_gemma as oracle
+from support import oracle_gemma as oracle
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from layer_outputs import FOUR_LAYERS, gemma_layers, siglip_layers
-from small_models import (
+from support.layer_outputs import FOUR_LAYERS, gemma_layers, siglip_layers
+from support.small_models import (
     SIGLIP,
     random_observation,
     random_params,

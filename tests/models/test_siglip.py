@@ -6,9 +6,9 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle_numpy
 import pytest
-from small_models import SIGLIP, random_params, relative_error, small_value_function
+from support import oracle_numpy
+from support.small_models import SIGLIP, random_params, relative_error, small_value_function
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.siglip import VARIANTS

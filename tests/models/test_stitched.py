@@ -7,9 +7,16 @@ import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
-import oracle_numpy
 import pytest
-from small_models import CONFIG, random_observation, random_params, relative_error, small_stitched, small_value_function
+from support import oracle_numpy
+from support.small_models import (
+    CONFIG,
+    random_observation,
+    random_params,
+    relative_error,
+    small_stitched,
+    small_value_function,
+)
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.models import gemma3, siglip

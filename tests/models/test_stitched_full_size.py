@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_models import relative_error
+from support.small_models import relative_error
 
 from pistar_vf.batch import LanguageBatch, Observation
 from pistar_vf.categorical import cross_entropy, two_hot
-from pistar_vf.checkpoints.weight_files import model_leaves
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.language import language_loss
 from pistar_vf.models.lora import LORA, LoraConfig
@@ -21,6 +20,7 @@ from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction, _replace_by_dict
 from pistar_vf.params import num_parameters, unflatten
 from pistar_vf.testing.fake_weights import random_leaf, random_params
+from pistar_vf.weights.weight_files import model_leaves
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def test_one_step_on_a_frame_and_a_question():
 def test_the_tower_of_384_pixels_against_transformers():
     torch = pytest.importorskip("torch", reason="the reference implementations need torch (CPU) and transformers")
     pytest.importorskip("transformers", reason="the reference implementations need torch (CPU) and transformers")
-    import oracle_transformers
+    from support import oracle_transformers
 
     shapes = {name: leaf for name, leaf in model_leaves(MODEL).items() if name.startswith("img/")}
     rng = np.random.default_rng(1)

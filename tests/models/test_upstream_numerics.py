@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.linen import dot_product_attention
-from small_models import random_observation, random_params, small_value_function
+from support.small_models import random_observation, random_params, small_value_function
 
 from pistar_vf.models.attention import _narrow_attention
 from pistar_vf.models.value_model import _scale_pixels_as_upstream

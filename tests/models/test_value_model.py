@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle_numpy
 import pytest
-from small_models import (
+from support import oracle_numpy
+from support.places import SUPPORT
+from support.small_models import (
     CONFIG,
     random_jax_observation,
     random_observation,
@@ -24,7 +24,7 @@ from pistar_vf.models.value_model import ValueFunction, ValueModelConfig, scale_
 from pistar_vf.params import flatten, num_parameters
 
 NO_STATE = {"state_encoding": "none", "siglip": {"head": True}}
-_LEAVES = Path(__file__).with_name("bundle_leaves.tsv")
+_LEAVES = SUPPORT / "bundle_leaves.tsv"
 """Every leaf of a published 241-leaf value checkpoint."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mini_upstream import write_mini_upstream
+from support.mini_upstream import write_mini_upstream
 
 from pistar_vf.patching.journal import read_journal, write_step
 from pistar_vf.patching.patch_file import load_patches

@@ -1,13 +1,11 @@
 """docs/patches.md is what the patch files say."""
 
-from pathlib import Path
-
 import pytest
+from support.places import ROOT
 
 from pistar_vf.patching.documentation import read_observed, render
 from pistar_vf.patching.patch_file import load_patches
 
-ROOT = Path(__file__).resolve().parents[2]
 PATCHES = load_patches()
 TREES = read_observed(ROOT / "patches" / "published_trees.toml")
 

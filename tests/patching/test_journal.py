@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from mini_upstream import write_mini_upstream
+from support.mini_upstream import write_mini_upstream
 
 from pistar_vf.patching import journal
 from pistar_vf.patching.journal import FOLDER, patched_by_us, read_journal, revert

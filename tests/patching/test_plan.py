@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from mini_upstream import write_mini_upstream
+from support.mini_upstream import write_mini_upstream
 
 from pistar_vf.patching.journal import revert
 from pistar_vf.patching.patch_file import PatchError, load_patches, select

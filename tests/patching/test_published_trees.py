@@ -11,11 +11,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 from pistar_vf.patching.documentation import read_observed
 from pistar_vf.patching.journal import FOLDER, revert
 
-ROOT = Path(__file__).resolve().parents[2]
 TREES = read_observed(ROOT / "patches" / "published_trees.toml")
 NEEDED = {
     "eaa92ca": "1 2 4 5 6 7 8 9 10 11 12 13a 13b 13c 14 15 16 L1 L2 L3 L4",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx, struct
-from mini_upstream import run_script
+from support.mini_upstream import run_script
 
 from pistar_vf.patching.patch_file import load_patches
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mini_upstream import run_script
+from support.mini_upstream import run_script
 
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_model import ValueModelConfig

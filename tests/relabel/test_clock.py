@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rollout_sets import make_rollouts
+from support.rollout_sets import make_rollouts
 
 from pistar_vf.relabel.clock import clock_squared_errors
 from pistar_vf.returns import Outcome

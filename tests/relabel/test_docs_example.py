@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pistar_vf.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
+from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 
 DOCS = Path(__file__).parents[2] / "docs" / "relabel.md"
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from rollout_sets import flags, make_rollouts
+from support.rollout_sets import flags, make_rollouts
 
 from pistar_vf.relabel.gate import ImageProbe, Share, examine
 from pistar_vf.relabel.label import LabelRule, compute_advantages, find_thresholds, label_frames

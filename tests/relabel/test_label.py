@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from rollout_sets import flags, make_rollouts
+from support.rollout_sets import flags, make_rollouts
 
-from pistar_vf.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.relabel.label import (
     KEPT,
@@ -17,6 +16,7 @@ from pistar_vf.relabel.label import (
     find_thresholds,
     label_frames,
 )
+from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 
 TEN = np.arange(10.0)
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel import models
 from pistar_vf.relabel.models import checkpoint_digest, load_scoring_models
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pistar_vf.checkpoints.value_spec import load_value_spec
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.outcomes import read_outcomes
 from pistar_vf.errors import LabelError
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.returns import Normaliser, Outcome
 

@@ -1,7 +1,7 @@
 """What is derived from the columns, checked on two episodes."""
 
 import numpy as np
-from rollout_sets import flags, make_rollouts
+from support.rollout_sets import flags, make_rollouts
 
 from pistar_vf.relabel.rollouts import standing_still
 from pistar_vf.returns import Outcome

@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
+from pistar_vf.changes.lock import dataset_lock
+from pistar_vf.changes.recovery import undo
 from pistar_vf.cli.main import EXIT_GATE_FAILED, main
-from pistar_vf.data.dataset_lock import dataset_lock
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.recovery import undo
-from pistar_vf.data.rewrite import file_metadata
 from pistar_vf.errors import ConfigError, DatasetError, GateError, LabelError
+from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.rewrite import file_metadata
 from pistar_vf.relabel import run
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.label import KEPT

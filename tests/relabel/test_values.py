@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pistar_vf.data.labels import read_value_labels
-from pistar_vf.data.lerobot import load_lerobot
 from pistar_vf.errors import LabelError
 from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
+from pistar_vf.inference import predict
+from pistar_vf.labels.value_labels import read_value_labels
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel import values
 from pistar_vf.relabel.models import load_scoring_models
 from pistar_vf.relabel.values import compute_values
-from pistar_vf.training import predict
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 

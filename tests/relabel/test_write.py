@@ -5,16 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from support.places import SUPPORT, environment
 
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.recovery import undo
-from pistar_vf.data.rewrite import file_metadata
+from pistar_vf.changes.recovery import undo
 from pistar_vf.errors import DatasetError
+from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.rewrite import file_metadata
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
 from pistar_vf.relabel.write import PROVENANCE, NewWords, write_in_place, write_new_dataset, write_sidecar
 
@@ -149,7 +149,9 @@ def test_a_column_that_holds_no_words_is_refused(dataset, labels):
 
 def test_killed_at_any_moment_the_dataset_is_old_or_new(tiny_dataset, tmp_path):
     """See kill_in_place.py, which compares all bytes after each of 50 kills."""
-    script = Path(__file__).with_name("kill_in_place.py")
-    run = subprocess.run([sys.executable, script, tiny_dataset, tmp_path], capture_output=True, text=True)
+    script = SUPPORT / "kill_in_place.py"
+    run = subprocess.run(
+        [sys.executable, script, tiny_dataset, tmp_path], env=environment(), capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.startswith("50 kills")

@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pistar_vf.checkpoints.export import export_huggingface
-from pistar_vf.checkpoints.pretrained import ValueModelWeightLoader
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.tokenizer import train_prompt_tokenizer
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.models.gemma3 import Gemma3
 from pistar_vf.models.siglip import Siglip
 from pistar_vf.models.value_model import ValueFunction, _replace_by_dict
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.testing.fake_weights import published_model_config, random_params, write_fake_bundle
+from pistar_vf.tokenizer import train_prompt_tokenizer
+from pistar_vf.weights.export import export_huggingface
+from pistar_vf.weights.pretrained import ValueModelWeightLoader
 
 pytestmark = pytest.mark.slow
 

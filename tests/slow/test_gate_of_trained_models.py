@@ -9,16 +9,16 @@ import shutil
 import numpy as np
 import pytest
 
-from pistar_vf.cli.demo import demo_config
-from pistar_vf.data.labelled_copy import write_labelled_copy
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.outcomes import read_outcomes
+from pistar_vf.curation.labelled_copy import write_labelled_copy
+from pistar_vf.demo.value_demo import demo_config
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.recipes.run import run_training
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.label import POSITIVE
 from pistar_vf.relabel.run import run_relabel
 from pistar_vf.testing.demo_dataset import write_demo_dataset
 from pistar_vf.testing.progress_agreement import ProgressAgreement
-from pistar_vf.training.run import run_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("trainable")]
 

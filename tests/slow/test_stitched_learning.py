@@ -3,7 +3,7 @@
 import pytest
 
 from pistar_vf.cli.stages import main as run_stages
-from pistar_vf.cli.stitched_demo import pretrain, recorded, stage_words, write_stitched_data
+from pistar_vf.demo.stitched_demo import pretrain, recorded, stage_words, write_stitched_data
 
 pytestmark = pytest.mark.slow
 

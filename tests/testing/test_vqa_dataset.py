@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pistar_vf.data.tokenizer import train_prompt_tokenizer
 from pistar_vf.testing.vqa_dataset import ANSWERS, COLOURS, NUMBERS, SHAPES, SIDES, ShapePicture, create_shape_pictures
+from pistar_vf.tokenizer import train_prompt_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from steps import create_setup, host, random_batch, random_params
+from support.steps import create_setup, host, random_batch, random_params
 
 from pistar_vf.params import flatten
 from pistar_vf.training.state import full_tree

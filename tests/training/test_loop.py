@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from steps import random_batch
+from support.steps import random_batch
 
 from pistar_vf.errors import NonFiniteLossError
+from pistar_vf.sharding import create_mesh
 from pistar_vf.training.loop import train_loop
-from pistar_vf.training.sharding import create_mesh
 from pistar_vf.training.state import TrainState
 
 

@@ -1,16 +1,15 @@
 """One training step: its loss, its average, its donation, and the same on eight devices."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from steps import NUM_STEPS, OPTIMIZER, VALUE_FUNCTION, create_setup, host, random_batch, random_params
+from support.places import SUPPORT, environment
+from support.steps import NUM_STEPS, OPTIMIZER, VALUE_FUNCTION, create_setup, host, random_batch, random_params
 
 from pistar_vf.params import unflatten
 from pistar_vf.training.optimizer import create_schedule
@@ -85,16 +84,13 @@ def test_a_batch_of_padding_has_no_loss():
 
 def test_eight_devices_compute_what_one_does():
     """fsdp 1, 2 and 8 over eight forced host devices, every divisible leaf really split; see eight_devices.py."""
-    folder = Path(__file__).parent
-    env = {
-        **os.environ,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "PYTHONPATH": str(folder),
-    }
+    env = environment(
+        JAX_PLATFORMS="cpu",
+        XLA_FLAGS="--xla_force_host_platform_device_count=8",
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+    )
     run = subprocess.run(
-        [sys.executable, folder / "eight_devices.py"], env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, SUPPORT / "eight_devices.py"], env=env, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["1", "2", "8"]

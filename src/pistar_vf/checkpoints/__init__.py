@@ -1,0 +1,1 @@
+"""Checkpoints of this library: the orbax tree, the files beside it, and what a checkpoint means."""

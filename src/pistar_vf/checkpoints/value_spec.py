@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pistar_vf.categorical import Support
-from pistar_vf.data.state_stats import StateStatistics
-from pistar_vf.data.tokenizer import PROMPT_SUFFIX
 from pistar_vf.errors import CheckpointError
+from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.lora import LoraConfig
 from pistar_vf.models.siglip import SiglipConfig
 from pistar_vf.models.value_model import ValueModelConfig
 from pistar_vf.returns import Normaliser
+from pistar_vf.tokenizer import PROMPT_SUFFIX
 
 FILE_NAME = "value_spec.json"
 FORMAT = 1

@@ -1,0 +1,1 @@
+"""The commands: parse the words, call one function, say where the result is."""

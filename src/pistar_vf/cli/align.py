@@ -6,9 +6,9 @@ from pathlib import Path
 import tyro
 
 from pistar_vf.cli.train import out_of_memory_advice, setup_logging
-from pistar_vf.training.alignment import run_alignment
-from pistar_vf.training.alignment_config import AlignmentConfig
-from pistar_vf.training.multihost import initialize_processes
+from pistar_vf.multihost import initialize_processes
+from pistar_vf.recipes.alignment import run_alignment
+from pistar_vf.recipes.alignment_config import AlignmentConfig
 
 
 def main(argv: Sequence[str] | None = None) -> Path:

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from pistar_vf.cli.main import EXIT_USER_ERROR
 from pistar_vf.cli.repeated_flags import gathered, with_leading
-from pistar_vf.data.health import Finding, HealthReport, check_dataset
-from pistar_vf.data.health.check import Contents
-from pistar_vf.data.health.findings import SEVERITIES
 from pistar_vf.errors import DatasetError
+from pistar_vf.health import Finding, HealthReport, check_dataset
+from pistar_vf.health.check import Contents
+from pistar_vf.health.findings import SEVERITIES
 
 EXIT_UNHEALTHY = 1
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}

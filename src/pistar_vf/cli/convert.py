@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pistar_vf.checkpoints.bundle import PretrainedSource, pretrained_paths
-from pistar_vf.checkpoints.convert import TargetLayout, convert_weights
 from pistar_vf.cli.train import setup_logging
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_config import ARCHITECTURES, Architecture
-from pistar_vf.training.prepare import lookup
+from pistar_vf.recipes.prepare import lookup
+from pistar_vf.weights.bundle import PretrainedSource, pretrained_paths
+from pistar_vf.weights.convert import TargetLayout, convert_weights
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Literal
 
 import tyro
 
-from pistar_vf.data.convert_dataset import convert_dataset
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.curation.convert_dataset import convert_dataset
+from pistar_vf.lerobot.dataset import load_lerobot
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 import tyro
 
 from pistar_vf.cli.train import setup_logging
-from pistar_vf.evaluation.components import format_components, list_components
-from pistar_vf.evaluation.diagram import draw_components
+from pistar_vf.drawing.components import format_components, list_components
+from pistar_vf.drawing.diagram import draw_components
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_config import ARCHITECTURES, ValueModelConfig
-from pistar_vf.presets import PRESETS, find_preset
-from pistar_vf.training.config import TrainConfig
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.presets import PRESETS, find_preset
 
 CAMERAS = ("base_0_rgb", "wrist_0_rgb")
 """Drawn with a fixed and a wrist camera: cameras decide numbers of tokens, never numbers of parameters."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from pistar_vf.checkpoints.describe import describe_weights
 from pistar_vf.cli.train import setup_logging
+from pistar_vf.weights.describe import describe_weights
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Literal
 import tyro
 
 from pistar_vf.cli.repeated_flags import gathered, with_leading
-from pistar_vf.data.lerobot import load_lerobot
-from pistar_vf.data.merge import MergeOptions, merge_datasets
+from pistar_vf.curation.merge import MergeOptions, merge_datasets
+from pistar_vf.lerobot.dataset import load_lerobot
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.train import main as train
-from pistar_vf.data.lerobot_meta import dataset_above
 from pistar_vf.errors import ConfigError
+from pistar_vf.lerobot.metadata import dataset_above
 
 _HELP = """Stage 2 of the stitched model. All flags of pistar-vf train (below), with --preset stitched, and two more:
   --parquet_dir PATH  folder inside a LeRobot dataset, such as <dataset>/data/chunk-000; instead of --data_dir

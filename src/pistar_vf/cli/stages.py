@@ -13,11 +13,11 @@ from pistar_vf.cli.align import main as align
 from pistar_vf.cli.robot import main as train_robot
 from pistar_vf.cli.robot import train_words
 from pistar_vf.cli.train import parse_config
-from pistar_vf.data.lerobot_meta import find_dataset
 from pistar_vf.errors import ConfigError
-from pistar_vf.training.alignment import BEST_PROJECTOR
-from pistar_vf.training.alignment_config import AlignmentConfig
-from pistar_vf.training.config import TrainConfig
+from pistar_vf.lerobot.metadata import find_dataset
+from pistar_vf.recipes.alignment import BEST_PROJECTOR
+from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import TrainConfig
 
 _HELP = """Stitched model: stage 1 aligns the projector on questions about pictures, stage 2 trains the value function
 on a robot dataset, from that projector. Results: OUTPUT_BASE/alignment and OUTPUT_BASE/robot_vf.
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     own, rest = parser.parse_known_args(argv)
     first, second = split_flags(rest)
     if own.demo:
-        from pistar_vf.cli.stitched_demo import run_stitched_demo
+        from pistar_vf.demo.stitched_demo import run_stitched_demo
 
         run_stitched_demo(own.demo_dir, main, words=rest)
         return

@@ -11,8 +11,8 @@ import tyro
 
 from pistar_vf.cli.repeated_flags import gathered
 from pistar_vf.errors import ConfigError
-from pistar_vf.presets import find_preset
-from pistar_vf.training.config import TrainConfig
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.presets import find_preset
 
 
 def main(argv: list[str]) -> None:
@@ -20,13 +20,13 @@ def main(argv: list[str]) -> None:
     setup_logging()
     first, _ = _first_pass(argv)
     if first.demo:
-        from pistar_vf.cli.demo import run_demo
+        from pistar_vf.demo.value_demo import run_demo
 
         run_demo(Path(first.demo_dir))
         return
     config = parse_config(argv)
-    from pistar_vf.training.multihost import initialize_processes
-    from pistar_vf.training.run import run_training
+    from pistar_vf.multihost import initialize_processes
+    from pistar_vf.recipes.run import run_training
 
     initialize_processes()
     with out_of_memory_advice():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import tyro
 
-from pistar_vf.data.journal import Journal, history, open_journal
-from pistar_vf.data.lerobot_meta import find_dataset
-from pistar_vf.data.recovery import purge, recover, undo
+from pistar_vf.changes.journal import Journal, history, open_journal
+from pistar_vf.changes.recovery import purge, recover, undo
 from pistar_vf.errors import ConfigError
+from pistar_vf.lerobot.metadata import find_dataset
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def check_all_devices() -> str:
     import jax
     import jax.numpy as jnp
 
-    from pistar_vf.training.sharding import batch_sharding, create_mesh
+    from pistar_vf.sharding import batch_sharding, create_mesh
 
     mesh = create_mesh()
     numbers = np.arange(4 * mesh.size, dtype=np.float32)
@@ -51,7 +51,7 @@ def check_checkpoint() -> str:
     import jax
 
     from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
-    from pistar_vf.training.sharding import create_mesh, state_sharding
+    from pistar_vf.sharding import create_mesh, state_sharding
 
     # Both divide evenly: every device then writes its part, also of what all of them hold, and some orbax fail at that.
     mesh = create_mesh(jax.device_count())

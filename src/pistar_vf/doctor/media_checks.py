@@ -41,7 +41,7 @@ def check_av1() -> str:
 
 
 def _round_trip(encoder: str, options: dict[str, str]) -> str:
-    from pistar_vf.data.video import decode_video
+    from pistar_vf.video.decoding import decode_video
 
     frames = _moving_ramp()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ def check_tables() -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pistar_vf.data.parquet import read_parquet_table
+    from pistar_vf.lerobot.parquet import read_parquet_table
 
     table = pa.table({"frame_index": np.arange(3), "observation.state": [[0.5, 1.5]] * 3})
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def check_tables() -> str:
 
 def check_tokenizer() -> str:
     """Trains a small tokenizer, tokenizes a prompt and turns it back into text."""
-    from pistar_vf.data.tokenizer import PROMPT_SUFFIX, train_prompt_tokenizer
+    from pistar_vf.tokenizer import PROMPT_SUFFIX, train_prompt_tokenizer
 
     prompt = "put the red vial into the rack"
     tokenizer = train_prompt_tokenizer([prompt])

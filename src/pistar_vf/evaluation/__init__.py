@@ -1,0 +1,1 @@
+"""How good a value function is: measures with intervals, beside baselines."""

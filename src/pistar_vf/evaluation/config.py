@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
-from pistar_vf.data.split import SplitRatios
+from pistar_vf.labels.split import SplitRatios
 
 PartName: TypeAlias = Literal["test", "val", "train", "all"]
 

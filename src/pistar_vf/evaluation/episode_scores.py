@@ -7,7 +7,7 @@ import numpy as np
 
 from pistar_vf.categorical import Support
 from pistar_vf.evaluation.frame_scores import FRAME_MEASURES
-from pistar_vf.training.metrics import auc, episode_spearman
+from pistar_vf.metrics import auc, episode_spearman
 from pistar_vf.typing import Bool, Float, Int
 
 MEASURES = (*FRAME_MEASURES[:6], "spearman", "auc", "ece", *FRAME_MEASURES[6:])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pistar_vf.categorical import Support, two_hot
-from pistar_vf.training.metrics import frame_metrics
+from pistar_vf.metrics import frame_metrics
 from pistar_vf.typing import Array, Float
 
 FRAME_MEASURES = ("loss", "kl", "top1", "top5", "mae", "mse", "coverage_50", "coverage_90")

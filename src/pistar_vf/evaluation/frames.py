@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from pistar_vf.categorical import Support
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.open_table import read_state
 from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.baselines import state_tree_baseline
 from pistar_vf.evaluation.empirical import at_frames, clock_distributions, constant_distribution
 from pistar_vf.evaluation.episode_scores import EpisodeScores
 from pistar_vf.evaluation.frame_scores import score_logits, score_probs, score_values
 from pistar_vf.evaluation.source import Source
-from pistar_vf.training.predict import FramePredictor, iterate_shards
+from pistar_vf.frames.open_table import read_state
+from pistar_vf.inference.predict import FramePredictor, iterate_shards
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.typing import Float
 
 _GROUP_FRAMES = 16_384

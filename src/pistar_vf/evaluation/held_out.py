@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pistar_vf.checkpoints.inference import ValuePredictor
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.loader import EpisodeRows, FrameTable
-from pistar_vf.data.open_table import open_frame_table
+from pistar_vf.drawing.curves import Curve
+from pistar_vf.frames.loader import FrameTable
+from pistar_vf.frames.open_table import open_frame_table
+from pistar_vf.inference.evaluate import Evaluator, FrameSample
+from pistar_vf.inference.predictor import ValuePredictor
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.episode_rows import EpisodeRows
+from pistar_vf.metrics import auc, episode_spearman
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
-from pistar_vf.training.evaluate import Evaluator, FrameSample
-from pistar_vf.training.metrics import auc, episode_spearman
-from pistar_vf.training.sharding import create_mesh
+from pistar_vf.sharding import create_mesh
 from pistar_vf.typing import Float
 
 _BATCH_SIZE = 64
@@ -100,3 +102,12 @@ def with_prompts(table: FrameTable, predictor: ValuePredictor, prompts: list[str
     """The same frames under other prompts: prompt i of the dataset becomes `prompts[i]`."""
     tokens, mask = predictor.tokenizer.tokenize_many(prompts)
     return dataclasses.replace(table, tokens=tokens, token_mask=mask)
+
+
+def curve_of(
+    title: str, held_out: HeldOut, episode: Episode, pictures: np.ndarray, other: HeldOut | None, name: str
+) -> Curve:
+    """The curve of one of the held-out episodes."""
+    own = held_out.number == held_out.episodes.index(episode)
+    dashed = None if other is None else (name, other.value[own])
+    return Curve(title, held_out.value[own], held_out.target[own], pictures[held_out.rows[own]], dashed)

@@ -4,11 +4,11 @@ import dataclasses
 import logging
 
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.split import PARTS, episode_strata, select_episodes, split_by_ratio
-from pistar_vf.data.targets import Targets
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
+from pistar_vf.labels.split import PARTS, episode_strata, select_episodes, split_by_ratio
+from pistar_vf.labels.targets import Targets
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 
 _log = logging.getLogger(__name__)
 

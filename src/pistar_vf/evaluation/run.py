@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.data.split import episode_strata
 from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES, EpisodeScores
 from pistar_vf.evaluation.frames import EvaluatedFrames, score_clock, score_constant, score_model, score_trees
 from pistar_vf.evaluation.parts import Part, choose_part
 from pistar_vf.evaluation.source import Source, evaluation_targets, open_source
+from pistar_vf.labels.split import episode_strata
 
 MODEL = "model"
 _STATE_KEY = "observation.state"

@@ -5,16 +5,16 @@ import dataclasses
 import re
 from pathlib import Path
 
-from pistar_vf.checkpoints.inference import ValuePredictor, load_value_model
 from pistar_vf.checkpoints.manager import find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.data.labels import find_value_column
-from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
-from pistar_vf.data.lerobot_meta import dataset_above, find_dataset
-from pistar_vf.data.outcomes import read_outcomes
-from pistar_vf.data.targets import Targets, read_targets
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
+from pistar_vf.inference.predictor import ValuePredictor, load_value_model
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import Targets, read_targets
+from pistar_vf.labels.value_labels import find_value_column
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.metadata import dataset_above, find_dataset
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.data.episode_decoder import decode_episode
-from pistar_vf.data.labels import read_numbers
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.split import parse_episodes, select_episodes
-from pistar_vf.data.targets import Targets
+from pistar_vf.drawing.episode_picture import EpisodeView, draw_episode, without_padding
+from pistar_vf.drawing.episode_video import write_episode_video
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import VisualizeConfig
-from pistar_vf.evaluation.episode_picture import EpisodeView, draw_episode, without_padding
-from pistar_vf.evaluation.episode_video import write_episode_video
 from pistar_vf.evaluation.parts import choose_part
 from pistar_vf.evaluation.source import Source, evaluation_targets, open_source
-from pistar_vf.training.predict import FramePredictor, Shard, iterate_shards
+from pistar_vf.frames.episode_decoder import decode_episode
+from pistar_vf.inference.predict import FramePredictor, Shard, iterate_shards
+from pistar_vf.labels.split import parse_episodes, select_episodes
+from pistar_vf.labels.targets import Targets
+from pistar_vf.labels.value_labels import read_numbers
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 
 _log = logging.getLogger(__name__)
 

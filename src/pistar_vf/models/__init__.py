@@ -1,0 +1,1 @@
+"""The value model: vision tower, language model, fusion, heads and adapters."""

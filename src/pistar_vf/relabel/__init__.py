@@ -1,0 +1,1 @@
+"""From values to labels: advantages, thresholds, the gate, the report, and writing."""

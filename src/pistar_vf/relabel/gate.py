@@ -10,11 +10,11 @@ import math
 import numpy as np
 
 from pistar_vf.intervals import bootstrap_interval
+from pistar_vf.metrics import CONSTANT_STD, auc
 from pistar_vf.relabel.clock import clock_squared_errors
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, LabelRule, Labels
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.returns import Outcome
-from pistar_vf.training.metrics import CONSTANT_STD, auc
 from pistar_vf.typing import Bool, Float
 
 MIN_AUC = 0.7

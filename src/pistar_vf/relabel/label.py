@@ -5,10 +5,11 @@ from typing import Literal
 
 import numpy as np
 
-from pistar_vf.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.typing import Bool, Float, Int
+from pistar_vf.upstream.labels import upstream_labels
 
 Estimator = Literal["n_step", "monte_carlo", "gae"]
 
@@ -145,3 +146,21 @@ def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t
 def _check(good: bool, flag: str, wanted: str, found: int | float) -> None:
     if not good:
         raise ConfigError(f"{flag}: expected {wanted}, got {found}")
+
+
+def label_as_upstream(
+    values: Float[np.ndarray, " t"], rollouts: Rollouts, lookahead: int, top_percent: float
+) -> Labels:
+    """Upstream's labels of all frames (`--compat upstream`); `rollouts.reward` is the dataset's own column, float32."""
+    positive, advantage, threshold = upstream_labels(
+        values,
+        rollouts.reward,
+        rollouts.lengths,
+        intervention=rollouts.intervention,
+        demonstration=rollouts.demonstration,
+        lookahead=lookahead,
+        top_percent=top_percent,
+    )
+    code = np.where(positive, POSITIVE, NEGATIVE).astype(np.int8)
+    code[rollouts.demonstration] = KEPT
+    return Labels(code, advantage, np.full(len(rollouts.tasks), threshold, np.float64))

@@ -5,11 +5,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pistar_vf.checkpoints.inference import ValuePredictor, load_value_model
 from pistar_vf.checkpoints.manager import find_checkpoint
-from pistar_vf.checkpoints.upstream_spec import UpstreamInputs, is_upstream
-from pistar_vf.data.lerobot import LeRobotDataset
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.inference.predictor import ValuePredictor
+from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.upstream.load import load_any_value_model
+from pistar_vf.upstream.spec import UpstreamInputs, is_upstream
 
 _MEANING = ("camera_keys", "image_fit", "normaliser", "prompt_suffix")
 _BLOCK = 1 << 22
@@ -60,7 +61,7 @@ def load_scoring_models(
         ConfigError: with several checkpoints, an episode that all of them were trained on, or one of upstream.
     """
     paths = [find_checkpoint(Path(path)) for path in checkpoints]
-    predictors = [load_value_model(path, use_ema=use_ema, upstream=upstream) for path in paths]
+    predictors = [load_any_value_model(path, use_ema=use_ema, upstream=upstream) for path in paths]
     _check_folds(paths, predictors)
     for path, predictor in zip(paths[1:], predictors[1:]):
         _check_same_meaning(paths[0], predictors[0], path, predictor)

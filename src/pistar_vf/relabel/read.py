@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.data.labels import find_value_column, read_numbers
-from pistar_vf.data.lerobot import LeRobotDataset
-from pistar_vf.data.open_table import read_state
-from pistar_vf.data.targets import UNKNOWN, episode_tasks, read_targets
 from pistar_vf.errors import LabelError
+from pistar_vf.frames.open_table import read_state
+from pistar_vf.labels.targets import UNKNOWN, episode_tasks, read_targets
+from pistar_vf.labels.value_labels import find_value_column, read_numbers
+from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.rollouts import Rollouts, standing_still
 from pistar_vf.returns import Normaliser, Outcome, find_convention, terminal_bootstrap
 from pistar_vf.typing import Bool, Float, Int

@@ -12,28 +12,27 @@ from typing import Any
 import numpy as np
 
 import pistar_vf
-from pistar_vf.checkpoints.upstream_spec import UpstreamInputs
-from pistar_vf.data.dataset_lock import dataset_lock
-from pistar_vf.data.frame_cache import frame_digest
-from pistar_vf.data.lerobot import LeRobotDataset, load_lerobot
-from pistar_vf.data.lerobot_meta import find_dataset
-from pistar_vf.data.open_table import read_state
-from pistar_vf.data.outcomes import read_outcomes
-from pistar_vf.data.recovery import recover
-from pistar_vf.data.staging import check_output
-from pistar_vf.data.targets import REWARD_COLUMN
+from pistar_vf.changes.lock import dataset_lock
+from pistar_vf.changes.recovery import recover
+from pistar_vf.changes.staging import check_output
 from pistar_vf.errors import ConfigError, DatasetError, GateError
+from pistar_vf.frames.cache import frame_digest
+from pistar_vf.frames.open_table import read_state
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import REWARD_COLUMN
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.relabel.chance import chance_above
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.gate import Gate, examine
-from pistar_vf.relabel.label import KEPT, Labels, compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.label import KEPT, Labels, compute_advantages, find_thresholds, label_as_upstream, label_frames
 from pistar_vf.relabel.models import ScoringModel, load_scoring_models
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
-from pistar_vf.relabel.upstream import upstream_labels
 from pistar_vf.relabel.values import ValueTable, compute_values
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
+from pistar_vf.upstream.spec import UpstreamInputs
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     rollouts = _read(config, dataset, models[0])
     values = _values(config, dataset, models, camera_keys, progress)
     if config.compat == "upstream":
-        labels = upstream_labels(values.value, rollouts, config.lookahead, config.top_percent)
+        labels = label_as_upstream(values.value, rollouts, config.lookahead, config.top_percent)
     else:
         rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
         labels = _label(values, rollouts, config, models[0])

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
 from pistar_vf.errors import LabelError
+from pistar_vf.inference.predict import FramePredictor, Shard, concatenate_tables, iterate_shards, pick_rows
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.relabel.gate import ImageProbe
 from pistar_vf.relabel.models import ScoringModel
-from pistar_vf.training.predict import FramePredictor, Shard, concatenate_tables, iterate_shards, pick_rows
 from pistar_vf.typing import Float
 
 TABLE_NAME = "values.parquet"

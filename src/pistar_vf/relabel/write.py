@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.data import lerobot_v21 as v21
-from pistar_vf.data.lerobot import Episode, LeRobotDataset
-from pistar_vf.data.parquet import open_parquet
-from pistar_vf.data.rewrite import file_metadata, replace_columns
-from pistar_vf.data.staging import check_output, files_below, link_or_copy, staged_folder
-from pistar_vf.data.transaction import Transaction
+from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.changes.transaction import Transaction
 from pistar_vf.errors import DatasetError
+from pistar_vf.lerobot import v21
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.parquet import open_parquet
+from pistar_vf.lerobot.rewrite import file_metadata, replace_columns
 from pistar_vf.relabel.label import KEPT, WORDS, Labels
 from pistar_vf.typing import Shaped
 

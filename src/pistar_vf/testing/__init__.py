@@ -1,0 +1,1 @@
+"""Generated data and weights for tests, demonstrations and benchmarks."""

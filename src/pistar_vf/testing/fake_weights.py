@@ -10,15 +10,15 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from pistar_vf.checkpoints.bundle import SIGLIP_FILE, VALUE_MODEL_FOLDER
-from pistar_vf.checkpoints.export import export_base, write_npz
 from pistar_vf.checkpoints.orbax_tree import write_tree
-from pistar_vf.checkpoints.sources import NpzSource
-from pistar_vf.checkpoints.weight_files import model_leaves
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_model import ValueModelConfig
 from pistar_vf.params import unflatten
 from pistar_vf.typing import DTypeLike, Params
+from pistar_vf.weights.bundle import SIGLIP_FILE, VALUE_MODEL_FOLDER
+from pistar_vf.weights.export import export_base, write_npz
+from pistar_vf.weights.sources import NpzSource
+from pistar_vf.weights.weight_files import model_leaves
 
 Head = Literal["none", "random", "zeros"]
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pistar_vf.data import lerobot_v21 as v21
-from pistar_vf.data.convert_dataset import convert_dataset
-from pistar_vf.data.lerobot import load_lerobot
+from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError
+from pistar_vf.lerobot import v21
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.typing import Shaped, UInt8
 
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
 from pistar_vf.models.value_config import ValueModelConfig, stitched_config
-from pistar_vf.training.config import TrainConfig
+from pistar_vf.recipes.config import TrainConfig
 
 
 def tiny_model_config(**overrides: object) -> ValueModelConfig:

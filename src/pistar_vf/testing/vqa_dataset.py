@@ -1,4 +1,4 @@
-"""Coloured shapes on noise with questions about them, in every layout that `data.vqa` reads.
+"""Coloured shapes on noise with questions about them, in every layout that `questions` reads.
 
 No question can be answered without the picture: colours, sides, shapes and numbers are drawn evenly. Colours, sides and
 numbers are learned first; telling shapes apart takes a small model longer.

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from pistar_vf.batch import LanguageBatch, ValueBatch, batch_rows
 from pistar_vf.errors import NonFiniteLossError
-from pistar_vf.training.sharding import put_batch
+from pistar_vf.sharding import put_batch
 from pistar_vf.training.state import TrainState
 from pistar_vf.training.step import TrainStep
 from pistar_vf.typing import Params

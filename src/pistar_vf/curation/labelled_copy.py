@@ -1,0 +1,152 @@
+"""Writes a labelled copy of a LeRobot dataset; the source is only read.
+
+Videos are hard-linked where the file system allows it, so that a copy costs seconds and almost no space.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm_loggable.auto import tqdm
+
+from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.errors import DatasetError, LabelError
+from pistar_vf.labels.targets import episode_tasks
+from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN
+from pistar_vf.lerobot import v21, v30
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.dataset_stats import replace_stats, stats_files
+from pistar_vf.lerobot.rewrite import replace_columns
+from pistar_vf.returns import RECAP_COLUMNS, Normaliser, Outcome, recap_columns
+from pistar_vf.returns.outcome import TimeoutAs
+from pistar_vf.typing import Shaped
+
+_INFO = Path("meta", "info.json")
+
+
+def write_labelled_copy(
+    dataset: LeRobotDataset,
+    output_dir: str | Path,
+    outcomes: Mapping[int, Outcome],
+    *,
+    intervention_column: str | None = None,
+    timeout_as: TimeoutAs | None = None,
+    convention: str = "recap",
+    normaliser: Normaliser | None = None,
+    overwrite_labels: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Copies a dataset and adds the five RECAP columns.
+
+    The copy is made beside `output_dir` and renamed at the end: whatever stops the program leaves either nothing at
+    `output_dir` or the whole dataset (a left-over `<output_dir>.partial-*` may be deleted).
+
+    Args:
+        dataset: of v2.1 or v3.0.
+        output_dir: a new or empty folder outside the dataset.
+        outcomes: episode index to outcome, for every episode.
+        intervention_column: column that is 1 where the operator was driving; None for `intervention` where the
+            dataset has it, else nowhere.
+        timeout_as: what a timeout counts as, see `returns.outcome.counted_outcome`.
+        convention: whose columns to write, see `returns.recap_columns`.
+        normaliser: writes its targets and rewards instead.
+        overwrite_labels: replaces label columns that the dataset already has.
+        progress: shows a progress bar on stderr.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        DatasetError: `output_dir` is unsuitable, or the dataset is v2.0.
+        LabelError: labels exist already, an outcome is missing, or the interventions are not 0 and 1.
+    """
+    output_dir = Path(output_dir)
+    check_output(dataset.root, output_dir)
+    _check_source(dataset, outcomes, intervention_column, overwrite_labels)
+    intervention_column = intervention_column or ("intervention" if "intervention" in dataset.columns else None)
+    flags = None if intervention_column is None else dataset.read_column(intervention_column)
+    rule = partial(recap_columns, timeout_as=timeout_as, convention=convention, normaliser=normaliser)
+    tasks = ("",) * len(dataset.episodes) if normaliser is None else episode_tasks(dataset)
+    task_of = dict(zip((episode.index for episode in dataset.episodes), tasks))
+    with staged_folder(output_dir) as copy:
+        _copy_other_files(dataset, copy)
+        stats = {}
+        bar = tqdm(total=len(dataset.episodes), desc="label", unit="episode", disable=not progress)
+        with bar:
+            for path, episodes in dataset.files().items():
+                parts = []
+                for episode in episodes:
+                    rows = None if flags is None else flags[episode.start : episode.start + episode.length]
+                    parts.append(
+                        _label_episode(episode, rule, outcomes[episode.index], rows, task=task_of[episode.index])
+                    )
+                    stats[episode.index] = {name: v21.column_stats(v) for name, v in parts[-1].items() if _has_stats(v)}
+                columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+                # Columns that exist are dropped: they may be of another type than RECAP's.
+                dropped = (*columns, OLD_VALUE_COLUMN)
+                replace_columns(path, copy / path.relative_to(dataset.root), columns, drop=dropped)
+                bar.update(len(episodes))
+        _extend_info(dataset.root, copy)
+        replace_stats(dataset, copy, (*RECAP_COLUMNS, OLD_VALUE_COLUMN), stats)
+    return output_dir
+
+
+def _check_source(
+    dataset: LeRobotDataset, outcomes: Mapping[int, Outcome], intervention_column: str | None, overwrite: bool
+) -> None:
+    if dataset.version not in (v21.CODEBASE_VERSION, v30.CODEBASE_VERSION):
+        raise DatasetError(
+            f"{dataset.root / _INFO}: expected a LeRobot v2.1 or v3.0 dataset to label, got version {dataset.version}"
+        )
+    if missing := [e.index for e in dataset.episodes if e.index not in outcomes]:
+        raise LabelError(f"{dataset.root}: expected an outcome for every episode, got none for episodes {missing[:10]}")
+    if intervention_column is not None and intervention_column not in dataset.columns:
+        raise LabelError(
+            f"expected the intervention column '{intervention_column}' in {dataset.root}, "
+            f"got {sorted(dataset.columns)}; name one of them, or none if no operator took over"
+        )
+    replaced = {*RECAP_COLUMNS, OLD_VALUE_COLUMN} & set(dataset.columns)
+    if intervention_column in (None, "intervention"):
+        replaced -= {"intervention"}  # it is the input here
+    if replaced and not overwrite:
+        raise LabelError(
+            f"expected a dataset without labels, got the columns {sorted(replaced)} in {dataset.root}; "
+            "pass overwrite_labels=True (--overwrite_labels) to replace them in the copy"
+        )
+
+
+def _copy_other_files(dataset: LeRobotDataset, copy: Path) -> None:
+    """Everything but the files that are written anew; videos as hard links."""
+    written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))} | {_INFO}
+    for path in files_below(dataset.root):
+        target = copy / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path not in written:
+            make = link_or_copy if path.parts[0] == "videos" else shutil.copy2
+            make(dataset.root / path, target)
+
+
+def _label_episode(
+    episode: Episode, rule: Callable[..., dict[str, np.ndarray]], outcome: Outcome, flags: np.ndarray | None, task: str
+) -> dict[str, Shaped[np.ndarray, " t"]]:
+    try:
+        return rule(episode.length, outcome, flags, task=task)
+    except LabelError as error:
+        raise LabelError(f"episode {episode.index} ({episode.parquet}): {error}") from error
+
+
+def _has_stats(values: Shaped[np.ndarray, " t"]) -> bool:
+    """Not of words, nor of the empty values of a time-out: NaN is not JSON."""
+    return values.dtype.kind != "U" and bool(np.isfinite(values).all())
+
+
+def _extend_info(root: Path, copy: Path) -> None:
+    info = json.loads((root / _INFO).read_text(encoding="utf-8"))
+    info["features"].pop(OLD_VALUE_COLUMN, None)
+    for name, values in recap_columns(1, Outcome.SUCCESS).items():
+        info["features"].pop(name, None)
+        info["features"][name] = v21.feature_of(values)
+    v21.write_json(copy / _INFO, info)

@@ -1,0 +1,1 @@
+"""The demonstrations: a synthetic robot, from nothing to labels."""

@@ -1,0 +1,175 @@
+"""Labels, outcomes and interventions: what they say, and whether they agree."""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from pistar_vf.errors import LabelError
+from pistar_vf.health.findings import Findings
+from pistar_vf.health.tables import Columns
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import REWARD_COLUMN
+from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
+from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.episode import Episode
+from pistar_vf.returns import Outcome, find_convention
+from pistar_vf.returns.recognise import LabelColumns, fitting_conventions
+
+OUTCOME_KEY = "outcome"
+INTERVENTION_COLUMN = "intervention"
+_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
+_RELABEL = "label the dataset again with `pistar-vf label`"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSummary:
+    """What the labels of a dataset say.
+
+    Attributes:
+        value_column: where the value labels are, None where there are none.
+        conventions: all that fit; none where labels are missing or unknown.
+        outcomes_of_labels: outcome to number of episodes, where the convention tells them apart; a value label that
+            is NaN everywhere is a time-out.
+        outcomes_of_metadata: outcome to number of episodes, by the key `outcome` of the metadata.
+        intervention_frames: frames in which the operator was driving, None without such a column.
+        intervention_episodes: episodes with such frames.
+        demonstrations: episodes of nothing else.
+    """
+
+    value_column: str | None
+    conventions: tuple[str, ...]
+    outcomes_of_labels: dict[str, int]
+    outcomes_of_metadata: dict[str, int]
+    intervention_frames: int | None
+    intervention_episodes: int
+    demonstrations: int
+
+
+class LabelCheck:
+    """Gathers the labels of one episode after the other; 8 bytes a frame are kept until the end.
+
+    Args:
+        dataset: whose episodes they are.
+        findings: gets what is wrong.
+    """
+
+    def __init__(self, dataset: LeRobotDataset, findings: Findings):
+        self._findings = findings
+        self._value = next((name for name in (VALUE_COLUMN, OLD_VALUE_COLUMN) if name in dataset.columns), None)
+        self._has_rewards = REWARD_COLUMN in dataset.columns
+        self._outcomes = _outcomes_of_metadata(dataset, findings)
+        self._labels: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._tasks: dict[int, int] = {}
+        self._timeouts: set[int] = set()
+        self._driven: dict[int, float] | None = {} if INTERVENTION_COLUMN in dataset.columns else None
+        self._intervention_frames = 0
+
+    def add(self, episode: Episode, columns: Columns) -> None:
+        """Checks one episode."""
+        if self._value in columns:
+            self._add_labels(episode, columns)
+        if INTERVENTION_COLUMN in columns:
+            self._add_interventions(episode, columns[INTERVENTION_COLUMN])
+
+    def finish(self) -> LabelSummary:
+        """Recognises the convention and compares the labels with the outcomes."""
+        names = self._recognise()
+        shown = self._outcomes_of_labels(names)
+        for index, outcome in shown.items():
+            said = self._outcomes.get(index, outcome)
+            if Outcome.TIMEOUT not in (said, outcome) and said is not outcome:
+                problem = f"expected the labels of a {said} (key '{OUTCOME_KEY}'), got those of a {outcome}"
+                self._findings.error("outcomes agree", problem, _RELABEL, episode=index, key=self._value)
+        driven = list((self._driven or {}).values())
+        return LabelSummary(
+            value_column=self._value,
+            conventions=names,
+            outcomes_of_labels=_counted(shown),
+            outcomes_of_metadata=_counted(self._outcomes),
+            intervention_frames=None if self._driven is None else self._intervention_frames,
+            intervention_episodes=sum(share > 0 for share in driven),
+            demonstrations=sum(share == 1 for share in driven),
+        )
+
+    def _add_labels(self, episode: Episode, columns: Columns) -> None:
+        place = {"file": episode.parquet, "episode": episode.index, "key": self._value}
+        values, rewards = columns[self._value], columns.get(REWARD_COLUMN)
+        for numbers in (values, rewards):
+            if numbers is not None and (numbers.dtype.kind not in "fi" or numbers.ndim != 1):
+                problem = f"expected one number per frame, got {numbers.dtype} of shape {numbers.shape}"
+                self._findings.error("value labels", problem, _RELABEL, **place)
+                return
+        missing = np.isnan(values)
+        if missing.all() and self._outcomes.get(episode.index) in (Outcome.TIMEOUT, None):
+            self._timeouts.add(episode.index)
+            if not self._outcomes:
+                advice = "if it timed out, say so with --outcome_column or --outcome_file when training"
+                self._findings.warning("value labels", "expected labels, got NaN in all frames", advice, **place)
+            return
+        bad = missing | (values < -1 - _TOLERANCE) | (values > _TOLERANCE)
+        if bad.any():
+            frame = int(np.argmax(bad))
+            problem = f"expected a value in [-1, 0], got {values[frame]:g} ({int(bad.sum())} frames of the episode)"
+            self._findings.error("value labels", problem, _RELABEL, frame=frame, **place)
+        self._labels[episode.index] = (values.astype(np.float32), None if rewards is None else np.float32(rewards))
+        self._tasks[episode.index] = int(columns["task_index"][0]) if "task_index" in columns else 0
+
+    def _add_interventions(self, episode: Episode, flags: np.ndarray) -> None:
+        flags = flags.reshape(len(flags), -1)[:, 0]
+        wrong = ~np.isin(flags, (0, 1))
+        if wrong.any():
+            frame = int(np.argmax(wrong))
+            place = {"file": episode.parquet, "episode": episode.index, "key": INTERVENTION_COLUMN, "frame": frame}
+            problem = f"expected 0 or 1, got {flags[frame]}"
+            self._findings.error("interventions", problem, "write 1 where the operator was driving, else 0", **place)
+            return
+        assert self._driven is not None
+        self._driven[episode.index] = float(flags.mean())
+        self._intervention_frames += int(flags.sum())
+
+    def _recognise(self) -> tuple[str, ...]:
+        if not self._labels:
+            return ()
+        values, rewards = zip(*self._labels.values())
+        complete = self._has_rewards and all(reward is not None for reward in rewards)
+        columns = LabelColumns(
+            value=np.concatenate(values),
+            reward=np.concatenate(rewards) if complete else None,
+            lengths=np.array([len(value) for value in values], np.int64),
+            tasks=np.array(list(self._tasks.values()), np.int64),
+        )
+        names = fitting_conventions(columns)
+        if not names:
+            problem = "the labels follow none of the known conventions"
+            advice = "they can be trained on, but not converted; see 'Conventions' in the documentation of the data"
+            self._findings.warning("convention", problem, advice, key=self._value)
+        return names
+
+    def _outcomes_of_labels(self, names: tuple[str, ...]) -> dict[int, Outcome]:
+        conventions = [find_convention(name) for name in names]
+        if not conventions or not all(c.form == "episode" and c.has_failures for c in conventions):
+            return {}
+        shown = dict.fromkeys(self._timeouts, Outcome.TIMEOUT)
+        for index, (values, _) in self._labels.items():
+            shown[index] = Outcome.FAILURE if (values <= -1 + _TOLERANCE).all() else Outcome.SUCCESS
+        ended = set(shown.values()) - {Outcome.TIMEOUT}
+        if len(ended) == 1:
+            (only,) = ended
+            advice = "a value function needs both; training on demonstrations alone learns how much time has passed"
+            self._findings.note("outcomes", f"every episode is labelled a {only}", advice, key=self._value)
+        return shown
+
+
+def _outcomes_of_metadata(dataset: LeRobotDataset, findings: Findings) -> dict[int, Outcome]:
+    if not any(OUTCOME_KEY in episode.metadata for episode in dataset.episodes):
+        return {}
+    try:
+        return read_outcomes(dataset, outcome_column=OUTCOME_KEY)
+    except LabelError as error:
+        findings.warning("outcomes", str(error), "complete the outcomes, or give them in a file", key=OUTCOME_KEY)
+        return {}
+
+
+def _counted(outcomes: dict[int, Outcome]) -> dict[str, int]:
+    return {str(outcome): count for outcome, count in sorted(collections.Counter(outcomes.values()).items())}

@@ -1,0 +1,115 @@
+"""Opening a dataset of which some parts are damaged."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm_loggable.auto import tqdm
+
+from pistar_vf.errors import DatasetError
+from pistar_vf.health.findings import Findings
+from pistar_vf.lerobot import v21, v30
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.episode import Episode
+from pistar_vf.lerobot.metadata import read_info, read_jsonl
+from pistar_vf.lerobot.parquet import open_parquet, read_column_names
+from pistar_vf.video.remux import read_packet_table
+
+DOWNLOAD = "download the file again, or leave the episode out"
+
+
+def open_for_check(root: Path, findings: Findings, progress: bool) -> LeRobotDataset | None:
+    """Opens a dataset, or those of its episodes that can be read.
+
+    Args:
+        root: the dataset's folder.
+        findings: gets what is wrong.
+        progress: shows a progress bar on stderr.
+
+    Returns:
+        The dataset; of a damaged v2.1 dataset, the episodes that have rows, with as many frames as rows; None of a
+        damaged v3.0 dataset, whose parts mean nothing without its metadata.
+
+    Raises:
+        DatasetError: `meta/info.json` is missing or unreadable: nothing can be said at all.
+    """
+    info = read_info(root)
+    try:
+        return load_lerobot(root)
+    except DatasetError as error:
+        findings.error("loading", f"the dataset is refused: {error}", "repair this first: nothing can be trained on it")
+    dataset = None if info["codebase_version"] == v30.CODEBASE_VERSION else _open_v21(root, info, findings)
+    if dataset is None:
+        _scan_files(root, findings, progress)
+    return dataset
+
+
+def _open_v21(root: Path, info: Mapping[str, Any], findings: Findings) -> LeRobotDataset | None:
+    try:
+        episodes = tuple(_readable_episodes(root, info, findings))
+    except DatasetError:  # in the metadata, and already reported
+        return None
+    try:
+        tasks = v21.read_tasks(root)
+    except DatasetError as error:
+        findings.error("tasks", str(error), "restore the file: without it nobody knows the prompts")
+        tasks = {}
+    if not episodes:
+        return None
+    return LeRobotDataset(
+        root=root,
+        name=root.resolve().name,
+        version=info["codebase_version"],
+        fps=float(info["fps"]),
+        robot_type=info["robot_type"],
+        features=info["features"],
+        tasks=tasks,
+        episodes=episodes,
+        num_frames=sum(episode.length for episode in episodes),
+        columns=read_column_names(episodes[0].parquet),
+        video_template=info["video_path"],
+        chunks_size=info["chunks_size"],
+    )
+
+
+def _readable_episodes(root: Path, info: Mapping[str, Any], findings: Findings) -> Iterator[Episode]:
+    """Episodes with at least one row; each starts where it would if all were as long as stated."""
+    start, seen = 0, set()
+    entries = list(read_jsonl(root / v21.EPISODES_META, ("episode_index", "length")))
+    for entry in sorted(entries, key=lambda entry: entry["episode_index"]):
+        index, length = int(entry["episode_index"]), int(entry["length"])
+        path = v21.episode_path(info["data_path"], root, index, info["chunks_size"])
+        rows = _count_rows(path, index, findings)
+        if index in seen:
+            findings.error("episode list", "listed twice", f"remove a line of {v21.EPISODES_META}", episode=index)
+        elif rows is not None:
+            if rows != length:
+                problem = f"expected {length} rows ({v21.EPISODES_META}), got {rows}"
+                advice = "the table and the metadata are from different versions of the dataset: restore one of them"
+                findings.error("episode length", problem, advice, file=path, episode=index)
+            if rows:
+                yield Episode(index, rows, start, tuple(entry.get("tasks", ())), path, entry)
+        seen.add(index)
+        start += length
+
+
+def _count_rows(path: Path, index: int, findings: Findings) -> int | None:
+    try:
+        with open_parquet(path) as file:
+            return file.metadata.num_rows
+    except DatasetError as error:
+        findings.error("table", str(error), DOWNLOAD, file=path, episode=index)
+        return None
+
+
+def _scan_files(root: Path, findings: Findings, progress: bool) -> None:
+    """Looks at every table and video on its own, without knowing what should be in it."""
+    paths = [*sorted(root.glob("data/**/*.parquet")), *sorted(root.glob("videos/**/*.mp4"))]
+    for path in tqdm(paths, desc="looking at files", unit="file", disable=not progress):
+        try:
+            if path.suffix == ".mp4":
+                read_packet_table(path, "video")
+            else:
+                open_parquet(path).close()
+        except DatasetError as error:
+            findings.error("file", str(error), DOWNLOAD, file=path)

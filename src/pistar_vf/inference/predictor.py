@@ -1,0 +1,186 @@
+"""Values of new observations from a checkpoint, in the units and the format it was trained with."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from pistar_vf.batch import Observation
+from pistar_vf.categorical import expected_value
+from pistar_vf.checkpoints.manager import TOKENIZER_FILE, find_checkpoint
+from pistar_vf.checkpoints.orbax_tree import read_tree
+from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
+from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.models.value_model import ValueFunction
+from pistar_vf.tokenizer import PromptTokenizer
+from pistar_vf.typing import Float, Params
+from pistar_vf.video.decoding import resize_frame
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """Values and the distributions they are the means of.
+
+    Attributes:
+        value: normalised returns in [v_min, v_max]; higher is closer to success.
+        probs: probabilities over `atoms`.
+        atoms: the support.
+    """
+
+    value: Float[np.ndarray, " b"]
+    probs: Float[np.ndarray, "b atoms"]
+    atoms: Float[np.ndarray, " atoms"]
+
+
+class ValuePredictor:
+    """A restored value model.
+
+    Attributes:
+        spec: what the checkpoint means.
+        params: nested parameter tree.
+        tokenizer: the checkpoint's own.
+    """
+
+    def __init__(self, spec: ValueSpec, params: Params, tokenizer: PromptTokenizer):
+        self.spec, self.params, self.tokenizer = spec, params, tokenizer
+        value_function = ValueFunction(spec.model)
+        support = spec.model.support
+
+        def predict(params: Params, observation: Observation) -> tuple[jax.Array, jax.Array]:
+            logits = value_function.apply(params, observation)
+            return expected_value(logits, support), jax.nn.softmax(logits, axis=-1)
+
+        # The parameters are an argument: as a closure they would be baked into the program as constants.
+        self._predict = jax.jit(predict)
+
+    def predict(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray | None],
+        state: np.ndarray | None = None,
+        prompt: str | Sequence[str] = "",
+    ) -> Prediction:
+        """Values of a batch of observations, or of one.
+
+        Args:
+            images: uint8 RGB of any size, [b, h, w, 3] or [h, w, 3], by camera (the dataset's feature name or the
+                model's camera name); a bare array where the model has one camera; None masks a camera.
+            state: raw robot state in the dataset's units, [b, s] or [s]; not needed by a model without state.
+            prompt: one for all, or one per observation.
+
+        Raises:
+            ConfigError: a camera or the state is missing, or sizes do not fit.
+            TokenizerError: a prompt is empty or too long.
+        """
+        batch = self._cameras(images)
+        size = _batch_size(batch)
+        tokens, token_mask = self._tokens(prompt, size)
+        side, fit = self.spec.model.siglip.image_size, self.spec.image_fit
+        observation = Observation(
+            images={
+                name: np.zeros((size, side, side, 3), np.uint8)
+                if pixels is None
+                else np.stack([resize_frame(frame, side, fit) for frame in pixels])
+                for name, pixels in batch.items()
+            },
+            image_masks={name: np.full(size, pixels is not None) for name, pixels in batch.items()},
+            tokenized_prompt=tokens,
+            tokenized_prompt_mask=token_mask,
+            state=self._state(state, size),
+        )
+        value, probs = jax.device_get(self._predict(self.params, observation))
+        return Prediction(value=value, probs=probs, atoms=np.asarray(self.spec.model.support.atoms))
+
+    def _cameras(self, images: np.ndarray | Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray | None]:
+        """Model-side camera name to [b, h, w, 3], None where masked."""
+        keys = self.spec.camera_keys
+        if not isinstance(images, Mapping):
+            if len(keys) != 1:
+                raise ConfigError(f"expected images of the cameras {_names(keys)} as a dict, got one array")
+            images = {next(iter(keys)): images}
+        by_name = {key: name for name, key in keys.items() if key is not None}
+        given = {by_name.get(name, name): pixels for name, pixels in images.items()}
+        if set(given) != set(keys):
+            raise ConfigError(
+                f"expected images of the cameras {_names(keys)}, got {sorted(images)}; pass None for a missing one"
+            )
+        return {name: None if pixels is None else _batched(name, pixels) for name, pixels in given.items()}
+
+    def _state(self, state: np.ndarray | None, size: int) -> np.ndarray | None:
+        statistics = self.spec.state
+        if statistics is None:
+            return None
+        if state is None:
+            raise ConfigError(f"this model reads a state of {statistics.dim} numbers ('{statistics.key}'), got None")
+        state = np.atleast_2d(np.asarray(state, np.float32))
+        if state.shape != (size, statistics.dim):
+            raise ConfigError(f"state: expected shape {(size, statistics.dim)}, got {state.shape}")
+        return statistics.normalise(state)
+
+    def _tokens(self, prompt: str | Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
+        prompts = [prompt] * size if isinstance(prompt, str) else list(prompt)
+        if len(prompts) != size:
+            raise ConfigError(f"prompt: expected 1 or {size} texts, got {len(prompts)}")
+        return self.tokenizer.tokenize_many(prompts)
+
+
+def load_value_model(path: str | Path, *, use_ema: bool = True) -> ValuePredictor:
+    """Restores a value model.
+
+    Args:
+        path: a checkpoint (`…/step_00005000`), or a training directory, of which the best checkpoint by validation
+            loss is taken, else the last one.
+        use_ema: the moving average of the weights, or the weights themselves.
+
+    Raises:
+        CheckpointError: there is no checkpoint, it is damaged, or it does not say what it means (as those of upstream,
+            see `pistar_vf.upstream.load`).
+    """
+    checkpoint = find_checkpoint(Path(path))
+    spec = load_value_spec(checkpoint)
+    return restore_predictor(checkpoint, spec, "ema_params" if use_ema else "params", _load_tokenizer(checkpoint, spec))
+
+
+def restore_predictor(checkpoint: Path, spec: ValueSpec, key: str, tokenizer: PromptTokenizer) -> ValuePredictor:
+    """Reads one tree of a checkpoint, `params` or `ema_params`, as the model that `spec` describes.
+
+    Raises:
+        CheckpointError: the tree is damaged or not that of the model.
+    """
+    abstract = jax.eval_shape(ValueFunction(spec.model).init, jax.random.key(0))
+    return ValuePredictor(spec, read_tree(checkpoint, {key: abstract})[key], tokenizer)
+
+
+def _load_tokenizer(checkpoint: Path, spec: ValueSpec) -> PromptTokenizer:
+    path = checkpoint / TOKENIZER_FILE
+    tokenizer = PromptTokenizer.load(path, max_token_len=spec.model.max_token_len)
+    if tokenizer.digest != spec.tokenizer_sha256:
+        raise CheckpointError(
+            f"{path}: expected the tokenizer with sha256 {spec.tokenizer_sha256[:12]}…, "
+            f"got {tokenizer.digest[:12]}…; restore the file that was saved with this checkpoint"
+        )
+    return tokenizer
+
+
+def _batched(name: str, pixels: np.ndarray) -> np.ndarray:
+    pixels = np.asarray(pixels)
+    batched = pixels[None] if pixels.ndim == 3 else pixels
+    if batched.ndim != 4 or batched.shape[-1] != 3 or batched.dtype != np.uint8:
+        raise ConfigError(
+            f"images of '{name}': expected uint8 [b, h, w, 3] or [h, w, 3], got {pixels.dtype} {pixels.shape}"
+        )
+    return batched
+
+
+def _batch_size(batch: dict[str, np.ndarray | None]) -> int:
+    sizes = {name: len(pixels) for name, pixels in batch.items() if pixels is not None}
+    if not sizes:
+        raise ConfigError("every camera is None: pass the images of at least one")
+    if len(set(sizes.values())) > 1:
+        raise ConfigError(f"expected the same number of images from every camera, got {sizes}")
+    return next(iter(sizes.values()))
+
+
+def _names(keys: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} ('{key}')" for name, key in sorted(keys.items()))

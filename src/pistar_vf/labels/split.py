@@ -1,0 +1,191 @@
+"""Which episodes train and which are held out; always whole episodes, never single frames."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pistar_vf.errors import ConfigError
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.returns import Outcome
+from pistar_vf.typing import Float, Int
+
+PARTS = ("train", "val", "test")
+_RANGE = re.compile(r"^(\d+)(?:-(\d+))?$")
+_TOLERANCE = 1e-6
+
+
+def parse_episodes(text: str, flag: str) -> tuple[int, ...]:
+    """Reads "0-25,30" as episode indices.
+
+    Args:
+        text: comma-separated indices and inclusive ranges.
+        flag: the flag it came from, for the error.
+
+    Raises:
+        ConfigError: a part is neither an index nor a range.
+    """
+    result: list[int] = []
+    for part in text.split(","):
+        match = _RANGE.match(part.strip())
+        if match is None:
+            raise ConfigError(f"{flag}: expected indices and ranges such as '0-25,30', got {part!r} in {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        result.extend(range(first, last + 1))
+    return tuple(dict.fromkeys(result))
+
+
+def select_episodes(episodes: Sequence[Episode], indices: Sequence[int], flag: str) -> tuple[Episode, ...]:
+    """The episodes with the given indices, in the dataset's order.
+
+    Raises:
+        ConfigError: an index is not in the dataset.
+    """
+    unknown = sorted(set(indices) - {episode.index for episode in episodes})
+    if unknown:
+        raise ConfigError(
+            f"{flag}: the dataset has no episodes {unknown[:10]}; "
+            f"it has {len(episodes)}, from {episodes[0].index} to {episodes[-1].index}"
+        )
+    wanted = set(indices)
+    return tuple(episode for episode in episodes if episode.index in wanted)
+
+
+def split_episodes(
+    episodes: Sequence[Episode], val_fraction: float, seed: int
+) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
+    """Draws the held-out episodes at random.
+
+    Args:
+        episodes: all episodes.
+        val_fraction: share to hold out, in [0, 1); at least one episode is held out when it is above 0.
+        seed: decides the draw; the same seed and number of episodes always give the same split.
+
+    Returns:
+        (train, validation), each in the dataset's order.
+
+    Raises:
+        ConfigError: the fraction is out of range, or would leave nothing to train on.
+    """
+    if not 0.0 <= val_fraction < 1.0:
+        raise ConfigError(f"--val_fraction: expected a number in [0, 1), got {val_fraction}")
+    if val_fraction == 0.0:
+        return tuple(episodes), ()
+    held_out = max(1, round(val_fraction * len(episodes)))
+    if held_out >= len(episodes):
+        raise ConfigError(
+            f"--val_fraction {val_fraction} of {len(episodes)} episode(s) leaves none to train on; "
+            "pass --val_fraction 0 or --val_data_dir"
+        )
+    chosen = set(np.random.default_rng(seed).permutation(len(episodes))[:held_out].tolist())
+    train = tuple(episode for i, episode in enumerate(episodes) if i not in chosen)
+    return train, tuple(episode for i, episode in enumerate(episodes) if i in chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRatios:
+    """Shares of the episodes that go into each part; they sum to 1.
+
+    Attributes:
+        train: to train on.
+        val: to choose the best checkpoint by.
+        test: to report on; neither trained on nor chosen by.
+    """
+
+    train: float
+    val: float
+    test: float
+
+    def __post_init__(self) -> None:
+        shares = dataclasses.astuple(self)
+        if min(shares) < 0 or self.train == 0 or not abs(sum(shares) - 1.0) <= _TOLERANCE:
+            raise ConfigError(
+                "--train_ratio, --val_ratio and --test_ratio: expected shares that sum to 1, with some episodes to "
+                f"train on, got {' + '.join(f'{share:g}' for share in shares)}"
+            )
+
+    @classmethod
+    def of_flags(cls, train: float | None, val: float | None, test: float | None) -> "SplitRatios | None":
+        """From three flags; None where none was given, a share of 0 where another was."""
+        if train is val is test is None:
+            return None
+        return cls(train or 0.0, val or 0.0, test or 0.0)
+
+
+def episode_strata(
+    dataset: LeRobotDataset, labels: Float[np.ndarray, " t"], outcomes: Mapping[int, Outcome] | None
+) -> list[tuple[str, str]]:
+    """The outcome and the task of every episode.
+
+    Args:
+        dataset: all of its episodes.
+        labels: value labels of all frames.
+        outcomes: how every episode ended; None takes an episode whose labels are all -1 for a failure.
+    """
+    starts = [episode.start for episode in dataset.episodes]
+    tasks = [dataset.prompts[number] for number in dataset.prompt_index()[starts]]
+    failed = np.logical_and.reduceat(labels <= -1 + _TOLERANCE, starts)
+    if outcomes is None:
+        outcomes = {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(dataset.episodes, failed)}
+    return [(str(outcomes[episode.index]), task) for episode, task in zip(dataset.episodes, tasks)]
+
+
+def split_by_ratio(
+    episodes: Sequence[Episode], ratios: SplitRatios, seed: int, strata: Sequence[tuple[str, str]]
+) -> tuple[tuple[Episode, ...], tuple[Episode, ...], tuple[Episode, ...]]:
+    """Draws training, validation and test episodes at random, each stratum in the same shares.
+
+    The parts' sizes are the ratios of all episodes, rounded, and at least one where the ratio is above 0. Episodes are
+    dealt out stratum after stratum, those of one outcome together, so that outcomes keep their shares (to an episode
+    or two) even where there are more tasks than held-out episodes.
+
+    Args:
+        episodes: all episodes.
+        ratios: of the parts.
+        seed: decides the draw; the same seed and episodes always give the same split.
+        strata: outcome and task of each episode.
+
+    Returns:
+        (train, validation, test), each in the dataset's order.
+
+    Raises:
+        ConfigError: there are fewer episodes than parts.
+    """
+    rng = np.random.default_rng(seed)
+    names = sorted(set(strata))
+    rank = dict(zip(names, rng.permutation(len(names)).tolist()))
+    shuffled = rng.permutation(len(episodes)).tolist()
+    order = sorted(shuffled, key=lambda i: (strata[i][0], rank[strata[i]]))
+    part_of = np.empty(len(episodes), np.int64)
+    part_of[order] = _deal(_part_sizes(ratios, len(episodes)))
+    train, val, test = (tuple(e for e, own in zip(episodes, part_of) if own == part) for part in range(len(PARTS)))
+    return train, val, test
+
+
+def _part_sizes(ratios: SplitRatios, num_episodes: int) -> Int[np.ndarray, " parts"]:
+    """Whole numbers nearest to the shares (largest remainder), none of them 0 where the share is not."""
+    shares = np.array(dataclasses.astuple(ratios))
+    if num_episodes < np.count_nonzero(shares):
+        raise ConfigError(
+            f"--train_ratio, --val_ratio and --test_ratio: expected at least {np.count_nonzero(shares)} episodes to "
+            f"split, got {num_episodes}; set the ratio of a part to 0"
+        )
+    exact = shares / shares.sum() * num_episodes
+    sizes = np.floor(exact + _TOLERANCE).astype(np.int64)
+    for part in np.argsort(sizes - exact, kind="stable")[: num_episodes - sizes.sum()]:
+        sizes[part] += 1
+    for part in np.flatnonzero((sizes == 0) & (shares > 0)):
+        sizes[np.argmax(sizes)] -= 1
+        sizes[part] += 1
+    return sizes
+
+
+def _deal(sizes: Int[np.ndarray, " parts"]) -> Int[np.ndarray, " e"]:
+    """The part of each place in a row, such that every stretch of the row holds the parts in their shares."""
+    share, dealt = sizes / sizes.sum(), np.zeros(len(sizes))
+    parts = np.empty(sizes.sum(), np.int64)
+    for place in range(len(parts)):
+        parts[place] = np.argmax(share * (place + 1) - dealt)  # whoever lags most behind
+        dealt[parts[place]] += 1
+    return parts

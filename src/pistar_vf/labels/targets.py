@@ -1,0 +1,236 @@
+"""What each frame of a dataset is trained on: its labels as they are, or a rule applied to the episodes' outcomes."""
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.labels.timeouts import Timeouts
+from pistar_vf.labels.value_labels import find_value_column, frames_of, read_numbers, read_value_labels
+from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.returns import Normaliser, Outcome, find_convention
+from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale
+from pistar_vf.typing import Float, Int
+
+TargetRule: TypeAlias = Literal["dataset", "episode_ramp", "paper"]
+REWARD_COLUMN = "reward_label"
+UNKNOWN = "unknown"
+_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """The training targets of a dataset.
+
+    Attributes:
+        labels: of every frame, float32 in [-1, 0]; NaN in time-outs.
+        column: where they came from, "" when they were computed from outcomes.
+        convention: name of the rule that made them; several joined by " or " where the data cannot tell, "unknown"
+            where none of the known ones fits.
+        normaliser: what scaled them, None where the convention does not say.
+        outcomes: episode index to outcome, None where nobody said.
+        timeouts: episodes whose targets are left to training.
+    """
+
+    labels: Float[np.ndarray, " t"]
+    column: str
+    convention: str
+    normaliser: Normaliser | None
+    outcomes: Mapping[int, Outcome] | None
+    timeouts: Timeouts
+
+
+def read_targets(
+    dataset: LeRobotDataset,
+    rule: TargetRule = "dataset",
+    *,
+    column: str | None = None,
+    convention: str | None = None,
+    outcomes: Mapping[int, Outcome] | None = None,
+    failure_penalty: float | None = None,
+    normaliser: Normaliser | None = None,
+) -> Targets:
+    """The targets of a dataset.
+
+    Args:
+        dataset: all of its episodes; all of them, held-out ones too, decide a task's maximum length.
+        rule: "dataset" takes the value column as it is; the others compute targets from outcomes.
+        column: value column, see `read_value_labels`.
+        convention: the declared convention of the columns, None to recognise it.
+        outcomes: how every episode ended; None tells it from the value labels, where their convention shows it.
+        failure_penalty: see `Normaliser`.
+        normaliser: of a model that is trained already, or of its training dataset; None measures this dataset.
+
+    Raises:
+        ConfigError: a failure penalty where it has no effect, or an unknown convention.
+        LabelError: labels are missing or contradict the convention or the outcomes, outcomes are needed, or a task
+            is unknown to the normaliser.
+    """
+    if rule == "dataset":
+        if failure_penalty is not None:
+            raise ConfigError(
+                f"--failure_penalty {failure_penalty}: expected --target paper with it, got --target dataset, which "
+                "takes the labels as they are; leave it out, or pass --target paper"
+            )
+        return _column_targets(dataset, column, convention, outcomes, normaliser)
+    column = "" if outcomes is not None else column or find_value_column(dataset)
+    outcomes = outcomes or _shown_outcomes(dataset, column, convention)
+    normaliser = normaliser or measure_normaliser([dataset], rule, failure_penalty)
+    lengths, tasks = _lengths(dataset), _tasks(dataset, rule)
+    labels = normaliser.targets(lengths, tasks, [outcomes[e.index] for e in dataset.episodes])
+    return Targets(labels, column, rule, normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
+
+
+def measure_normaliser(
+    datasets: Sequence[LeRobotDataset], rule: Literal["episode_ramp", "paper"], failure_penalty: float | None = None
+) -> Normaliser:
+    """The normaliser of all episodes of some datasets together; see `Normaliser`.
+
+    Raises:
+        ConfigError: a failure penalty where it has no effect.
+        LabelError: an episode has several prompts.
+    """
+    tasks = [task for dataset in datasets for task in _tasks(dataset, rule)]
+    return Normaliser.measure(rule, np.concatenate([_lengths(d) for d in datasets]), tasks, failure_penalty)
+
+
+def episode_tasks(dataset: LeRobotDataset) -> tuple[str, ...]:
+    """The prompt of every episode.
+
+    Raises:
+        LabelError: an episode has several prompts, so that no task's maximum length applies to it.
+    """
+    index = dataset.prompt_index()
+    first = index[[episode.start for episode in dataset.episodes]]
+    changing = index != np.repeat(first, _lengths(dataset))
+    if changing.any():
+        row = int(np.argmax(changing))
+        episode = dataset.episode_of(row)
+        raise LabelError(
+            f"{dataset.root}, episode {episode.index}, frame {row - episode.start}: expected one prompt per episode to "
+            f"normalise by the task's maximum length, got '{dataset.prompts[index[episode.start]]}', then "
+            f"'{dataset.prompts[index[row]]}'; pass --target episode_ramp"
+        )
+    return tuple(dataset.prompts[number] for number in first)
+
+
+def _column_targets(
+    dataset: LeRobotDataset,
+    column: str | None,
+    declared: str | None,
+    outcomes: Mapping[int, Outcome] | None,
+    normaliser: Normaliser | None,
+) -> Targets:
+    column = column or find_value_column(dataset)
+    cut_off = _of_outcome(outcomes, Outcome.TIMEOUT)
+    labels = read_value_labels(dataset, column, cut_off)
+    columns = _label_columns(dataset, labels, cut_off)
+    names = _conventions(dataset, columns, declared, cut_off)
+    if outcomes is not None:
+        _check_outcomes(dataset, column, labels, names, outcomes)
+    normaliser = normaliser or _shown_normaliser(dataset, columns, names)
+    if cut_off and normaliser is None:
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected a convention that says what a step is worth, to bootstrap "
+            f"{len(cut_off)} time-outs, got {' or '.join(names) or UNKNOWN}; pass --target episode_ramp or paper, "
+            "or declare it with --label_convention"
+        )
+    tasks = _tasks(dataset, normaliser.rule if cut_off and normaliser is not None else "episode_ramp")
+    timeouts = _timeouts(dataset, tasks, outcomes or {}, normaliser)
+    return Targets(labels, column, " or ".join(names) or UNKNOWN, normaliser, outcomes, timeouts)
+
+
+def _label_columns(dataset: LeRobotDataset, labels: np.ndarray, cut_off: Collection[int]) -> LabelColumns:
+    """The columns of all episodes but the time-outs, whose labels are nobody's convention."""
+    kept = ~frames_of(dataset, cut_off)
+    rewards = read_numbers(dataset, REWARD_COLUMN)[kept] if REWARD_COLUMN in dataset.columns else None
+    episodes = [episode for episode in dataset.episodes if episode.index not in cut_off]
+    starts = [episode.start for episode in episodes]
+    lengths = np.array([episode.length for episode in episodes], np.int64)
+    return LabelColumns(labels[kept], rewards, lengths, dataset.prompt_index()[starts].astype(np.int64))
+
+
+def _conventions(
+    dataset: LeRobotDataset, columns: LabelColumns, declared: str | None, cut_off: Collection[int]
+) -> tuple[str, ...]:
+    if declared is None:
+        return fitting_conventions(columns)
+    numbers = np.array([episode.index for episode in dataset.episodes if episode.index not in cut_off], np.int64)
+    try:
+        check_convention(declared, columns, numbers)
+    except LabelError as error:
+        raise LabelError(f"{dataset.root}: {error}") from error
+    return (declared,)
+
+
+def _shown_normaliser(dataset: LeRobotDataset, columns: LabelColumns, names: Sequence[str]) -> Normaliser | None:
+    forms = {find_convention(name).form for name in names}
+    if forms == {"episode"}:
+        return Normaliser("episode_ramp")
+    scale = paper_scale(columns) if forms == {"task"} and columns.reward is not None else None
+    if scale is None:
+        return None
+    return Normaliser("paper", {dataset.prompts[task]: length for task, length in scale[0].items()}, scale[1])
+
+
+def _shown_outcomes(dataset: LeRobotDataset, column: str, declared: str | None) -> dict[int, Outcome]:
+    """Outcomes from value labels: -1 in every frame is a failure, in conventions that label failures so."""
+    labels = read_value_labels(dataset, column)
+    names = _conventions(dataset, _label_columns(dataset, labels, ()), declared, ())
+    if not _shows_outcomes(names):
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected labels that tell failures from successes, got the "
+            f"convention {' or '.join(names) or UNKNOWN}; say how the episodes ended with --outcome_column or "
+            "--outcome_file"
+        )
+    failed = _all_at_bottom(dataset, labels)
+    return {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(dataset.episodes, failed)}
+
+
+def _check_outcomes(
+    dataset: LeRobotDataset, column: str, labels: np.ndarray, names: Sequence[str], outcomes: Mapping[int, Outcome]
+) -> None:
+    """Refuses labels that say another outcome than the caller."""
+    if not _shows_outcomes(names):
+        return
+    for episode, lost in zip(dataset.episodes, _all_at_bottom(dataset, labels)):
+        said = outcomes[episode.index]
+        if said is not Outcome.TIMEOUT and lost != (said is Outcome.FAILURE):
+            raise LabelError(
+                f"column '{column}' of {dataset.root}, episode {episode.index}: expected the labels of a {said}, as "
+                f"--outcome_column or --outcome_file says, got those of a {'failure' if lost else 'success'}; "
+                "label the dataset again with `pistar-vf label`"
+            )
+
+
+def _shows_outcomes(names: Sequence[str]) -> bool:
+    """Whether a failure is -1 everywhere, and nothing else is, in all of these conventions."""
+    conventions = [find_convention(name) for name in names]
+    return bool(names) and all(c.form == "episode" and c.has_failures for c in conventions)
+
+
+def _all_at_bottom(dataset: LeRobotDataset, labels: np.ndarray) -> np.ndarray:
+    return np.logical_and.reduceat(labels <= -1 + _TOLERANCE, [episode.start for episode in dataset.episodes])
+
+
+def _of_outcome(outcomes: Mapping[int, Outcome] | None, wanted: Outcome) -> frozenset[int]:
+    return frozenset(index for index, outcome in (outcomes or {}).items() if outcome is wanted)
+
+
+def _timeouts(
+    dataset: LeRobotDataset, tasks: Sequence[str], outcomes: Mapping[int, Outcome], normaliser: Normaliser | None
+) -> Timeouts:
+    cut_off = _of_outcome(outcomes, Outcome.TIMEOUT)
+    pairs = [pair for pair in zip(dataset.episodes, tasks) if pair[0].index in cut_off]
+    return Timeouts(tuple(episode for episode, _ in pairs), tuple(task for _, task in pairs), normaliser)
+
+
+def _tasks(dataset: LeRobotDataset, rule: str) -> tuple[str, ...]:
+    """Prompts where the rule asks for them."""
+    return episode_tasks(dataset) if rule == "paper" else ("",) * len(dataset.episodes)
+
+
+def _lengths(dataset: LeRobotDataset) -> Int[np.ndarray, " e"]:
+    return np.array([episode.length for episode in dataset.episodes], np.int64)

@@ -1,0 +1,101 @@
+"""Statistics of a dataset from those of its episodes, and new ones in the place of old."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pistar_vf.lerobot import v21, v30
+from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.parquet import read_parquet_table
+
+Stats = Mapping[str, Mapping[str, Any]]
+"""Feature to min, max, mean, std and count, as nested lists; others, such as quantiles, may be there too."""
+
+_JOINED = frozenset(("min", "max", "mean", "std", "count"))
+
+
+def aggregate_stats(episodes: Sequence[Stats]) -> dict[str, dict[str, Any]]:
+    """Minimum, maximum, mean, standard deviation and count of each feature over all episodes that have it.
+
+    Exact (up to rounding) for the frames that the episodes' own numbers were measured on. Quantiles are left out:
+    those of a whole do not follow from those of its parts.
+
+    References:
+        Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983 (joining variances).
+    """
+    features = dict.fromkeys(name for stats in episodes for name in stats if stats[name].keys() >= _JOINED)
+    return {name: _join([stats[name] for stats in episodes if name in stats]) for name in features}
+
+
+def _join(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    mean, std = (np.array([part[name] for part in parts], np.float64) for name in ("mean", "std"))
+    count = np.array([part["count"] for part in parts])
+    weight = count.reshape(len(parts), *[1] * (mean.ndim - 1)) / count.sum()
+    total_mean = (weight * mean).sum(0)
+    variance = (weight * (std**2 + (mean - total_mean) ** 2)).sum(0)
+    return {
+        "min": np.array([part["min"] for part in parts]).min(0).tolist(),
+        "max": np.array([part["max"] for part in parts]).max(0).tolist(),
+        "mean": total_mean.tolist(),
+        "std": np.sqrt(variance).tolist(),
+        "count": count.sum(0).tolist(),
+    }
+
+
+def stats_files(dataset: LeRobotDataset) -> list[Path]:
+    """The files that hold statistics, those that are there."""
+    if dataset.version == v30.CODEBASE_VERSION:
+        files = [*v30.episode_files(dataset.root), dataset.root / v30.STATS_PATH]
+    else:
+        files = [dataset.root / v21.STATS_META]
+    return [path for path in files if path.is_file()]
+
+
+def replace_stats(dataset: LeRobotDataset, copy: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
+    """Writes the statistics of a copy: those of the source, but of some features new ones.
+
+    Args:
+        dataset: the source.
+        copy: root of the copy, in which the files of `stats_files` are written.
+        features: whose old statistics are left out.
+        stats: episode index to new ones.
+    """
+    for path in stats_files(dataset):
+        target = copy / path.relative_to(dataset.root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".jsonl":
+            _replace_lines(path, target, features, stats)
+        elif path.suffix == ".json":
+            kept = _without(json.loads(path.read_text(encoding="utf-8")), features)
+            v21.write_json(target, kept | aggregate_stats(list(stats.values())))
+        else:
+            _replace_columns(path, target, features, stats)
+
+
+def _replace_lines(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
+    with source.open(encoding="utf-8") as old, target.open("w", encoding="utf-8") as new:
+        for text in old:
+            line = json.loads(text)
+            line["stats"] = _without(line["stats"], features) | stats[line["episode_index"]]
+            new.write(v21.json_line(line))
+
+
+def _replace_columns(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
+    table = read_parquet_table(source)
+    old = [name for name in table.column_names if name.startswith(tuple(f"stats/{feature}/" for feature in features))]
+    table = table.drop_columns(old)
+    own = [stats[index] for index in table["episode_index"].to_pylist()]
+    names = dict.fromkeys((feature, kind) for row in own for feature in row for kind in row[feature])
+    for feature, kind in names:
+        values = pa.array([row.get(feature, {}).get(kind) for row in own])
+        table = table.append_column(f"stats/{feature}/{kind}", values)
+    pq.write_table(table, target)
+
+
+def _without(stats: Stats, features: Collection[str]) -> dict[str, Any]:
+    return {feature: kinds for feature, kinds in stats.items() if feature not in features}

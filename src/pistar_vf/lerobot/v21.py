@@ -1,0 +1,126 @@
+"""The LeRobot v2.1 layout: reading its metadata, and the pieces that more than one writer needs.
+
+References:
+    LeRobot 0.3.3, `LeRobotDataset`: one parquet file and one video per camera and episode, `meta/*.json[l]`.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Shaped  # not from pistar_vf.typing: decoding processes must not import JAX
+
+from pistar_vf.errors import DatasetError
+from pistar_vf.lerobot.episode import Episode, list_episodes
+from pistar_vf.lerobot.metadata import fill_template, read_jsonl
+from pistar_vf.lerobot.parquet import open_parquet
+
+CODEBASE_VERSION = "v2.1"
+CHUNK_SIZE = 1000
+DATA_PATH = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+VIDEO_PATH = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+EPISODES_META = "meta/episodes.jsonl"
+TASKS_PATH = "meta/tasks.jsonl"
+STATS_META = "meta/episodes_stats.jsonl"
+INDEX_COLUMNS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+"""Columns that every LeRobot table has and that the writer fills in itself."""
+
+
+def read_tasks(root: Path) -> dict[int, str]:
+    """`task_index` to prompt.
+
+    Raises:
+        DatasetError: `meta/tasks.jsonl` is missing or damaged.
+    """
+    lines = read_jsonl(root / TASKS_PATH, ("task_index", "task"))
+    return {int(line["task_index"]): str(line["task"]) for line in lines}
+
+
+def read_episodes(root: Path, info: Mapping[str, Any]) -> tuple[Episode, ...]:
+    """The episodes of `meta/episodes.jsonl`, each in a parquet file of its own.
+
+    Raises:
+        DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
+    """
+
+    def place(index: int, length: int) -> dict[str, Path]:
+        path = episode_path(info["data_path"], root, index, info["chunks_size"])
+        _check_num_rows(path, index, length)
+        return {"parquet": path}
+
+    lines = read_jsonl(root / EPISODES_META, ("episode_index", "length"))
+    return list_episodes(lines, root, EPISODES_META, place)
+
+
+def episode_path(template: str, root: Path, episode_index: int, chunks_size: int, video_key: str = "") -> Path:
+    """The path that `data_path` or `video_path` of `meta/info.json` means for one episode.
+
+    Raises:
+        DatasetError: the template has an unknown placeholder.
+    """
+    chunk = episode_index // chunks_size
+    # v2.1 says episode_chunk, some writers say chunk_index.
+    values = {"episode_chunk": chunk, "chunk_index": chunk, "episode_index": episode_index, "video_key": video_key}
+    return fill_template(template, root, values)
+
+
+def _check_num_rows(path: Path, index: int, length: int) -> None:
+    with open_parquet(path) as file:
+        rows = file.metadata.num_rows
+    if rows != length:
+        raise DatasetError(
+            f"{path}: episode {index}: expected {length} rows (meta/episodes.jsonl), got {rows}; "
+            "the file and the metadata are from different versions of the dataset"
+        )
+
+
+def feature_of(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:
+    """The entry of `info.json` that describes a column: dtype, shape of one row, names."""
+    dtype = "string" if values.dtype.kind in "OU" else str(values.dtype)
+    return {"dtype": dtype, "shape": list(values.shape[1:]) or [1], "names": None}
+
+
+def huggingface_feature(feature: dict[str, Any]) -> dict[str, Any] | None:
+    """The same column as Hugging Face `datasets` describes it in the parquet schema; None for a video."""
+    if feature["dtype"] == "video":
+        return None
+    if feature["dtype"] == "image":
+        return {"_type": "Image"}
+    value = {"dtype": feature["dtype"], "_type": "Value"}
+    if list(feature["shape"]) == [1]:
+        return value
+    return {"feature": value, "length": feature["shape"][0], "_type": "Sequence"}
+
+
+def arrow_column(values: Shaped[np.ndarray, "t ..."]) -> pa.Array:
+    """Scalars as a plain column, vectors as a fixed-size list."""
+    if values.dtype.kind in "OU":
+        return pa.array(values.tolist(), pa.string())
+    if values.ndim == 1 or values.shape[1:] == (1,):
+        return pa.array(values.reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def column_stats(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:
+    """min, max, mean, std and count of one numeric column of one episode, as `episodes_stats.jsonl` keeps them."""
+    rows = values.reshape(len(values), -1)
+    return {
+        "min": rows.min(0).tolist(),
+        "max": rows.max(0).tolist(),
+        "mean": rows.mean(0, dtype=np.float64).tolist(),
+        "std": rows.std(0, dtype=np.float64).tolist(),
+        "count": [len(rows)],
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes one JSON document, indented as LeRobot does."""
+    path.write_text(json.dumps(content, indent=4, ensure_ascii=False), encoding="utf-8")
+
+
+def json_line(content: Any) -> str:
+    """One line of a JSONL file."""
+    return json.dumps(content, ensure_ascii=False) + "\n"

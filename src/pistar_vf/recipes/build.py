@@ -1,0 +1,167 @@
+"""From settings and data to a model on its devices: configuration, spec, fresh or restored state."""
+
+import dataclasses
+import logging
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, step_name
+from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
+from pistar_vf.models import gemma3, siglip
+from pistar_vf.models.value_config import ARCHITECTURES
+from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
+from pistar_vf.params import flatten, unflatten
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.prepare import TrainingData, lookup, model_image_size
+from pistar_vf.sharding import replicated, state_sharding
+from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
+from pistar_vf.typing import Params
+from pistar_vf.weights.bundle import PretrainedSource, pretrained_paths
+from pistar_vf.weights.pretrained import ValueModelWeightLoader, init_params
+from pistar_vf.weights.projector import load_projector
+
+_log = logging.getLogger(__name__)
+
+
+def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
+    """The architecture that the settings and the data ask for."""
+    tower = lookup(siglip.VARIANTS, config.siglip_variant, "--siglip_variant")
+    language = lookup(gemma3.VARIANTS, config.gemma_variant, "--gemma_variant")
+    statistics = data.table.state_statistics
+    accelerated = jax.default_backend() != "cpu"
+    return ARCHITECTURES[config.architecture](
+        siglip=dataclasses.replace(tower, image_size=model_image_size(config)),
+        gemma=dataclasses.replace(language, vocab_size=max(language.vocab_size, data.tokenizer.vocab_size)),
+        cameras=tuple(sorted(data.camera_keys)),
+        state_dim=statistics.dim if statistics is not None else 0,
+        state_encoding=config.state_encoding,
+        max_token_len=config.max_token_len,
+        lora=config.lora,
+        dtype=("bfloat16" if accelerated else "float32") if config.dtype == "auto" else config.dtype,
+        remat=config.remat,
+    )
+
+
+def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig) -> ValueSpec:
+    """What every checkpoint of this run will say about itself."""
+    return ValueSpec(
+        model=model,
+        camera_keys=data.camera_keys,
+        image_fit=config.image_fit,
+        state=data.table.state_statistics,
+        tokenizer_sha256=data.tokenizer.digest,
+        label_column=data.targets.column,
+        label_convention=data.targets.convention,
+        dataset=data.description,
+        normaliser=data.targets.normaliser,
+    )
+
+
+def create_or_restore(
+    config: TrainConfig,
+    value_function: ValueFunction,
+    tx: optax.GradientTransformation,
+    manager: CheckpointManager,
+    mesh: Mesh,
+) -> tuple[TrainState, Params, dict]:
+    """The state to start from.
+
+    Returns:
+        (state, frozen parameters, position of the restored checkpoint or {}), all placed on the mesh.
+
+    Raises:
+        ConfigError: checkpoints are in the way and resuming was not asked for.
+        CheckpointError: the checkpoint to resume from is missing or does not fit.
+    """
+    if config.resume_from_checkpoint is not None:
+        return _restore(config, value_function, tx, manager, mesh)
+    existing = complete_steps(manager.root)
+    if existing:
+        raise ConfigError(
+            f"{manager.root} already holds checkpoints (last: {step_name(existing[-1])}); "
+            "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
+        )
+    params = _initial_params(config, value_function, _placed(mesh, _held_shapes(config, value_function)))
+    trainable, frozen = split_params(params, config.freeze_mode)
+    placement = state_sharding(mesh, jax.eval_shape(lambda: create_state(trainable, tx)))
+    return jax.jit(lambda t: create_state(t, tx), out_shardings=placement)(trainable), frozen, {}
+
+
+def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:
+    """Pretrained values where there are some, random ones elsewhere; no leaf is ever held twice."""
+    source = config.pretrained_source or ("bundle" if config.load_pretrained else None)
+    restored = {}
+    if source is not None:
+        _log.info(LOADING_PRETRAINED)
+        loader = ValueModelWeightLoader(
+            pretrained_paths(source, config.pretrained_path),
+            value_function.config,
+            key=config.pretrained_key,
+            allow_uninformative_tower=config.allow_uninformative_tower,
+        )
+        restored = loader.load(wanted)
+        _log.info(PRETRAINED_LOADED)
+    elif config.pretrained_path:
+        raise ConfigError(
+            f"--pretrained_path {config.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
+            f"one of {', '.join(get_args(PretrainedSource))}"
+        )
+    if config.projector_path is not None:
+        restored = {**restored, **load_projector(config.projector_path, wanted)}
+        _log.info("projector: %s", config.projector_path)
+    missing = {path: leaf for path, leaf in wanted.items() if path not in restored}
+    return dict(sorted({**restored, **init_params(value_function, config.seed, missing)}.items()))
+
+
+def _held_shapes(config: TrainConfig, value_function: ValueFunction) -> Params:
+    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    return held_shapes(shapes, config.freeze_mode, jnp.dtype(config.frozen_dtype))
+
+
+def _restore(
+    config: TrainConfig,
+    value_function: ValueFunction,
+    tx: optax.GradientTransformation,
+    manager: CheckpointManager,
+    mesh: Mesh,
+) -> tuple[TrainState, Params, dict]:
+    step = _resume_step(config.resume_from_checkpoint, manager)
+    shapes = _held_shapes(config, value_function)
+    trainable_shapes, _ = split_params(shapes, config.freeze_mode)
+    opt_shapes = jax.eval_shape(tx.init, trainable_shapes)
+    params, ema, opt_state, position = manager.restore(
+        step,
+        unflatten(_placed(mesh, shapes)),
+        unflatten(_placed(mesh, trainable_shapes)),
+        _placed(mesh, opt_shapes),
+    )
+    trainable, frozen = split_params(flatten(params), config.freeze_mode)
+    step_array = jax.device_put(jnp.asarray(step, jnp.int32), replicated(mesh))
+    return TrainState(step_array, trainable, flatten(ema), opt_state), frozen, position
+
+
+def _placed(mesh: Mesh, shapes):
+    """Shapes with the placement that `state_sharding` gives them."""
+    return jax.tree.map(
+        lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement),
+        shapes,
+        state_sharding(mesh, shapes),
+    )
+
+
+def _resume_step(name: str, manager: CheckpointManager) -> int:
+    steps = complete_steps(manager.root)
+    if name == "latest" and steps:
+        return steps[-1]
+    by_name = {step_name(step): step for step in steps}
+    if name not in by_name:
+        raise CheckpointError(
+            f"--resume_from_checkpoint {name}: {manager.root} holds {', '.join(by_name) or 'no checkpoints'}"
+        )
+    return by_name[name]

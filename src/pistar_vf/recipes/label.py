@@ -1,0 +1,107 @@
+"""A labelled copy of a dataset from settings: `pistar-vf label`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pistar_vf.curation.labelled_copy import write_labelled_copy
+from pistar_vf.errors import ConfigError
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import episode_tasks
+from pistar_vf.labels.value_labels import describe_targets, read_value_labels
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.returns import Normaliser, Outcome
+from pistar_vf.returns.outcome import TimeoutAs
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelConfig:
+    """Adds the five RECAP columns to a copy of a LeRobot v2.1 dataset.
+
+    Say how the episodes ended with exactly one of --outcome, --outcome_column and --outcome_file.
+    """
+
+    data_dir: Path
+    """The dataset; it is only read."""
+    output_dir: Path
+    """Where the labelled copy goes: a new or empty folder."""
+    outcome: Literal["success", "failure"] | None = None
+    """The same outcome for all episodes."""
+    outcome_column: str | None = None
+    """A key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, or 1 and 0). Of a column of
+    flags the last row of each episode decides."""
+    outcome_file: Path | None = None
+    """A list of outcomes: .json {"0": "success"}, .jsonl {"episode_index": 0, "outcome": "success"}, or .csv."""
+    intervention_column: str | None = None
+    """Column that is 1 where the operator was driving. Default: `intervention` if there is one, else nowhere."""
+    timeout_as: TimeoutAs | None = None
+    """What a timeout counts as; needed as soon as one episode timed out. bootstrap leaves its value_label empty (NaN):
+    `pistar-vf train` with the same outcomes fills it from the model's own value of the last frame."""
+    target: Literal["episode_ramp", "paper"] = "episode_ramp"
+    """Divide the steps to go by the episode's own length, or by the longest episode of the task (paper)."""
+    convention: Literal["recap", "libero_rollout", "robot_collector"] | None = None
+    """Whose columns to write under --target episode_ramp: they differ in the last reward_label of a failure. Default:
+    recap."""
+    failure_penalty: float | None = None
+    """Penalty of a failure in steps, for --target paper; default: the length of the task's longest episode."""
+    overwrite_labels: bool = False
+    """Replace label columns that the dataset already has (in the copy)."""
+
+
+def run_label(config: LabelConfig) -> Path:
+    """Writes the copy, prints what a model would be trained on, and returns where the copy is.
+
+    Raises:
+        PistarError: anything about the flags or the data that would give labels nobody can trust.
+    """
+    dataset = load_lerobot(config.data_dir)
+    outcomes = read_outcomes(
+        dataset, outcome=config.outcome, outcome_column=config.outcome_column, outcome_file=config.outcome_file
+    )
+    output_dir = write_labelled_copy(
+        dataset,
+        config.output_dir,
+        outcomes,
+        intervention_column=config.intervention_column,
+        timeout_as=config.timeout_as,
+        convention=config.convention or "recap",
+        normaliser=_normaliser(config, dataset),
+        overwrite_labels=config.overwrite_labels,
+    )
+    labelled = load_lerobot(output_dir)
+    timeouts = _bootstrapped(config, outcomes)
+    print(describe_targets(read_value_labels(labelled, timeouts=timeouts), labelled.episodes))
+    print(f"labelled dataset: {output_dir}; train on it with: {_train_command(config, bool(timeouts))}")
+    return output_dir
+
+
+def _normaliser(config: LabelConfig, dataset: LeRobotDataset) -> Normaliser | None:
+    """What scales the paper's target; None for a convention, which an episode alone decides."""
+    if config.target == "episode_ramp":
+        Normaliser("episode_ramp", failure_penalty=config.failure_penalty)  # refuses a penalty
+        return None
+    if config.convention is not None:
+        raise ConfigError(
+            f"--convention {config.convention}: expected --target episode_ramp with it, got --target paper, which is a "
+            "convention of its own; leave one of the two out"
+        )
+    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
+    return Normaliser.measure("paper", lengths, episode_tasks(dataset), config.failure_penalty)
+
+
+def _bootstrapped(config: LabelConfig, outcomes: Mapping[int, Outcome]) -> tuple[int, ...]:
+    if config.timeout_as != "bootstrap":
+        return ()
+    return tuple(index for index, outcome in outcomes.items() if outcome is Outcome.TIMEOUT)
+
+
+def _train_command(config: LabelConfig, timeouts: bool) -> str:
+    """Time-outs must be declared again: their labels alone do not say why they are empty."""
+    command = f"pistar-vf train --data_dir {config.output_dir} --checkpoint_dir checkpoints/{config.output_dir.name}"
+    if not timeouts:
+        return command
+    flag, source = ("column", config.outcome_column) if config.outcome_column else ("file", config.outcome_file)
+    return f"{command} --outcome_{flag} {source}"

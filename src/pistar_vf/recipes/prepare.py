@@ -1,0 +1,256 @@
+"""From flags to data: the dataset's frames as one table, the split, and what must be remembered about both."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pistar_vf.errors import ConfigError
+from pistar_vf.frames.loader import Frames, FrameTable
+from pistar_vf.frames.mixture import JoinedTable, join_targets, place
+from pistar_vf.frames.open_table import open_frame_table
+from pistar_vf.frames.state_stats import StateStatistics
+from pistar_vf.labels.targets import Targets
+from pistar_vf.labels.timeouts import Timeouts
+from pistar_vf.labels.value_labels import TargetSummary, describe_targets
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.episode_rows import EpisodeRows
+from pistar_vf.messages import DATASET_SIZE, TOKENIZER
+from pistar_vf.models import gemma3, siglip
+from pistar_vf.questions.language_table import LanguageTable
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.language import VqaSettings, open_language_table, vqa_texts
+from pistar_vf.recipes.mixture import check_mixture, common_cameras, state_statistics
+from pistar_vf.recipes.split import Split, describe_split, split_dataset
+from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
+from pistar_vf.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Everything a run reads, and the facts its checkpoints must carry.
+
+    Attributes:
+        table: frames of the training dataset, or of several as one.
+        train_rows: frames to train on.
+        train_parts: the same by dataset.
+        val_table: frames of the validation dataset; the same object as `table` when episodes are held out of it.
+        val_rows: held-out frames, None without validation.
+        camera_keys: model-side camera name to feature.
+        tokenizer: of the prompts.
+        targets: of the training dataset: what the table's labels are, and what scaled them.
+        timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
+        language: questions to train on besides; None for none.
+        description: of the dataset, for provenance.
+    """
+
+    table: Frames
+    train_rows: EpisodeRows
+    train_parts: tuple[EpisodeRows, ...]
+    val_table: Frames
+    val_rows: EpisodeRows | None
+    camera_keys: dict[str, str | None]
+    tokenizer: PromptTokenizer
+    targets: Targets
+    timeouts: Timeouts
+    language: LanguageTable | None
+    description: dict
+
+
+def prepare_data(config: TrainConfig) -> TrainingData:
+    """Opens, checks and decodes the data of a run.
+
+    Raises:
+        PistarError: anything about the data or the flags that would make training meaningless.
+    """
+    datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data_dirs]
+    check_mixture(config)
+    _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
+    places = place(datasets)
+    own_targets = training_targets(config, datasets)
+    targets = join_targets(own_targets, places, config.data_dirs)
+    camera_keys = common_cameras(config, datasets)
+    splits = [split_dataset(config, dataset, own) for dataset, own in zip(datasets, own_targets)]
+    train_parts = tuple(EpisodeRows(p.of(split.train)) for p, split in zip(places, splits))
+    train_rows = EpisodeRows([episode for part in train_parts for episode in part.episodes])
+    tokenizer = _tokenizer(config, datasets)
+    statistics = state_statistics(config, datasets, [split.train for split in splits])
+    print(_describe(targets, train_rows))
+    timeouts = targets.timeouts.among(train_rows.episodes)
+    check_timeouts(config, timeouts, train_rows.episodes)
+
+    tables = [
+        _frame_table(config, dataset, labels, camera_keys, tokenizer, statistics)
+        for dataset, labels in zip(datasets, np.split(targets.labels, [p.first_row for p in places[1:]]))
+    ]
+    table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
+    held_out = [episode for p, split in zip(places, splits) for episode in p.of(split.val)]
+    val_table, val_rows = _validation(config, table, targets, held_out, camera_keys, tokenizer)
+    return TrainingData(
+        table=table,
+        train_rows=train_rows,
+        train_parts=train_parts,
+        val_table=val_table,
+        val_rows=val_rows,
+        camera_keys=camera_keys,
+        tokenizer=tokenizer,
+        targets=targets,
+        timeouts=timeouts,
+        language=_language_table(config, tokenizer, camera_keys),
+        description=_description(config, datasets, splits, val_rows),
+    )
+
+
+def _describe(targets: Targets, train_rows: EpisodeRows) -> TargetSummary:
+    """Of the training episodes, as if they were a dataset of their own."""
+    labels = targets.labels[train_rows.at(np.arange(len(train_rows)))]
+    starts = np.cumsum([0] + [episode.length for episode in train_rows.episodes])
+    episodes = tuple(dataclasses.replace(e, start=int(start)) for e, start in zip(train_rows.episodes, starts))
+    return describe_targets(labels, episodes, targets.outcomes)
+
+
+def _validation(
+    config: TrainConfig,
+    table: Frames,
+    targets: Targets,
+    held_out: Sequence[Episode],
+    camera_keys: dict[str, str | None],
+    tokenizer: PromptTokenizer,
+) -> tuple[Frames, EpisodeRows | None]:
+    """The frames to validate on: episodes held out of the training data, or those of --val_data_dir."""
+    if config.val_data_dir is not None and config.val_interval > 0:
+        dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
+        _check_cameras(dataset, camera_keys)
+        targets = validation_targets(config, dataset, targets)
+        table = _frame_table(config, dataset, targets.labels, camera_keys, tokenizer, table.state_statistics)
+        held_out = dataset.episodes
+    # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
+    open_ones = {episode.index for episode in targets.timeouts.episodes}
+    rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
+    if not held_out or config.val_interval <= 0:
+        return table, None
+    if len(rows) < config.batch_size:
+        raise ConfigError(
+            f"the validation set has {len(rows)} frames in {len(rows.episodes)} episode(s), fewer than one batch "
+            f"of {config.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs do not count) or pass "
+            "--val_interval 0"
+        )
+    return table, rows
+
+
+def _description(
+    config: TrainConfig, datasets: Sequence[LeRobotDataset], splits: Sequence[Split], val_rows: EpisodeRows | None
+) -> dict[str, Any]:
+    described = describe_split(config, datasets, splits)
+    if config.val_data_dir is not None and val_rows is not None:
+        described["val_episodes"] = [episode.index for episode in val_rows.episodes]
+    return {
+        **described,
+        "num_frames": sum(dataset.num_frames for dataset in datasets),
+        "val_dataset": config.val_data_dir and str(config.val_data_dir),
+        "data_weight": list(config.data_weight),
+    }
+
+
+def model_image_size(config: TrainConfig) -> int:
+    """Side of the model's images, pixels."""
+    return config.image_size or lookup(siglip.VARIANTS, config.siglip_variant, "--siglip_variant").image_size
+
+
+def lookup(variants: dict, name: str, flag: str):
+    """The variant called `name`.
+
+    Raises:
+        ConfigError: there is none; lists those there are.
+    """
+    if name not in variants:
+        raise ConfigError(f"{flag}: expected one of {', '.join(variants)}, got {name!r}")
+    return variants[name]
+
+
+def vqa_settings(config: TrainConfig) -> VqaSettings | None:
+    """The question-answer data that the flags name; None for none."""
+    if config.vqa_data is None:
+        return None
+    return VqaSettings(
+        data=config.vqa_data,
+        subset=config.vqa_subset,
+        image_dir=config.vqa_image_dir,
+        template=config.vqa_template,
+        max_token_len=config.vqa_max_token_len,
+        val_fraction=config.vqa_val_fraction,
+    )
+
+
+def _language_table(
+    config: TrainConfig, tokenizer: PromptTokenizer, camera_keys: dict[str, str | None]
+) -> LanguageTable | None:
+    settings = vqa_settings(config)
+    if settings is None:
+        return None
+    if config.vqa_ratio <= 0 or config.vqa_weight < 0:
+        raise ConfigError(
+            f"--vqa_ratio {config.vqa_ratio}, --vqa_weight {config.vqa_weight}: expected a ratio above 0 and a weight "
+            "of 0 or more; leave out --vqa_data to train without questions"
+        )
+    return open_language_table(
+        settings,
+        tokenizer,
+        cameras=tuple(sorted(camera_keys)),
+        image_size=model_image_size(config),
+        image_fit=config.image_fit,
+        seed=config.seed,
+    )
+
+
+def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
+    if config.tokenizer_path is None and config.gemma_variant == "gemma3_tiny":
+        prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
+        prompts += vqa_texts(vqa_settings(config))
+        return PromptTokenizer(train_prompt_tokenizer(prompts).model, max_token_len=config.max_token_len)
+    path = resolve_tokenizer(config.tokenizer_path)
+    _log.info(TOKENIZER.format(path=path))
+    tokenizer = PromptTokenizer.load(path, max_token_len=config.max_token_len)
+    gemma = lookup(gemma3.VARIANTS, config.gemma_variant, "--gemma_variant")
+    if tokenizer.vocab_size > gemma.vocab_size:
+        raise ConfigError(
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, but {config.gemma_variant} embeds only "
+            f"{gemma.vocab_size}; pass the tokenizer that belongs to the model"
+        )
+    return tokenizer
+
+
+def _frame_table(
+    config: TrainConfig,
+    dataset: LeRobotDataset,
+    labels: np.ndarray,
+    camera_keys: dict[str, str | None],
+    tokenizer: PromptTokenizer,
+    statistics: StateStatistics | None,
+) -> FrameTable:
+    return open_frame_table(
+        dataset,
+        camera_keys=camera_keys,
+        image_size=model_image_size(config),
+        image_fit=config.image_fit,
+        tokenizer=tokenizer,
+        statistics=statistics,
+        labels=labels,
+        cache_dir=config.cache_dir,
+        num_workers=config.num_workers,
+        progress=jax.process_index() == 0,
+    )
+
+
+def _check_cameras(dataset: LeRobotDataset, camera_keys: dict[str, str | None]) -> None:
+    missing = [key for key in camera_keys.values() if key is not None and key not in dataset.camera_keys]
+    if missing:
+        raise ConfigError(
+            f"--val_data_dir {dataset.root} lacks the cameras {missing} of the training data; "
+            f"it has {', '.join(dataset.camera_keys)}"
+        )

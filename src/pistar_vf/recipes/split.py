@@ -1,0 +1,128 @@
+"""Which episodes train, validate and test, as the flags say; written down so that evaluation finds the same ones."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from pistar_vf.checkpoints.manager import complete_steps
+from pistar_vf.errors import ConfigError
+from pistar_vf.labels.split import (
+    PARTS,
+    SplitRatios,
+    episode_strata,
+    parse_episodes,
+    select_episodes,
+    split_by_ratio,
+    split_episodes,
+)
+from pistar_vf.labels.targets import Targets
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.recipes.config import TrainConfig
+
+FILE_NAME = "split.json"
+_OTHER_FLAGS = ("train_episodes", "val_episodes", "val_data_dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The episodes of one dataset.
+
+    Attributes:
+        train: trained on.
+        val: validated on.
+        test: never looked at.
+    """
+
+    train: tuple[Episode, ...]
+    val: tuple[Episode, ...]
+    test: tuple[Episode, ...] = ()
+
+
+def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets) -> Split:
+    """The split that the flags ask for.
+
+    Raises:
+        ConfigError: flags contradict each other, name episodes that are not there, or leave none to train on.
+    """
+    ratios = SplitRatios.of_flags(config.train_ratio, config.val_ratio, config.test_ratio)
+    if ratios is None:
+        return Split(*_by_episodes_or_fraction(config, dataset))
+    for flag in _OTHER_FLAGS:
+        if getattr(config, flag) is not None:
+            raise ConfigError(
+                f"--{flag}: expected no --train_ratio, --val_ratio and --test_ratio with it, got both; say once which "
+                "episodes are held out"
+            )
+    strata = episode_strata(dataset, targets.labels, targets.outcomes)
+    return Split(*split_by_ratio(dataset.episodes, ratios, config.split_seed, strata))
+
+
+def describe_split(config: TrainConfig, datasets: Sequence[LeRobotDataset], splits: Sequence[Split]) -> dict[str, Any]:
+    """Of one dataset its name, path and episodes; of several, a list of each; and how they were drawn."""
+    each = {"name": [dataset.name for dataset in datasets], "path": [str(path) for path in config.data_dirs]}
+    for part in PARTS:
+        each[f"{part}_episodes"] = [[episode.index for episode in getattr(split, part)] for split in splits]
+    ratios = SplitRatios.of_flags(config.train_ratio, config.val_ratio, config.test_ratio)
+    drawn = None
+    if ratios is not None:
+        drawn = {**dataclasses.asdict(ratios), "seed": config.split_seed, "stratified_by": ["outcome", "task"]}
+    described = each if len(datasets) > 1 else {name: values[0] for name, values in each.items()}
+    return {**described, "split": drawn}
+
+
+def keep_split_file(config: TrainConfig, description: dict[str, Any]) -> None:
+    """Writes `<checkpoint_dir>/split.json`; a resumed run must have the split that is there.
+
+    Raises:
+        ConfigError: the checkpoints in this folder were trained on another split.
+    """
+    path = Path(config.checkpoint_dir) / FILE_NAME
+    if complete_steps(path.parent):
+        if config.resume_from_checkpoint is not None and path.is_file():
+            _check_same(path, json.loads(path.read_text(encoding="utf-8")), description)
+        return  # not resuming will be refused; and what is there belongs to the checkpoints
+    if jax.process_index() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _check_same(path: Path, kept: dict[str, Any], now: dict[str, Any]) -> None:
+    drawn = kept.get("split")
+    if drawn is None and now["split"] is None:
+        return  # then the seed and the training episodes say everything, and `check_position` compares those
+    if drawn == now["split"] and all(kept.get(name) == now[name] for name in now if name.endswith("_episodes")):
+        return
+    wanted = "no --train_ratio, --val_ratio and --test_ratio"
+    if drawn is not None:
+        ratios = " ".join(f"--{part}_ratio {drawn[part]:g}" for part in PARTS)
+        wanted = f"{ratios} --split_seed {drawn['seed']}"
+    raise ConfigError(
+        f"--resume_from_checkpoint: expected the split in {path}, got another one; pass {wanted} and the same data as "
+        "then, or start a new run"
+    )
+
+
+def _by_episodes_or_fraction(
+    config: TrainConfig, dataset: LeRobotDataset
+) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
+    """(train, held out) episodes of the training dataset."""
+    val: tuple[Episode, ...] = ()
+    train = dataset.episodes
+    if config.val_episodes is not None:
+        val = select_episodes(dataset.episodes, parse_episodes(config.val_episodes, "--val_episodes"), "--val_episodes")
+        train = tuple(episode for episode in dataset.episodes if episode not in val)
+    elif config.val_interval > 0 and config.val_data_dir is None and config.train_episodes is None:
+        train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed)
+    if config.train_episodes is not None:
+        indices = parse_episodes(config.train_episodes, "--train_episodes")
+        train = select_episodes(dataset.episodes, indices, "--train_episodes")
+    both = {episode.index for episode in train} & {episode.index for episode in val}
+    if both:
+        raise ConfigError(f"episodes {sorted(both)[:10]} are in both --train_episodes and --val_episodes")
+    if not train:
+        raise ConfigError("no episode is left to train on: --val_episodes holds out all of them")
+    return train, val if config.val_interval > 0 else ()

@@ -1,0 +1,76 @@
+"""Targets as the flags ask for them: of the training data, and of a second dataset in the same unit."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import Targets, measure_normaliser, read_targets
+from pistar_vf.labels.timeouts import Timeouts
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.returns import Normaliser
+
+_log = logging.getLogger(__name__)
+
+
+def training_targets(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> list[Targets]:
+    """The targets of each training dataset, computed ones in one unit.
+
+    Raises:
+        PistarError: see `read_targets`.
+    """
+    normaliser = None
+    if config.target != "dataset":
+        normaliser = measure_normaliser(datasets, config.target, config.failure_penalty)
+    return [_targets(config, dataset, normaliser) for dataset in datasets]
+
+
+def validation_targets(config: TrainConfig, dataset: LeRobotDataset, trained: Targets) -> Targets:
+    """Of --val_data_dir, in the unit of the training targets; `--outcome_file` is about --data_dir only.
+
+    Raises:
+        PistarError: see `read_targets`.
+    """
+    targets = _targets(dataclasses.replace(config, outcome_file=None), dataset, trained.normaliser)
+    if targets.convention != trained.convention:
+        _log.warning(
+            "the labels of %s follow the convention '%s', those of the training data '%s': validation may measure the "
+            "difference between the two",
+            dataset.root,
+            targets.convention,
+            trained.convention,
+        )
+    return targets
+
+
+def check_timeouts(config: TrainConfig, timeouts: Timeouts, train_episodes: Sequence[Episode]) -> None:
+    """Refuses what cannot be bootstrapped.
+
+    Raises:
+        ConfigError: an interval of no steps.
+        LabelError: nothing but time-outs to train on.
+    """
+    if config.bootstrap_interval < 1:
+        raise ConfigError(f"--bootstrap_interval: expected at least 1 step, got {config.bootstrap_interval}")
+    if len(timeouts.episodes) == len(train_episodes):
+        raise LabelError(
+            f"expected training episodes whose end is known, got {len(train_episodes)} time-outs and nothing else; "
+            "add successes and failures"
+        )
+
+
+def _targets(config: TrainConfig, dataset: LeRobotDataset, normaliser: Normaliser | None) -> Targets:
+    outcomes = None
+    if config.outcome_column is not None or config.outcome_file is not None:
+        outcomes = read_outcomes(dataset, outcome_column=config.outcome_column, outcome_file=config.outcome_file)
+    return read_targets(
+        dataset,
+        config.target,
+        column=config.value_column,
+        convention=config.label_convention,
+        outcomes=outcomes,
+        failure_penalty=config.failure_penalty,
+        normaliser=normaliser,
+    )

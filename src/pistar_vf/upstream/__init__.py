@@ -1,0 +1,1 @@
+"""Everything that is done as pistar-world does it: its checkpoints and its labels."""

@@ -1,0 +1,1 @@
+"""Clips of pictures: decoding them, and joining or cutting them packet by packet."""

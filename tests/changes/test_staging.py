@@ -1,0 +1,89 @@
+"""Writing as a whole or not at all. Oracle: the folders that are there before and after."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.errors import DatasetError
+
+
+def test_the_folder_appears_at_the_end(tmp_path):
+    output = tmp_path / "deep" / "out"
+    with staged_folder(output) as folder:
+        (folder / "file").write_text("data")
+        assert not output.exists()
+        assert folder.parent.parent == output.parent  # the last step is a rename on one file system
+    assert (output / "file").read_text() == "data"
+    assert list(output.parent.iterdir()) == [output]
+    assert stat.S_IMODE(output.stat().st_mode) == 0o777 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_an_empty_folder_is_replaced(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    with staged_folder(output) as folder:
+        (folder / "file").touch()
+    assert (output / "file").exists()
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    def interrupted() -> None:
+        with staged_folder(tmp_path / "out") as folder:
+            (folder / "file").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unsuitable_outputs(tmp_path):
+    root, full, link = tmp_path / "root", tmp_path / "full", tmp_path / "link"
+    root.mkdir()
+    full.mkdir()
+    (full / "precious").write_text("data")
+    link.symlink_to(tmp_path / "elsewhere")
+    for output, message in (
+        (full, "new or empty output folder, got .*full, which exists"),
+        (full / "precious", "new or empty output folder"),
+        (link, "new folder to write to, got the symlink .*link"),
+        (root, "outside the dataset .*root"),
+        (root / "out", "outside the dataset .*root"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            check_output(root, output)
+    check_output(root, tmp_path / "new")
+
+
+def test_files_below(tmp_path):
+    for name in ("b/c", "a", ".hidden/d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "up").symlink_to(tmp_path)
+    assert list(files_below(tmp_path)) == [Path("a"), Path("b/c")]
+
+
+def test_link_or_copy(tmp_path, monkeypatch):
+    source, alias = tmp_path / "source", tmp_path / "alias"
+    source.write_text("data")
+    alias.symlink_to(source)
+    link_or_copy(alias, tmp_path / "deep" / "link")
+    assert (tmp_path / "deep" / "link").samefile(source)
+    assert not (tmp_path / "deep" / "link").is_symlink()
+
+    def refuse(*_):
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(alias, tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "data"
+    assert not (tmp_path / "copy").samefile(source)

@@ -1,0 +1,47 @@
+"""The demo from end to end, on a handful of episodes and steps."""
+
+import json
+
+import pytest
+
+from pistar_vf.demo.value_demo import demo_config, run_demo
+from pistar_vf.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("small_and_fast")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    settings = {"num_train_steps": 2, "batch_size": 4, "image_size": 28, "val_max_frames": 16, "num_workers": 0}
+    scores = run_demo(folder, num_episodes=8, cache_dir=folder.parent / "cache", **settings)
+    return folder, scores
+
+
+def test_it_leaves_a_dataset_a_model_and_a_picture(demo):
+    folder, scores = demo
+    assert (folder / "labelled" / "meta" / "info.json").is_file()
+    assert (folder / "checkpoints" / "step_00000002" / "value_spec.json").is_file()
+    assert (folder / "value_curves.png").stat().st_size > 10_000
+    assert json.loads((folder / "demo.json").read_text()) == pytest.approx(scores, nan_ok=True)
+    assert set(scores) >= {"mae", "spearman", "auc_last_quarter", "late_value", "late_value_swapped"}
+
+
+def test_it_relabels_whatever_the_gate_says(demo):
+    folder, scores = demo
+    assert scores["gate_passed"] == 0.0  # two steps of training
+    assert (folder / "relabelled" / "meta" / "info.json").is_file()
+    assert (folder / "report" / "report.html").is_file()
+    assert 0.0 <= scores["losses_not_positive"] <= 1.0
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="holds files that are no earlier demo's"):
+        run_demo(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_settings_can_be_overridden(tmp_path):
+    assert demo_config(tmp_path, tmp_path, val_fraction=0.5).val_fraction == 0.5
+    assert demo_config(tmp_path, tmp_path).preset == "tiny"

@@ -1,0 +1,40 @@
+"""Joining statistics. Oracle: numpy on all rows at once."""
+
+import numpy as np
+
+from pistar_vf.lerobot.dataset_stats import aggregate_stats
+from pistar_vf.lerobot.v21 import column_stats
+
+
+def test_joined_statistics_against_numpy():
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(i, 1 + i, (length, 3)) for i, length in enumerate((4, 9, 2))]
+    joined = aggregate_stats([{"state": column_stats(part)} for part in parts])["state"]
+    whole = column_stats(np.concatenate(parts))
+    assert joined["count"] == [15]
+    for kind in ("min", "max", "mean", "std"):
+        np.testing.assert_allclose(joined[kind], whole[kind], rtol=1e-12)
+
+
+def test_joining_in_steps_is_joining_at_once():
+    stats = [{"x": column_stats(np.arange(i, 3.0 * i).reshape(-1, 1))} for i in (1, 2, 3)]
+    stepwise = aggregate_stats([aggregate_stats(stats[:2]), stats[2]])["x"]
+    for kind, value in aggregate_stats(stats)["x"].items():
+        np.testing.assert_allclose(stepwise[kind], value, rtol=1e-12)
+
+
+def test_shapes_of_pictures_and_features_of_some_episodes():
+    picture = {kind: [[[0.25]], [[0.5]], [[1.0]]] for kind in ("min", "max", "mean", "std")} | {"count": [8]}
+    joined = aggregate_stats([{"cam": picture}, {"cam": picture, "late": column_stats(np.ones((2, 1)))}])
+    assert joined["cam"] == picture | {"count": [16]}
+    assert joined["late"]["mean"] == [1.0]
+
+
+def test_quantiles_are_left_out():
+    """The quantile of a whole does not follow from those of its parts."""
+    stats = column_stats(np.arange(4.0).reshape(-1, 1)) | {"q99": [2.97]}
+    assert set(aggregate_stats([{"x": stats}, {"x": stats}])["x"]) == {"min", "max", "mean", "std", "count"}
+
+
+def test_a_feature_without_standard_deviation_is_left_out():
+    assert aggregate_stats([{"x": {"min": [0], "max": [1]}}]) == {}

@@ -1,0 +1,141 @@
+"""A run that was stopped and resumed is, bit for bit, the run that was not."""
+
+import dataclasses
+import logging
+import shutil
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.params import flatten
+from pistar_vf.recipes import run
+from pistar_vf.recipes.position import check_position, position_of
+
+pytestmark = pytest.mark.usefixtures("small_and_fast")
+
+
+def stored(path):
+    return flatten(ocp.PyTreeCheckpointer().restore(str(path)))
+
+
+def stopped_after_two_steps(trained_run, folder):
+    """What a run that was killed in its third step leaves behind."""
+    shutil.copytree(trained_run.checkpoint.parent, folder)
+    shutil.rmtree(folder / "step_00000004")
+    shutil.rmtree(folder / "train_state" / "step_00000004")
+    return dataclasses.replace(trained_run.config, checkpoint_dir=folder, resume_from_checkpoint="latest")
+
+
+@pytest.fixture(scope="module")
+def resumed(trained_run, tmp_path_factory):
+    """(the resumed run's last checkpoint, its rows)."""
+    config = stopped_after_two_steps(trained_run, tmp_path_factory.mktemp("resumed") / "run")
+    rows = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = run.train_loop
+
+        def loop(*args):
+            for result in original(*args):
+                rows.append(result.frame.copy())
+                yield result
+
+        patch.setattr(run, "train_loop", loop)
+        return run.run_training(config), rows
+
+
+def test_a_resumed_run_sees_the_batches_it_would_have_seen(trained_run, resumed):
+    assert len(trained_run.rows) == 4
+    np.testing.assert_array_equal(np.stack(resumed[1]), np.stack(trained_run.rows[2:]))
+
+
+@pytest.mark.parametrize("part", ["", "train_state"])
+def test_a_resumed_run_ends_with_the_same_bits(trained_run, resumed, part):
+    """Parameters, averages and step; then the optimiser's state."""
+    straight = stored(trained_run.checkpoint.parent / part / "step_00000004")
+    again = stored(resumed[0].parent / part / "step_00000004")
+    assert straight.keys() == again.keys()
+    assert len(straight) > 20
+    for name in straight:
+        np.testing.assert_array_equal(np.asarray(again[name]), np.asarray(straight[name]), err_msg=name)
+
+
+def test_training_moved_everything_between_the_two_checkpoints(trained_run):
+    """Else equality above would say nothing."""
+    root = trained_run.checkpoint.parent
+    for part in ("", "train_state"):
+        early, late = stored(root / part / "step_00000002"), stored(root / part / "step_00000004")
+        moved = [name for name in early if not np.array_equal(early[name], late[name])]
+        assert len(moved) > 0.8 * len(early)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 7}, r"--resume_from_checkpoint: seed was 42 when the checkpoint was saved and is 7 now"),
+        ({"batch_size": 8}, r"batch_size was 4 .* and is 8 now; pass the same value, or start a new run"),
+        ({"freeze_mode": "siglip_only"}, r"(freeze_mode was none|leaves do not fit)"),
+        ({"train_episodes": "0-2"}, r"num_train_frames was \d+ .* and is \d+ now"),
+    ],
+)
+def test_a_resume_under_other_settings_is_refused(trained_run, changes, message):
+    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="latest", num_train_steps=8, **changes)
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        run.run_training(config)
+
+
+def test_episodes_are_compared_not_only_counted(trained_run):
+    saved = position_of(trained_run.config, run.prepare_data(trained_run.config))
+    with pytest.raises(ConfigError, match=r"train_episodes was \[9\]"):
+        check_position({**saved, "train_episodes": [9]}, saved)
+
+
+def test_checkpoints_from_before_target_rules_go_on(trained_run):
+    """Their positions, key by key as they were then, trained on the labels as they are and knew no time-outs."""
+    now = position_of(trained_run.config, run.prepare_data(trained_run.config))
+    keys = ("seed", "batch_size", "num_train_steps", "freeze_mode", "frozen_dtype", "num_train_frames")
+    saved = {name: now[name] for name in (*keys, "train_episodes")}
+    check_position(saved, now)
+    with pytest.raises(ConfigError, match="target was dataset when the checkpoint was saved and is paper now"):
+        check_position(saved, {**now, "target": "paper"})
+
+
+def test_a_longer_run_only_warns(trained_run, caplog):
+    saved = position_of(trained_run.config, run.prepare_data(trained_run.config))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        check_position(saved, {**saved, "num_train_steps": 8})
+    assert caplog.messages == ["num_train_steps was 4 and is now 8: the learning-rate schedule changes"]
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(trained_run):
+    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="latest")
+    with pytest.raises(ConfigError, match=r"--num_train_steps 4: the checkpoint is at step 4 already"):
+        run.run_training(config)
+
+
+def test_an_unknown_checkpoint_is_refused_with_those_there_are(trained_run):
+    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="step_00000003")
+    with pytest.raises(CheckpointError, match=r"step_00000003: .* holds step_00000002, step_00000004"):
+        run.run_training(config)
+
+
+def test_latest_without_any_checkpoint_is_refused(trained_run, tmp_path):
+    config = dataclasses.replace(trained_run.config, checkpoint_dir=tmp_path, resume_from_checkpoint="latest")
+    with pytest.raises(CheckpointError, match=r"--resume_from_checkpoint latest: .* holds no checkpoints"):
+        run.run_training(config)
+
+
+def test_resuming_from_an_earlier_step_replaces_the_later_checkpoints(trained_run, tmp_path):
+    shutil.copytree(trained_run.checkpoint.parent, tmp_path / "run")
+    changed = tmp_path / "run" / "step_00000004" / "value_spec.json"
+    changed.write_text("an older history")
+    config = dataclasses.replace(
+        trained_run.config, checkpoint_dir=tmp_path / "run", resume_from_checkpoint="step_00000002"
+    )
+    path = run.run_training(config)
+    assert path == tmp_path / "run" / "step_00000004"
+    assert changed.read_text() != "an older history"
+    assert jax.tree.leaves(ocp.PyTreeCheckpointer().restore(str(path))["step"]) == [4]

@@ -1,0 +1,142 @@
+"""The split that a run trains on is written down, and a resumed run must have the same."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from pistar_vf.checkpoints.value_spec import load_value_spec
+from pistar_vf.errors import ConfigError, PistarError
+from pistar_vf.labels.split import SplitRatios, split_by_ratio, split_episodes
+from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.recipes.prepare import prepare_data
+from pistar_vf.recipes.run import run_training
+from pistar_vf.recipes.split import keep_split_file
+from pistar_vf.testing.tiny import tiny_train_config
+
+RATIOS = {"train_ratio": 0.5, "val_ratio": 0.25, "test_ratio": 0.25}
+
+
+@pytest.fixture
+def settings(tiny_dataset, frame_cache_dir, tmp_path):
+    return tiny_train_config(tiny_dataset, tmp_path / "run", cache_dir=frame_cache_dir, val_interval=2, **RATIOS)
+
+
+def written(config):
+    return json.loads((config.checkpoint_dir / "split.json").read_text())
+
+
+def prepare(config):
+    """What a run does with its split before it trains."""
+    data = prepare_data(config)
+    keep_split_file(config, data.description)
+    return data
+
+
+def resuming(config):
+    """The same run after a checkpoint."""
+    (config.checkpoint_dir / "step_00000002").mkdir()
+    return dataclasses.replace(config, resume_from_checkpoint="latest")
+
+
+def test_the_file_says_who_is_where(settings, tiny_dataset):
+    data = prepare(settings)
+    found = written(settings)
+    dataset = load_lerobot(tiny_dataset)
+    # The labels of time-outs are those of failures, see the fixture.
+    strata = [("success" if e.metadata["outcome"] == "success" else "failure", e.tasks[0]) for e in dataset.episodes]
+    expected = split_by_ratio(dataset.episodes, SplitRatios(0.5, 0.25, 0.25), 42, strata)
+    for part, chosen in zip(("train", "val", "test"), expected):
+        assert found[f"{part}_episodes"] == [episode.index for episode in chosen]
+    assert [len(found[f"{part}_episodes"]) for part in ("train", "val", "test")] == [3, 2, 1]
+    assert (found["name"], found["path"]) == (tiny_dataset.name, str(tiny_dataset))
+    drawn = {"train": 0.5, "val": 0.25, "test": 0.25, "seed": 42, "stratified_by": ["outcome", "task"]}
+    assert found["split"] == drawn
+    assert found == data.description
+    trained = {episode.index for episode in data.train_rows.episodes}
+    assert (trained, len(data.val_rows.episodes)) == (set(found["train_episodes"]), 2)
+
+
+def test_without_ratios_it_is_the_split_of_before(settings, tiny_dataset):
+    plain = dataclasses.replace(settings, train_ratio=None, val_ratio=None, test_ratio=None)
+    prepare(plain)
+    found = written(plain)
+    train, val = split_episodes(load_lerobot(tiny_dataset).episodes, plain.val_fraction, plain.seed)
+    expected = [[episode.index for episode in part] for part in (train, val, ())]
+    assert [found[f"{part}_episodes"] for part in ("train", "val", "test")] == expected
+    assert found["split"] is None
+
+
+def test_the_checkpoint_records_it_too(trained_run):
+    facts = load_value_spec(trained_run.checkpoint).dataset
+    assert facts == json.loads((trained_run.checkpoint.parent / "split.json").read_text())
+    assert facts["test_episodes"] == []
+
+
+def test_held_out_episodes_stay_held_out_without_validation(settings):
+    data = prepare(dataclasses.replace(settings, val_interval=0))
+    assert (len(data.train_rows.episodes), data.val_rows) == (3, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"split_seed": 1}, {"train_ratio": 0.75, "val_ratio": 0.125, "test_ratio": 0.125}, dict.fromkeys(RATIOS)],
+)
+def test_a_resume_with_another_split_is_refused(settings, changes):
+    prepare(settings)
+    before = written(settings)
+    message = r"expected the split in .*split.json, got another one; pass --train_ratio 0.5 --val_ratio 0.25 "
+    with pytest.raises(ConfigError, match=message + "--test_ratio 0.25 --split_seed 42"):
+        prepare(dataclasses.replace(resuming(settings), **changes))
+    assert written(settings) == before
+
+
+def test_a_resume_with_ratios_where_there_were_none_is_refused(settings):
+    prepare(dataclasses.replace(settings, **dict.fromkeys(RATIOS)))
+    with pytest.raises(ConfigError, match="pass no --train_ratio, --val_ratio and --test_ratio and the same data"):
+        prepare(resuming(settings))
+
+
+def test_a_resume_with_the_same_split_goes_on(settings):
+    first = prepare(settings).description
+    again = resuming(settings)
+    assert prepare(again).description == first
+    shutil.rmtree(again.checkpoint_dir / "step_00000002")
+
+
+def test_other_data_under_the_same_flags_is_another_split(settings):
+    prepare(settings)
+    path = settings.checkpoint_dir / "split.json"
+    kept = written(settings)
+    path.write_text(json.dumps({**kept, "test_episodes": [9]}))
+    with pytest.raises(ConfigError, match="got another one"):
+        prepare(resuming(settings))
+
+
+def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
+    prepare(settings)
+    before = written(settings)
+    resuming(settings)
+    prepare(dataclasses.replace(settings, split_seed=7))  # refused later, as checkpoints are in the way
+    assert written(settings) == before
+
+
+@pytest.mark.parametrize("other", [{"val_episodes": "1"}, {"train_episodes": "0"}, {"val_data_dir": "x"}])
+def test_two_ways_of_holding_out(settings, other):
+    (name,) = other
+    with pytest.raises(ConfigError, match=f"--{name}: expected no --train_ratio, --val_ratio and --test_ratio with it"):
+        prepare(dataclasses.replace(settings, **other))
+
+
+def test_ratios_that_do_not_sum_to_one_write_nothing(settings):
+    with pytest.raises(ConfigError, match=r"shares that sum to 1, .* got 0.5 \+ 0.25 \+ 0$"):
+        prepare(dataclasses.replace(settings, test_ratio=None))
+    assert not settings.checkpoint_dir.exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_file(settings, tmp_path):
+    missing = {"pretrained_source": "checkpoint", "pretrained_path": (tmp_path / "nothing",)}
+    with pytest.raises(PistarError, match="nothing"):
+        run_training(dataclasses.replace(settings, **missing))
+    assert not (settings.checkpoint_dir / "split.json").exists()

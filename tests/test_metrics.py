@@ -1,0 +1,100 @@
+"""Metrics against hand-made numbers, scipy and scikit-learn."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from pistar_vf.categorical import Support
+from pistar_vf.metrics import InputSensitivity, auc, collect, episode_spearman, frame_metrics, summarise
+
+FIVE = Support(num_atoms=5)
+"""Atoms -1, -0.75, -0.5, -0.25, 0."""
+
+
+def test_frame_metrics_by_hand():
+    """Probabilities (.1 .2 .4 .2 .1): mean -0.5. A target of -0.5 is one atom, -0.6 is 0.4 of -0.75 and 0.6 of -0.5."""
+    logits = jnp.log(jnp.array([[0.1, 0.2, 0.4, 0.2, 0.1]] * 2))
+    result = frame_metrics(logits, jnp.array([-0.5, -0.6]), FIVE)
+    cross_entropy = [-np.log(0.4), -0.4 * np.log(0.2) - 0.6 * np.log(0.4)]
+    entropy = [0.0, -0.4 * np.log(0.4) - 0.6 * np.log(0.6)]
+    np.testing.assert_allclose(result["value"], [-0.5, -0.5], atol=1e-6)
+    np.testing.assert_allclose(result["cross_entropy"], cross_entropy, rtol=1e-5)
+    np.testing.assert_allclose(result["kl"], np.subtract(cross_entropy, entropy), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("target", "top1", "top5"), [(0.0, 1, 1), (-0.2, 0, 1), (-0.25, 0, 0), (-1.0, 0, 0)])
+def test_top1_and_top5_by_hand(target, top1, top5):
+    """21 atoms of 0.05, likelihood falling from the top: the five likeliest are 0 to -0.2."""
+    logits = jnp.arange(21, dtype=jnp.float32)[None]
+    result = frame_metrics(logits, jnp.array([target]), Support(num_atoms=21))
+    assert (result["top1"].item(), result["top5"].item()) == (top1, top5)
+
+
+def test_a_perfect_prediction_has_no_divergence():
+    logits = jnp.log(jnp.array([[0.0, 0.4, 0.6, 0.0, 0.0]]) + 1e-30)
+    assert abs(frame_metrics(logits, jnp.array([-0.6]), FIVE)["kl"].item()) < 1e-6
+
+
+def test_padding_is_dropped():
+    parts = [({"x": np.array([1.0, 2.0])}, np.array([5, 6])), ({"x": np.array([3.0, 99.0])}, np.array([7, -1]))]
+    np.testing.assert_array_equal(collect(parts)["x"], [1, 2, 3])
+
+
+def test_summary_by_hand():
+    frames = {name: np.array([0.0, 1.0, 0.5, 0.5]) for name in ("cross_entropy", "kl", "top1", "top5")}
+    frames["value"] = np.array([-1.0, -0.5, 0.0, -0.5])
+    result = summarise(frames, np.array([-1.0, -1.0, -0.5, 0.0]), np.array([0, 0, 1, 1]))
+    expected = {"loss": 0.5, "kl": 0.5, "top1": 0.5, "top5": 0.5, "mae": 0.375, "value_std": 0.125**0.5}
+    # Episode 0 has one target and does not count; in episode 1 the order is reversed.
+    assert result == pytest.approx({**expected, "spearman": -1.0})
+
+
+def test_rank_correlation_is_scipys_averaged_over_episodes():
+    rng = np.random.default_rng(0)
+    episode = np.repeat(np.arange(4), 25)
+    target = np.round(rng.random(100), 1)  # with ties
+    value = target + 0.5 * rng.standard_normal(100)
+    expected = np.mean([spearmanr(value[episode == i], target[episode == i]).statistic for i in range(4)])
+    assert episode_spearman(value, target, episode) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_constant_prediction_orders_nothing():
+    assert episode_spearman(np.full(4, -0.5), np.array([-1.0, -0.5, -0.2, 0.0]), np.zeros(4, int)) == 0.0
+
+
+def test_without_a_varying_target_there_is_no_rank_correlation():
+    assert np.isnan(episode_spearman(np.arange(4.0), np.full(4, -1.0), np.zeros(4, int)))
+
+
+def test_auc_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    score, positive = np.round(rng.random(200), 1), rng.random(200) < 0.3
+    assert auc(score, positive) == pytest.approx(metrics.roc_auc_score(positive, score), abs=1e-12)
+
+
+def test_auc_by_hand():
+    """Pairs: 3>1, 3>2, 2=2 (half), 2>1: 3.5 of 4."""
+    assert auc(np.array([3.0, 2.0, 1.0, 2.0]), np.array([True, True, False, False])) == 3.5 / 4
+
+
+@pytest.mark.parametrize("positive", [[True, True], [False, False]])
+def test_auc_needs_both_classes(positive):
+    assert np.isnan(auc(np.array([1.0, 2.0]), np.array(positive)))
+
+
+@pytest.mark.parametrize(
+    ("mae", "shuffled", "std", "words"),
+    [
+        (0.1, 0.3, 0.2, None),
+        (0.1, 0.1, 0.2, "V does not use the images"),
+        (0.2, 0.1, 0.2, "V does not use the images"),
+        (0.1, 0.3, 0.009, r"V is (almost) constant"),
+        (0.2, 0.1, 0.009, r"V is (almost) constant"),
+    ],
+)
+def test_warnings(mae, shuffled, std, words):
+    warnings = InputSensitivity(mae, shuffled, float("nan"), std).warnings()
+    assert len(warnings) == (words is not None)
+    assert all(text.startswith(words) for text in warnings)
