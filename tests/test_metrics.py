@@ -6,7 +6,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from pistar_vf.categorical import Support
-from pistar_vf.metrics import InputSensitivity, auc, collect, episode_spearman, frame_metrics, summarise
+from pistar_vf.metrics import (
+    InputSensitivity,
+    auc,
+    collect,
+    episode_spearman,
+    frame_metrics,
+    same_time_concordance,
+    summarise,
+)
 
 FIVE = Support(num_atoms=5)
 """Atoms -1, -0.75, -0.5, -0.25, 0."""
@@ -82,6 +90,42 @@ def test_auc_by_hand():
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])
 def test_auc_needs_both_classes(positive):
     assert np.isnan(auc(np.array([1.0, 2.0]), np.array(positive)))
+
+
+# Three episodes of one task: two frames, three and two; the third is of another task's number in one test.
+EPISODE = np.array([0, 0, 1, 1, 1, 2, 2])
+TIME = np.array([0, 1, 0, 1, 2, 0, 1])
+TARGET = np.array([-0.5, 0.0, -0.66, -0.33, 0.0, -1.0, -1.0])
+
+
+def concordance(value, target=TARGET, task=None, **options):
+    task = np.zeros(7, int) if task is None else np.array(task)
+    return same_time_concordance(np.array(value, float), target, EPISODE, TIME, task, **options)
+
+
+def test_same_time_concordance_by_hand():
+    """Frame 0: targets -0.5, -0.66, -1; frame 1: 0, -0.33, -1; frame 2 is in one episode only: six pairs."""
+    assert concordance(TARGET) == 1.0
+    assert concordance(-TARGET) == 0.0
+    #                   e0: .2 .1   e1: .3 .1 .9   e2: .1 .1: frame 0 gets (0, 1, 1), frame 1 three ties
+    assert concordance([0.2, 0.1, 0.3, 0.1, 0.9, 0.1, 0.1]) == 3.5 / 6
+    # Frames 0 of the first two episodes are 0.16 apart: five pairs are left.
+    assert concordance([0.2, 0.1, 0.3, 0.1, 0.9, 0.1, 0.1], min_gap=0.2) == 3.5 / 5
+
+
+def test_a_clock_gets_one_half():
+    assert concordance(TIME**2 / 9 - 1) == 0.5
+    task = [0, 0, 0, 0, 0, 1, 1]
+    assert concordance(TIME + 5.0 * np.array(task), task=task) == 0.5  # of each task, too
+
+
+def test_episodes_of_two_tasks_are_not_compared():
+    assert concordance([0.0, 0.0, 1.0, 1.0, 1.0, 9.0, 9.0], task=[0, 0, 0, 0, 0, 1, 1]) == 0.0
+
+
+def test_same_time_concordance_without_pairs():
+    assert np.isnan(concordance(TARGET, target=np.full(7, -1.0)))
+    assert np.isnan(concordance(TARGET, target=np.where(EPISODE == 1, TARGET, np.nan)))
 
 
 @pytest.mark.parametrize(

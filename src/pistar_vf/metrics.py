@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, two_hot
 from pistar_vf.typing import Array, Bool, Float, Int
 
+_MAX_MOMENTS, _MAX_EPISODES = 50, 500
 CONSTANT_STD = 0.01
 """A standard deviation of V over all frames below this (2 atoms of 201) is a constant value function."""
 
@@ -96,6 +97,61 @@ def auc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> flo
         return float("nan")
     rank_sum = rankdata(score)[positive].sum()
     return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
+def same_time_concordance(
+    value: Float[np.ndarray, " t"],
+    target: Float[np.ndarray, " t"],
+    episode: Int[np.ndarray, " t"],
+    frame_index: Int[np.ndarray, " t"],
+    task: Int[np.ndarray, " t"],
+    *,
+    min_gap: float = 0.1,
+) -> float:
+    """Chance that V says which of two episodes of one task is further, looking at both at the same frame index.
+
+    Whatever depends on the task and the frame index alone gets exactly one half, as ties count half: unlike a rank
+    correlation over time, this figure is nothing that a clock can have. At most 50 moments and 500 episodes of a task
+    are looked at, evenly spread.
+
+    Args:
+        value: V of some frames.
+        target: their value labels; frames where it is NaN are left out.
+        episode: which episode each frame belongs to.
+        frame_index: position of each frame in its episode.
+        task: of each frame.
+        min_gap: pairs whose targets differ by less do not count, units of V.
+
+    Returns:
+        In [0, 1]; NaN where no pair of targets is that far apart.
+    """
+    concordant, pairs = 0.0, 0
+    for number in np.unique(task):
+        own = (task == number) & np.isfinite(target)
+        found = _concordant_pairs(value[own], target[own], episode[own], frame_index[own], min_gap)
+        concordant, pairs = concordant + found[0], pairs + found[1]
+    return concordant / pairs if pairs else float("nan")
+
+
+def _concordant_pairs(
+    value: np.ndarray, target: np.ndarray, episode: np.ndarray, frame_index: np.ndarray, min_gap: float
+) -> tuple[float, int]:
+    """(pairs in the right order, ties counting half; pairs) of one task."""
+    concordant, pairs = 0.0, 0
+    episodes = _spread(np.unique(episode), _MAX_EPISODES)
+    kept = np.isin(episode, episodes)
+    for moment in _spread(np.unique(frame_index), _MAX_MOMENTS):
+        now = kept & (frame_index == moment)
+        further = target[now][:, None] - target[now] >= min_gap
+        difference = value[now][:, None] - value[now]
+        concordant += float((further & (difference > 0)).sum() + 0.5 * (further & (difference == 0)).sum())
+        pairs += int(further.sum())
+    return concordant, pairs
+
+
+def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
+    """At most so many of them, evenly spread."""
+    return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int))]
 
 
 @dataclasses.dataclass(frozen=True)
