@@ -23,7 +23,7 @@ def with_training_sets(trained_run, monkeypatch):
     """Copies of the checkpoint's model that claim to be trained on other episodes."""
 
     def patch(**trained_on):
-        original = models.load_value_model(trained_run.checkpoint)
+        original = models.load_any_value_model(trained_run.checkpoint)
 
         def load(path, **options):
             changes = trained_on[path.name]
@@ -32,7 +32,7 @@ def with_training_sets(trained_run, monkeypatch):
 
         monkeypatch.setattr(models, "find_checkpoint", lambda path: path)
         monkeypatch.setattr(models, "checkpoint_digest", lambda path: path.name)
-        monkeypatch.setattr(models, "load_value_model", load)
+        monkeypatch.setattr(models, "load_any_value_model", load)
 
     return patch
 
