@@ -111,6 +111,22 @@ def test_stage_1_then_stage_2(ran):
     assert ran[1:] == [("2", [*STAGE_2, *TOKENIZER])]
 
 
+def test_stage_2_by_hand_finds_the_projector_under_its_documented_name(ran, capsys):
+    stages.main([*WORDS, "--stage", "1", "--output_base", "./outputs"])
+    documented = Path("outputs_alignment/best_projector.safetensors")
+    assert documented.resolve() == Path("outputs/alignment/best_projector.safetensors").resolve()
+    stages.main([*WORDS, "--stage", "2", "--output_base", "./outputs", "--projector_path", f"./{documented}"])
+    assert ran[-1][1][-2:] == ["--tokenizer_path", "outputs_alignment/tokenizer.model"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_of_that_name_is_left_alone(ran, capsys):
+    Path("outputs_alignment").mkdir()
+    stages.main([*WORDS, "--stage", "1"])
+    assert not Path("outputs_alignment").is_symlink()
+    assert "outputs_alignment: not made a link to outputs/alignment (File exists)" in capsys.readouterr().out
+
+
 def test_another_output_base_and_projector(ran, tmp_path):
     projector = tmp_path / "elsewhere.safetensors"
     projector.touch()

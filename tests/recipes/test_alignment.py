@@ -75,6 +75,7 @@ def leaves(path):
 
 def test_it_leaves_a_projector_a_tokenizer_and_metrics(aligned):
     assert aligned.name == "best_projector.safetensors"
+    assert aligned.with_suffix(".pt").is_file()
     assert all(name.startswith("img_projection/") for name in leaves(aligned))
     assert (aligned.parent / "tokenizer.model").stat().st_size > 0
     assert not (aligned.parent / "model").exists()
@@ -126,9 +127,8 @@ def robot(aligned, tiny_dataset, frame_cache_dir, folder, **changes):
 
 
 def test_stage_2_starts_from_the_projector(aligned, tiny_dataset, frame_cache_dir, tmp_path):
-    config = robot(
-        aligned, tiny_dataset, frame_cache_dir, tmp_path / "run", num_train_steps=1, peak_lr=0.0, decay_lr=0.0
-    )
+    torchs, folder = aligned.with_suffix(".pt"), tmp_path / "run"
+    config = robot(torchs, tiny_dataset, frame_cache_dir, folder, num_train_steps=1, peak_lr=0.0, decay_lr=0.0)
     checkpoint = run.run_training(config)
     tree = flatten(read_arrays(checkpoint, tree_metadata(checkpoint)))
     for name, leaf in leaves(aligned).items():

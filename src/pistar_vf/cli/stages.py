@@ -20,7 +20,8 @@ from pistar_vf.recipes.alignment_config import AlignmentConfig
 from pistar_vf.recipes.config import TrainConfig
 
 _HELP = """Stitched model: stage 1 aligns the projector on questions about pictures, stage 2 trains the value function
-on a robot dataset, from that projector. Results: OUTPUT_BASE/alignment and OUTPUT_BASE/robot_vf.
+on a robot dataset, from that projector. Results: OUTPUT_BASE/alignment (OUTPUT_BASE_alignment links to it) and
+OUTPUT_BASE/robot_vf.
 
 Flags of stage 1 (pistar-vf align --help) and stage 2 (scripts/train_robot_vf.py --help) may be mixed; one that both
 have is given to both. A flag for one stage only: --stage1.num_train_steps 2000, --stage2.batch_size 16. With --stage 1
@@ -59,10 +60,21 @@ def main(argv: Sequence[str]) -> None:
         _check_stage_2(second)
     if own.stage != "2":
         align([*first, "--checkpoint_dir", str(alignment)])
+        _link_beside(own.output_base)
     if own.stage != "1":
         if not projector.is_file():
             raise ConfigError(f"--projector_path {projector}: no such file; run --stage 1 first, or name one")
         train_robot([*second, *_tokenizer_words(second, projector)])
+
+
+def _link_beside(output_base: Path) -> None:
+    """OUTPUT_BASE_alignment, the name under which stage 2 by hand looks for `best_projector.pt`, becomes a link."""
+    link, target = output_base.with_name(f"{output_base.name}_alignment"), Path(output_base.name) / "alignment"
+    try:
+        if not link.is_symlink():
+            link.symlink_to(target, target_is_directory=True)
+    except OSError as error:
+        print(f"{link}: not made a link to {target} ({error.strerror}); name {target} to stage 2")
 
 
 def _check_stage_2(words: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ class AlignmentConfig:
     """Stage 1: train the projector between vision tower and language model on questions about pictures.
 
     The loss is the next-token loss of the answers; everything but the projector is frozen. The projector with the
-    lowest validation loss becomes best_projector.safetensors, which stage 2 starts from (--projector_path).
+    lowest validation loss becomes best_projector.safetensors and, for torch, best_projector.pt; stage 2 starts from
+    either (--projector_path).
     """
 
     dataset_name: str = "HuggingFaceM4/the_cauldron"

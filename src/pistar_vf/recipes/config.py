@@ -84,7 +84,7 @@ class TrainConfig:
     label_encoding: LabelEncoding = "two_hot"
     """Targets as distributions: two_hot keeps the label as its mean, one_hot takes the nearest atom."""
     projector_path: Path | None = None
-    """A projector from stage 1 (`best_projector.safetensors`) to start from."""
+    """A projector from stage 1 (`best_projector.safetensors` or `.pt`), or one of torch's (`.pt`), to start from."""
     vqa_data: str | None = None
     """Question-answer data to train on besides: a file, a folder, or a name in the Hugging Face cache."""
     vqa_subset: str | None = None

@@ -17,6 +17,8 @@ from pistar_vf.weights import huggingface_config as hf
 from pistar_vf.weights import name_tables as tables
 from pistar_vf.weights.name_tables import Leaves, Table
 from pistar_vf.weights.sources import NpzSource, OrbaxSource, SafetensorsSource, Source
+from pistar_vf.weights.torch_file import SUFFIXES as TORCH_SUFFIXES
+from pistar_vf.weights.torch_file import TorchSource
 
 Key = Literal["params", "ema_params"]
 MakeTable = Callable[[Leaves, Collection[str]], Table]
@@ -69,7 +71,7 @@ def open_weights(path: Path, key: Key = "params") -> WeightFile:
     """Recognises weights by what is in them.
 
     Args:
-        path: an .npz, a .safetensors file, a Hugging Face folder, or an orbax directory.
+        path: an .npz, a .safetensors or a torch file (.pt, .pth, .bin), a Hugging Face folder, or an orbax directory.
         key: tree to read from a value model that has `params` and `ema_params`.
 
     Raises:
@@ -82,6 +84,8 @@ def open_weights(path: Path, key: Key = "params") -> WeightFile:
         return WeightFile(NpzSource(path), "vision tower", tables.siglip_npz_table)
     if path.suffix == ".safetensors":
         return WeightFile(SafetensorsSource(path), "value model", _value_model_table(""))
+    if path.suffix in TORCH_SUFFIXES:
+        return _torch(path)
     if any((path / name).exists() for name in ("config.json", "model.safetensors", "model.safetensors.index.json")):
         return _huggingface(path)
     return _orbax(path, key)
@@ -89,9 +93,25 @@ def open_weights(path: Path, key: Key = "params") -> WeightFile:
 
 def _huggingface(path: Path) -> WeightFile:
     config = hf.read_config(path)
+    pickled = path / "pytorch_model.bin"
+    source = TorchSource(pickled) if not _has_safetensors(path) and pickled.is_file() else SafetensorsSource(path)
     if config["model_type"] in hf.GEMMA_TYPES:
-        return WeightFile(SafetensorsSource(path), "language model", tables.gemma_huggingface_table, config=config)
-    return WeightFile(SafetensorsSource(path), "vision tower", tables.siglip_huggingface_table, config=config)
+        return WeightFile(source, "language model", tables.gemma_huggingface_table, config=config)
+    return WeightFile(source, "vision tower", tables.siglip_huggingface_table, config=config)
+
+
+def _has_safetensors(path: Path) -> bool:
+    return any((path / name).exists() for name in ("model.safetensors", "model.safetensors.index.json"))
+
+
+def _torch(path: Path) -> WeightFile:
+    """A state dict alone: its names say what it is."""
+    source = TorchSource(path)
+    if any(name.endswith("self_attn.q_norm.weight") for name in source.leaves):
+        return WeightFile(source, "language model", tables.gemma_huggingface_table)
+    if any(name.endswith("embeddings.patch_embedding.weight") for name in source.leaves):
+        return WeightFile(source, "vision tower", tables.siglip_huggingface_table)
+    return WeightFile(source, "value model", _value_model_table(""))
 
 
 def _orbax(path: Path, key: Key) -> WeightFile:
