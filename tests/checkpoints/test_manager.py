@@ -35,7 +35,7 @@ SPEC = ValueSpec(
     tokenizer_sha256=TOKENIZER.digest,
     label_column="value_label",
     label_convention="unknown",
-    dataset={},
+    trained_on=None,
 )
 TX = optax.adam(0.1)
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from pistar_vf.categorical import Support
+from pistar_vf.checkpoints.provenance import RecordedDataset, TrainedOn
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.errors import CheckpointError
 from pistar_vf.frames.state_stats import StateStatistics
@@ -20,7 +21,9 @@ SPEC = ValueSpec(
     tokenizer_sha256="ab" * 32,
     label_column="value_label",
     label_convention="episode_ramp",
-    dataset={"name": "π-demo", "num_frames": 3, "train_episodes": [0], "val_episodes": [1]},
+    trained_on=TrainedOn(
+        (RecordedDataset("π-demo", "somewhere/π-demo", train=(0,), val=(1,), digests={0: "ab", 1: "cd"}),), num_frames=3
+    ),
 )
 
 
@@ -68,7 +71,9 @@ def test_old_specs_are_read():
     assert (spec.label_convention, spec.normaliser) == ("episode_ramp", Normaliser("episode_ramp"))
     unknown = OLD.replace('"episode_ramp"', '"unknown"')
     assert ValueSpec.from_json(unknown, "x.json").normaliser is None
-    kept = {name: value for name, value in json.loads(OLD).items() if name != "model"}  # models gain settings
+    assert spec.trained_on == TrainedOn((RecordedDataset("old"),))
+    # Models and what is known of the data gain settings.
+    kept = {name: value for name, value in json.loads(OLD).items() if name not in ("model", "dataset")}
     assert kept.items() <= json.loads(spec.to_json()).items()
 
 
@@ -100,7 +105,18 @@ def without(key):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '"text"', "null", "{}", without("model"), without("camera_keys"), '{"format": 1, "model": 3}'],
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        "null",
+        "{}",
+        without("model"),
+        without("camera_keys"),
+        without("dataset"),
+        '{"format": 1, "model": 3}',
+    ],
 )
 def test_what_is_no_spec_is_refused(text):
     with pytest.raises(CheckpointError, match=r"x.json: expected the spec of a value model, got something else"):

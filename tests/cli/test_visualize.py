@@ -57,11 +57,11 @@ def test_pictures_and_videos_of_named_episodes(visualize, tiny_dataset):
 
 @pytest.mark.parametrize(("words", "expected"), [([], "val"), (["--split", "train"], "train")])
 def test_the_episodes_of_a_part(visualize, trained_run, words, expected):
-    facts = load_value_model(trained_run.checkpoint).spec.dataset
+    recorded = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0]
     code, _, err, folder = visualize(*words, "--num_episodes", 2)
     assert code == 0, err
     chosen = [int(name[8:14]) for name in names(folder) if name.endswith(".png")]
-    part = facts[f"{expected}_episodes"]
+    part = list(getattr(recorded, expected))
     assert chosen == ([part[0], part[-1]] if len(part) > 1 else part)
 
 

@@ -24,7 +24,7 @@ from pistar_vf.inference import predict
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.labels.split import select_episodes
 from pistar_vf.labels.value_labels import read_value_labels
-from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -75,10 +75,10 @@ def test_the_model_is_scored_as_in_training(found, held_out):
 
 
 def test_the_facts(found, trained_run, dataset):
-    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    trained = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0].train
     assert found.facts["num_trained_on"] == found.facts["num_baseline_episodes"] == len(trained) == 5
     assert [about["episode_index"] for about in found.episodes] == ALL
-    assert [about["episode_index"] for about in found.episodes if about["trained_on"]] == trained
+    assert [about["episode_index"] for about in found.episodes if about["trained_on"]] == list(trained)
     outcomes = ["success" if e.metadata["outcome"] == "success" else "failure" for e in dataset.episodes]
     assert [about["outcome"] for about in found.episodes] == outcomes
     assert found.scores["model"].num_frames.tolist() == [episode.length for episode in dataset.episodes]
@@ -95,7 +95,7 @@ def test_every_nth_frame(config, held_out, dataset):
 def test_the_constant_baseline_by_hand(found, dataset, trained_run):
     """Its loss, recomputed from the histogram of the training targets."""
     labels = read_value_labels(dataset).astype(np.float64)
-    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    trained = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0].train
     train = np.concatenate(
         [labels[e.start : e.start + e.length] for e in select_episodes(dataset.episodes, trained, "x")]
     )
@@ -121,7 +121,7 @@ def test_the_clock_knows_more_than_the_constant(found):
 
 def test_the_trees(found, dataset, trained_run):
     labels, state = read_value_labels(dataset), read_state(dataset, "observation.state")
-    trained = load_value_model(trained_run.checkpoint).spec.dataset["train_episodes"]
+    trained = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0].train
     rows = np.concatenate([np.arange(e.start, e.start + e.length) for e in dataset.episodes if e.index in trained])
     value = state_tree_baseline(state[rows], labels[rows], state)
     own = figures(found, "trees")
@@ -148,7 +148,8 @@ def test_the_json_file(config, tmp_path, capsys, found):
     first = content["episodes"][0]
     assert first["mae"] == pytest.approx(found.scores["model"].take(np.array([0])).figures()[4], abs=1e-6)
     assert (
-        first["num_frames"] == load_lerobot(load_value_model(config.checkpoint).spec.dataset["path"]).episodes[0].length
+        first["num_frames"]
+        == load_lerobot(load_value_model(config.checkpoint).spec.trained_on.datasets[0].path).episodes[0].length
     )
 
 
@@ -160,7 +161,8 @@ def test_the_val_part_of_a_checkpoint_without_a_test_part(config, capsys):
     assert "it looks better" not in out
 
 
-def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, capsys):
+def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, trained_run, capsys):
+    trained = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0].train
     raw = tiny_dataset.parent / "raw"
     own = run_eval(dataclasses.replace(config, data_dir=str(raw), outcome_column="outcome"), progress=False)
     timeouts = [e.index for e in dataset.episodes if e.metadata["outcome"] == "timeout"]
@@ -169,7 +171,17 @@ def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, capsys
     assert [about["episode_index"] for about in own.episodes] == [i for i in ALL if i not in timeouts]
     out = " ".join(capsys.readouterr().out.split())
     assert f"{len(timeouts)} time-outs are left out" in out
-    # A dataset of another name: nobody knows its training episodes, so there is nothing to fit baselines on.
+    # The dataset before it was labelled, under another name: the episodes are recognised by their content.
+    assert own.facts["num_trained_on"] == len(set(trained) - set(timeouts)) > 0
+    assert "clock" in own.scores
+
+
+def test_other_data_has_no_baselines(config, tiny_dataset, monkeypatch):
+    """Nobody knows its training episodes, so there is nothing to fit them on; here, as it is of another name."""
+    monkeypatch.setattr(LeRobotDataset, "content_digests", {})
+    raw = tiny_dataset.parent / "raw"
+    own = run_eval(dataclasses.replace(config, data_dir=str(raw), outcome_column="outcome"), progress=False)
+    assert own.facts["num_trained_on"] == 0
     assert list(own.scores) == ["model"]
     assert own.missing["clock"] == "nobody knows which episodes of this dataset are for training"
 

@@ -61,7 +61,7 @@ def test_a_checkpoint_is_scored_on_its_own_held_out_episodes(trained_run):
     dataset = load_lerobot(trained_run.config.data_dir)
     labels = read_value_labels(dataset)
     table = open_table_for(model, dataset, labels, trained_run.config.cache_dir)
-    episodes = select_episodes(dataset.episodes, model.spec.dataset["val_episodes"], "val_episodes")
+    episodes = select_episodes(dataset.episodes, model.spec.trained_on.datasets[0].val, "val_episodes")
     held_out = predict_episodes(model, table, episodes)
     expected = np.concatenate([labels[e.start : e.start + e.length] for e in episodes])
     np.testing.assert_array_equal(held_out.target, expected)

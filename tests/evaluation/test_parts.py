@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pistar_vf.checkpoints.provenance import TrainedOn, recorded_parts
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
-from pistar_vf.evaluation.parts import choose_part, recorded_split
+from pistar_vf.evaluation.parts import choose_part
 from pistar_vf.labels.split import SplitRatios, episode_strata, split_by_ratio
 from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
@@ -40,7 +41,7 @@ def spec(**facts):
         tokenizer_sha256="",
         label_column="value_label",
         label_convention="recap",
-        dataset={**recorded, "split": None, "val_dataset": None, **facts},
+        trained_on=TrainedOn.from_facts({**recorded, "split": None, "val_dataset": None, **facts}),
     )
 
 
@@ -61,7 +62,7 @@ def test_the_checkpoint_knows_its_parts(dataset, split, expected):
 @pytest.mark.parametrize("facts", [{"test_episodes": []}, {"test_episodes": None}])
 def test_without_a_test_part_it_is_the_val_part(dataset, facts, caplog):
     assert chosen(CONFIG, spec(**facts), dataset) == ("val", [1, 3], [0, 2, 4])
-    assert caplog.messages == ["the checkpoint was trained without a test part: evaluating on its val part"]
+    assert caplog.messages[-1:] == ["the checkpoint was trained without a test part: evaluating on its val part"]
 
 
 def test_nothing_was_held_out(dataset):
@@ -86,17 +87,15 @@ def test_one_of_several_training_datasets(dataset):
         val_episodes=[[8], [3]],
         test_episodes=[[], [4, 5]],
     )
-    assert recorded_split(facts, dataset) == {"train": [0, 1, 2], "val": [3], "test": [4, 5]}
+    assert recorded_parts(facts.trained_on, dataset) == {"train": (0, 1, 2), "val": (3,), "test": (4, 5)}
 
 
 def test_a_validation_dataset_is_a_val_part(dataset):
     """And the episodes of the training data with the same numbers are not."""
     facts = spec(name="another", val_dataset="some/where/labelled", val_episodes=[0, 1])
-    assert recorded_split(facts, dataset) == {"val": [0, 1]}
-    assert recorded_split(spec(val_dataset="another", val_episodes=[0, 1]), dataset) == {
-        "train": [0, 2, 4],
-        "test": [5],
-    }
+    assert recorded_parts(facts.trained_on, dataset) == {"train": (), "val": (0, 1), "test": ()}
+    other = spec(val_dataset="another", val_episodes=[0, 1]).trained_on
+    assert recorded_parts(other, dataset) == {"train": (0, 2, 4), "val": (), "test": (5,)}
 
 
 def ratios(**changes):

@@ -83,9 +83,10 @@ def test_several_datasets_are_one_table(both, settings, later_dataset):
     alone, data = prepare_data(dataclasses.replace(settings, batch_size=2)), prepare_data(both)
     assert len(data.table.labels) == 265 + later_dataset.num_frames
     np.testing.assert_array_equal(data.table.labels[265:], later_dataset.read_column("value_label"))
-    assert data.description["train_episodes"][0] == alone.description["train_episodes"]
-    assert sorted(data.description["train_episodes"][1] + data.description["val_episodes"][1]) == [0, 1]
-    assert len(data.description["val_episodes"][1]) == 1
+    first_part, later_part = data.trained_on.datasets
+    assert (first_part,) == alone.trained_on.datasets
+    assert sorted(later_part.train + later_part.val) == [0, 1]
+    assert len(later_part.val) == 1
     assert len(data.train_rows) == sum(len(rows) for rows in data.train_parts)
     assert data.train_parts[1].at(np.array([0]))[0] >= 265
     assert data.targets.convention == "recap and libero_rollout"
@@ -99,9 +100,9 @@ def test_several_datasets_are_one_table(both, settings, later_dataset):
 def test_the_state_is_measured_over_all_training_episodes(both):
     data = prepare_data(both)
     states = []
-    for path, indices in zip(both.data_dirs, data.description["train_episodes"]):
-        dataset = load_lerobot(path)
-        chosen = [episode for episode in dataset.episodes if episode.index in indices]
+    for part in data.trained_on.datasets:
+        dataset = load_lerobot(part.path)
+        chosen = [episode for episode in dataset.episodes if episode.index in part.train]
         states.append(np.asarray(dataset.read_column("observation.state", chosen), np.float64))
     np.testing.assert_allclose(data.table.state_statistics.mean, np.concatenate(states).mean(0), atol=1e-6)
 

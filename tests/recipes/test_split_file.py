@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import ConfigError, PistarError
 from pistar_vf.labels.split import SplitRatios, split_by_ratio, split_episodes
@@ -30,7 +31,7 @@ def written(config):
 def prepare(config):
     """What a run does with its split before it trains."""
     data = prepare_data(config)
-    keep_split_file(config, data.description)
+    keep_split_file(config, data.trained_on)
     return data
 
 
@@ -53,7 +54,7 @@ def test_the_file_says_who_is_where(settings, tiny_dataset):
     assert (found["name"], found["path"]) == (tiny_dataset.name, str(tiny_dataset))
     drawn = {"train": 0.5, "val": 0.25, "test": 0.25, "seed": 42, "stratified_by": ["outcome", "task"]}
     assert found["split"] == drawn
-    assert found == data.description
+    assert TrainedOn.from_facts(found) == data.trained_on
     trained = {episode.index for episode in data.train_rows.episodes}
     assert (trained, len(data.val_rows.episodes)) == (set(found["train_episodes"]), 2)
 
@@ -69,8 +70,9 @@ def test_without_ratios_it_is_the_split_of_before(settings, tiny_dataset):
 
 
 def test_the_checkpoint_records_it_too(trained_run):
-    facts = load_value_spec(trained_run.checkpoint).dataset
-    assert facts == json.loads((trained_run.checkpoint.parent / "split.json").read_text())
+    trained_on = load_value_spec(trained_run.checkpoint).trained_on
+    facts = json.loads((trained_run.checkpoint / "value_spec.json").read_text())["dataset"]
+    assert facts == trained_on.facts() == json.loads((trained_run.checkpoint.parent / "split.json").read_text())
     assert facts["test_episodes"] == []
 
 
@@ -99,9 +101,9 @@ def test_a_resume_with_ratios_where_there_were_none_is_refused(settings):
 
 
 def test_a_resume_with_the_same_split_goes_on(settings):
-    first = prepare(settings).description
+    first = prepare(settings).trained_on
     again = resuming(settings)
-    assert prepare(again).description == first
+    assert prepare(again).trained_on == first
     shutil.rmtree(again.checkpoint_dir / "step_00000002")
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from pistar_vf.checkpoints.provenance import RecordedDataset, TrainedOn
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel import models
@@ -38,13 +39,13 @@ def with_training_sets(trained_run, monkeypatch):
 
 
 def trained(dataset, *episodes):
-    return {"dataset": {"name": dataset.name, "train_episodes": list(episodes)}}
+    return {"trained_on": TrainedOn((RecordedDataset(dataset.name, train=episodes),))}
 
 
 def test_one_model_scores_everything(trained_run, dataset):
     (model,) = load_scoring_models([trained_run.checkpoint], dataset)
     assert model.episodes == {episode.index for episode in dataset.episodes}
-    assert model.trained_on == set(model.predictor.spec.dataset["train_episodes"])
+    assert model.trained_on == set(model.predictor.spec.trained_on.datasets[0].train)
 
 
 def test_folds_score_what_they_have_not_seen(dataset, with_training_sets, tmp_path):
@@ -63,14 +64,15 @@ def test_an_episode_that_all_models_know_is_refused(dataset, with_training_sets,
 
 
 def test_a_fold_of_another_dataset_is_refused(dataset, with_training_sets, tmp_path):
-    other = {"dataset": {"name": "other", "train_episodes": [0]}}
+    other = {"trained_on": TrainedOn((RecordedDataset("other", train=(0,)),))}
     with_training_sets(a=trained(dataset, 0), b=other)
-    with pytest.raises(ConfigError, match="names another dataset"):
+    with pytest.raises(ConfigError, match=r"its value_spec.json holds none of them"):
         load_scoring_models([tmp_path / "a", tmp_path / "b"], dataset)
 
 
 def test_a_model_of_several_datasets(dataset, with_training_sets, tmp_path):
-    several = {"dataset": {"name": ["other", dataset.name], "train_episodes": [[0, 1], [4, 5]]}}
+    parts = (RecordedDataset("other", train=(0, 1)), RecordedDataset(dataset.name, train=(4, 5)))
+    several = {"trained_on": TrainedOn(parts)}
     with_training_sets(a=several)
     (model,) = load_scoring_models([tmp_path / "a"], dataset)
     assert model.trained_on == {4, 5}

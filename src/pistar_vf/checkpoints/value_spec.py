@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pistar_vf.categorical import Support
+from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.errors import CheckpointError
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.models.gemma3 import Gemma3Config
@@ -37,7 +38,8 @@ class ValueSpec:
         label_column: the column the targets came from, "" when they were computed from outcomes.
         label_convention: name of the rule that made the targets, see `data.targets.Targets`; "episode_ramp" also in
             checkpoints of older versions, which did not tell "recap" from "libero_rollout".
-        dataset: name, number of frames, and the training and validation episodes, for provenance.
+        trained_on: the datasets and episodes of the run; None where nobody knows, as of checkpoints of upstream. Called
+            "dataset" in the file.
         normaliser: what scales the targets of any dataset that is compared with these values; None where the labels
             did not show it.
         prompt_suffix: what is appended to every prompt.
@@ -51,14 +53,16 @@ class ValueSpec:
     tokenizer_sha256: str
     label_column: str
     label_convention: str
-    dataset: dict[str, Any]
+    trained_on: TrainedOn | None
     normaliser: Normaliser | None = None
     prompt_suffix: str = PROMPT_SUFFIX
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: _versions())
 
     def to_json(self) -> str:
         """Indented JSON."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+        facts = {**dataclasses.asdict(self), "dataset": self.trained_on.facts() if self.trained_on else {}}
+        del facts["trained_on"]
+        return json.dumps({"format": FORMAT, **facts}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "ValueSpec":
@@ -78,6 +82,7 @@ class ValueSpec:
             nested = {
                 "model": _model_from_dict(raw["model"]),
                 "state": _state_from_dict(raw["state"]),
+                "trained_on": _trained_on_from_dict(raw.pop("dataset")),
                 "normaliser": _normaliser_from_dict(raw.get("normaliser", _implied_normaliser(raw))),
             }
             return cls(**{**raw, **nested})
@@ -120,6 +125,10 @@ def _state_from_dict(raw: dict[str, Any] | None) -> StateStatistics | None:
 
 def _normaliser_from_dict(raw: dict[str, Any] | None) -> Normaliser | None:
     return None if raw is None else Normaliser(**raw)
+
+
+def _trained_on_from_dict(raw: dict[str, Any]) -> TrainedOn | None:
+    return TrainedOn.from_facts(raw) if raw else None
 
 
 def _implied_normaliser(raw: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pistar_vf.checkpoints.provenance import recorded_parts
 from pistar_vf.demo.folder import make_room, write_scores
 from pistar_vf.drawing.curves import draw_curves
 from pistar_vf.evaluation.held_out import HeldOut, curve_of, open_table_for, predict_episodes, with_prompts
@@ -83,7 +84,8 @@ def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, floa
     dataset = load_lerobot(config.data_dir)
     predictor = load_value_model(checkpoint)
     table = open_table_for(predictor, dataset, read_value_labels(dataset), config.cache_dir)
-    episodes = select_episodes(dataset.episodes, predictor.spec.dataset["val_episodes"], "val_episodes")
+    held_out = recorded_parts(predictor.spec.trained_on, dataset)["val"]
+    episodes = select_episodes(dataset.episodes, held_out, "val_episodes")
     own = predict_episodes(predictor, table, episodes)
     swapped_table = with_prompts(table, predictor, [swap_prompt(prompt) for prompt in dataset.prompts])
     swapped = predict_episodes(predictor, swapped_table, episodes)

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+from pistar_vf.checkpoints.provenance import SplitRule, recorded_parts
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
@@ -57,16 +58,17 @@ def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDatas
     Raises:
         ConfigError: nobody knows the split, the flags contradict the recorded one, or the part is empty.
     """
-    recorded = recorded_split(spec, dataset)
+    recorded = recorded_parts(spec.trained_on, dataset)
     parts = recorded if config.ratios is None else _drawn(config, spec, dataset, targets, recorded)
     seen = frozenset(recorded.get("train", ()))
     train = select_episodes(dataset.episodes, parts.get("train", ()), "the checkpoint's training episodes")
     if config.split == "all":
         return Part("all", dataset.episodes, train, seen)
     if not parts:
+        then = spec.trained_on.names if spec.trained_on else "nobody knows what"
         raise ConfigError(
             f"--split {config.split}: expected a dataset whose split is known, got {dataset.name}; the model was "
-            f"trained on {spec.dataset.get('name')}. Pass --split all, or --train_ratio, --val_ratio and --test_ratio"
+            f"trained on {then}. Pass --split all, or --train_ratio, --val_ratio and --test_ratio"
         )
     name = config.split
     if name == "test" and not parts.get("test"):
@@ -81,37 +83,21 @@ def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDatas
     return Part(name, select_episodes(dataset.episodes, parts[name], f"--split {name}"), train, seen)
 
 
-def recorded_split(spec: ValueSpec, dataset: LeRobotDataset) -> dict[str, list[int]]:
-    """Episode indices of each part of this dataset that a model's spec knows, by the dataset's name."""
-    facts = spec.dataset
-    names, several = facts.get("name"), isinstance(facts.get("name"), list)
-    found: dict[str, list[int]] = {}
-    for position, name in enumerate(names if several else [names]):
-        if name == dataset.name:
-            own = {part: facts.get(f"{part}_episodes") or [] for part in PARTS}
-            if facts.get("val_dataset"):
-                del own["val"]  # they are episodes of that one
-            found |= {part: indices[position] if several and indices else indices for part, indices in own.items()}
-    if facts.get("val_dataset") and str(facts["val_dataset"]).rstrip("/").rsplit("/", 1)[-1] == dataset.name:
-        found["val"] = facts["val_episodes"]
-    return found
-
-
 def _drawn(
     config: EvaluationConfig,
     spec: ValueSpec,
     dataset: LeRobotDataset,
     targets: Targets | None,
-    recorded: dict[str, list[int]],
-) -> dict[str, list[int]]:
+    recorded: dict[str, tuple[int, ...]],
+) -> dict[str, tuple[int, ...]]:
     """The split of the flags: the recorded one, if that was drawn so, else a new draw."""
-    flags = {**dataclasses.asdict(config.ratios), "seed": config.split_seed}
-    then = spec.dataset.get("split")
+    flags = SplitRule(config.ratios, config.split_seed)
+    then = spec.trained_on.split if spec.trained_on else None
     if recorded and then is not None:
-        if any(then[name] != flags[name] for name in flags):
+        if (then.ratios, then.seed) != (flags.ratios, flags.seed):
             raise ConfigError(
                 "--train_ratio, --val_ratio, --test_ratio, --split_seed: expected those of training, "
-                f"{_words(then, flags)}, got {_words(flags, flags)}; leave them out: the checkpoint knows its split"
+                f"{_words(then)}, got {_words(flags)}; leave them out: the checkpoint knows its split"
             )
         return recorded
     if targets is None:
@@ -121,8 +107,9 @@ def _drawn(
         )
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
     drawn = split_by_ratio(dataset.episodes, config.ratios, config.split_seed, strata)
-    return {name: [episode.index for episode in part] for name, part in zip(PARTS, drawn)}
+    return {name: tuple(episode.index for episode in part) for name, part in zip(PARTS, drawn)}
 
 
-def _words(values: dict, names: dict) -> str:
-    return ", ".join(f"{name} {values[name]:g}" for name in names)
+def _words(rule: SplitRule) -> str:
+    shares = (f"{name} {share:g}" for name, share in dataclasses.asdict(rule.ratios).items())
+    return ", ".join((*shares, f"seed {rule.seed}"))

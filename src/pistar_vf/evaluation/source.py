@@ -99,13 +99,14 @@ def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
         )
     if found:
         return next(iter(found.values()))
-    recorded = spec.dataset.get("path")
-    if isinstance(recorded, str):
+    then = spec.trained_on.datasets if spec.trained_on else ()
+    if len(then) == 1 and then[0].path is not None:
         with contextlib.suppress(DatasetError):  # it has moved
-            return find_dataset(recorded)
+            return find_dataset(then[0].path)
+    known = " and ".join(f"{dataset.name}, then at {dataset.path}" for dataset in then) or "nobody knows what"
     raise ConfigError(
-        f"--data_dir: expected it, as the checkpoint does not lead to one dataset (it was trained on "
-        f"{spec.dataset.get('name')}, then at {recorded}); pass the dataset's folder"
+        f"--data_dir: expected it, as the checkpoint does not lead to one dataset (it was trained on {known}); "
+        "pass the dataset's folder"
     )
 
 

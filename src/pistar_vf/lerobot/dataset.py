@@ -20,6 +20,7 @@ from jaxtyping import Int32  # not from pistar_vf.typing: decoding processes mus
 from pistar_vf.changes.journal import check_no_open_transaction
 from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.lerobot import v21, v30
+from pistar_vf.lerobot.content import content_digests
 from pistar_vf.lerobot.episode import Episode, VideoClip
 from pistar_vf.lerobot.metadata import find_dataset, read_info
 from pistar_vf.lerobot.parquet import read_column_names, read_parquet_column
@@ -117,6 +118,11 @@ class LeRobotDataset:
         for episode in self.episodes:
             found[episode.parquet].append(episode)
         return {path: tuple(sorted(own, key=lambda episode: episode.first_row)) for path, own in found.items()}
+
+    @functools.cached_property
+    def content_digests(self) -> Mapping[int, str]:
+        """Episode index to a digest of its content, see `lerobot.content`; read once, and empty where there is none."""
+        return content_digests(self.files(), self.columns)
 
     def episode_of(self, row: int) -> Episode:
         """The episode that holds a row of the concatenation of all episodes."""

@@ -53,32 +53,49 @@ def read_parquet_table(path: Path, columns: Sequence[str] | None = None) -> pa.T
 
 
 def read_parquet_column(path: Path, name: str, spans: Sequence[tuple[int, int]] | None = None) -> list[np.ndarray]:
-    """Reads one column of one file, or spans of it; row groups without a wanted row are left out.
+    """One column of one file, see `read_parquet_columns`."""
+    return read_parquet_columns(path, (name,), spans)[name]
+
+
+def read_parquet_columns(
+    path: Path, names: Sequence[str], spans: Sequence[tuple[int, int]] | None = None
+) -> dict[str, list[np.ndarray]]:
+    """Reads some columns of one file, or spans of them; row groups without a wanted row are left out.
 
     Args:
-        path: the file.
-        name: the column; scalars, strings, or lists of one length.
+        path: the file; it is opened once.
+        names: the columns; scalars, strings, or lists of one length.
         spans: (first row, number of rows) of each part wanted; None for one part, the whole file.
 
     Returns:
-        One array per span: [rows], or [rows, k] for lists of k > 1 numbers; strings come as an object array.
+        Column to one array per span: [rows], or [rows, k] for lists of k > 1 numbers; strings come as an object array.
 
     Raises:
-        DatasetError: the column is missing or unreadable, has nulls (a null float is NaN instead), holds lists
+        DatasetError: a column is missing or unreadable, has nulls (a null float is NaN instead), holds lists
             of varying length, or holds structs.
     """
     with open_parquet(path) as file:
-        if name not in file.schema_arrow.names:
-            raise DatasetError(f"{path}: no column '{name}', though other files of the dataset have it")
+        for name in names:
+            if name not in file.schema_arrow.names:
+                raise DatasetError(f"{path}: no column '{name}', though other files of the dataset have it")
         if spans is None:
             spans = [(0, file.metadata.num_rows)]
         groups, offsets = row_groups_of(file, spans)
-        try:
-            column = file.read_row_groups(groups, columns=[name]).column(name)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DatasetError(f"{path}: column '{name}' cannot be read, the file is corrupt: {error}") from error
-    where = f"{path}: column '{name}'"
-    return [_to_numpy(column.slice(offset, rows), first, where) for offset, (first, rows) in zip(offsets, spans)]
+        columns = {name: _read_groups(file, groups, name, path) for name in names}
+    return {
+        name: [
+            _to_numpy(column.slice(offset, rows), first, f"{path}: column '{name}'")
+            for offset, (first, rows) in zip(offsets, spans)
+        ]
+        for name, column in columns.items()
+    }
+
+
+def _read_groups(file: pq.ParquetFile, groups: Sequence[int], name: str, path: Path) -> pa.ChunkedArray:
+    try:
+        return file.read_row_groups(groups, columns=[name]).column(name)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"{path}: column '{name}' cannot be read, the file is corrupt: {error}") from error
 
 
 def row_groups_of(file: pq.ParquetFile, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

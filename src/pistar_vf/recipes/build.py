@@ -58,7 +58,7 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
         tokenizer_sha256=data.tokenizer.digest,
         label_column=data.targets.column,
         label_convention=data.targets.convention,
-        dataset=data.description,
+        trained_on=data.trained_on,
         normaliser=data.targets.normaliser,
     )
 

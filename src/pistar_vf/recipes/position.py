@@ -29,7 +29,7 @@ def position_of(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "freeze_mode": config.freeze_mode,
         "frozen_dtype": config.frozen_dtype,
         "num_train_frames": len(data.train_rows),
-        "train_episodes": data.description["train_episodes"],
+        "train_episodes": data.trained_on.facts()["train_episodes"],
         "data_weight": list(config.data_weight),
         "target": config.target,
         "failure_penalty": config.failure_penalty,

@@ -3,11 +3,11 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
+from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.loader import Frames, FrameTable
 from pistar_vf.frames.mixture import JoinedTable, join_targets, place
@@ -24,7 +24,7 @@ from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.language import VqaSettings, open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import check_mixture, common_cameras, state_statistics
-from pistar_vf.recipes.split import Split, describe_split, split_dataset
+from pistar_vf.recipes.split import record_data, split_dataset
 from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
 from pistar_vf.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
 
@@ -46,7 +46,7 @@ class TrainingData:
         targets: of the training dataset: what the table's labels are, and what scaled them.
         timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
         language: questions to train on besides; None for none.
-        description: of the dataset, for provenance.
+        trained_on: which episodes of which datasets are used for what.
     """
 
     table: Frames
@@ -59,7 +59,7 @@ class TrainingData:
     targets: Targets
     timeouts: Timeouts
     language: LanguageTable | None
-    description: dict
+    trained_on: TrainedOn
 
 
 def prepare_data(config: TrainConfig) -> TrainingData:
@@ -90,7 +90,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     ]
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
     held_out = [episode for p, split in zip(places, splits) for episode in p.of(split.val)]
-    val_table, val_rows = _validation(config, table, targets, held_out, camera_keys, tokenizer)
+    val_table, val_rows, validation = _validation(config, table, targets, held_out, camera_keys, tokenizer)
     return TrainingData(
         table=table,
         train_rows=train_rows,
@@ -102,7 +102,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         targets=targets,
         timeouts=timeouts,
         language=_language_table(config, tokenizer, camera_keys),
-        description=_description(config, datasets, splits, val_rows),
+        trained_on=record_data(config, datasets, splits, validation and (validation, val_rows.episodes)),
     )
 
 
@@ -121,8 +121,9 @@ def _validation(
     held_out: Sequence[Episode],
     camera_keys: dict[str, str | None],
     tokenizer: PromptTokenizer,
-) -> tuple[Frames, EpisodeRows | None]:
-    """The frames to validate on: episodes held out of the training data, or those of --val_data_dir."""
+) -> tuple[Frames, EpisodeRows | None, LeRobotDataset | None]:
+    """The frames to validate on, and the dataset of --val_data_dir if they are its; else they are held out."""
+    dataset = None
     if config.val_data_dir is not None and config.val_interval > 0:
         dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
         _check_cameras(dataset, camera_keys)
@@ -133,28 +134,14 @@ def _validation(
     open_ones = {episode.index for episode in targets.timeouts.episodes}
     rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
     if not held_out or config.val_interval <= 0:
-        return table, None
+        return table, None, None
     if len(rows) < config.batch_size:
         raise ConfigError(
             f"the validation set has {len(rows)} frames in {len(rows.episodes)} episode(s), fewer than one batch "
             f"of {config.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs do not count) or pass "
             "--val_interval 0"
         )
-    return table, rows
-
-
-def _description(
-    config: TrainConfig, datasets: Sequence[LeRobotDataset], splits: Sequence[Split], val_rows: EpisodeRows | None
-) -> dict[str, Any]:
-    described = describe_split(config, datasets, splits)
-    if config.val_data_dir is not None and val_rows is not None:
-        described["val_episodes"] = [episode.index for episode in val_rows.episodes]
-    return {
-        **described,
-        "num_frames": sum(dataset.num_frames for dataset in datasets),
-        "val_dataset": config.val_data_dir and str(config.val_data_dir),
-        "data_weight": list(config.data_weight),
-    }
+    return table, rows, dataset
 
 
 def model_image_size(config: TrainConfig) -> int:

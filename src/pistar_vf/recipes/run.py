@@ -60,7 +60,7 @@ def run_training(config: TrainConfig) -> Path:
     value_function = ValueFunction(model)
     state, frozen, position = create_or_restore(config, value_function, tx, manager, mesh)
     check_position(position, position_of(config, data))
-    keep_split_file(config, data.description)  # only now: a run that cannot begin leaves nothing behind
+    keep_split_file(config, data.trained_on)  # only now: a run that cannot begin leaves nothing behind
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     run = _Run(config, data, value_function, mesh, frozen, manager, best_manager)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from pistar_vf.checkpoints.manager import complete_steps
+from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn
 from pistar_vf.errors import ConfigError
 from pistar_vf.labels.split import (
     PARTS,
@@ -61,26 +62,42 @@ def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets
     return Split(*split_by_ratio(dataset.episodes, ratios, config.split_seed, strata))
 
 
-def describe_split(config: TrainConfig, datasets: Sequence[LeRobotDataset], splits: Sequence[Split]) -> dict[str, Any]:
-    """Of one dataset its name, path and episodes; of several, a list of each; and how they were drawn."""
-    each = {"name": [dataset.name for dataset in datasets], "path": [str(path) for path in config.data_dirs]}
-    for part in PARTS:
-        each[f"{part}_episodes"] = [[episode.index for episode in getattr(split, part)] for split in splits]
+def record_data(
+    config: TrainConfig,
+    datasets: Sequence[LeRobotDataset],
+    splits: Sequence[Split],
+    validation: tuple[LeRobotDataset, Sequence[Episode]] | None,
+) -> TrainedOn:
+    """What the run's checkpoints will say about its data.
+
+    Args:
+        config: the run's settings.
+        datasets: to train on.
+        splits: of each.
+        validation: the dataset of --val_data_dir, and the episodes of it that are looked at.
+    """
     ratios = SplitRatios.of_flags(config.train_ratio, config.val_ratio, config.test_ratio)
-    drawn = None
-    if ratios is not None:
-        drawn = {**dataclasses.asdict(ratios), "seed": config.split_seed, "stratified_by": ["outcome", "task"]}
-    described = each if len(datasets) > 1 else {name: values[0] for name, values in each.items()}
-    return {**described, "split": drawn}
+    used = PARTS if validation is None else ("train", "test")  # held out of training, but not looked at
+    return TrainedOn(
+        datasets=tuple(
+            RecordedDataset.of(dataset, str(path), **{part: _indices(getattr(split, part)) for part in used})
+            for dataset, path, split in zip(datasets, config.data_dirs, splits)
+        ),
+        validation=validation
+        and RecordedDataset.of(validation[0], str(config.val_data_dir), val=_indices(validation[1])),
+        num_frames=sum(dataset.num_frames for dataset in datasets),
+        split=None if ratios is None else SplitRule(ratios, config.split_seed),
+        weights=tuple(config.data_weight),
+    )
 
 
-def keep_split_file(config: TrainConfig, description: dict[str, Any]) -> None:
+def keep_split_file(config: TrainConfig, trained_on: TrainedOn) -> None:
     """Writes `<checkpoint_dir>/split.json`; a resumed run must have the split that is there.
 
     Raises:
         ConfigError: the checkpoints in this folder were trained on another split.
     """
-    path = Path(config.checkpoint_dir) / FILE_NAME
+    path, description = Path(config.checkpoint_dir) / FILE_NAME, trained_on.facts()
     if complete_steps(path.parent):
         if config.resume_from_checkpoint is not None and path.is_file():
             _check_same(path, json.loads(path.read_text(encoding="utf-8")), description)
@@ -104,6 +121,10 @@ def _check_same(path: Path, kept: dict[str, Any], now: dict[str, Any]) -> None:
         f"--resume_from_checkpoint: expected the split in {path}, got another one; pass {wanted} and the same data as "
         "then, or start a new run"
     )
+
+
+def _indices(episodes: Sequence[Episode]) -> tuple[int, ...]:
+    return tuple(episode.index for episode in episodes)
 
 
 def _by_episodes_or_fraction(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.provenance import seen_episodes
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.inference.predictor import ValuePredictor
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -65,23 +66,12 @@ def load_scoring_models(
     _check_folds(paths, predictors)
     for path, predictor in zip(paths[1:], predictors[1:]):
         _check_same_meaning(paths[0], predictors[0], path, predictor)
-    seen = [trained_episodes(predictor, dataset) for predictor in predictors]
+    seen = [seen_episodes(predictor.spec.trained_on, dataset) for predictor in predictors]
     shares = _shares(paths, seen, dataset) if len(paths) > 1 else [frozenset(e.index for e in dataset.episodes)]
     return tuple(
         ScoringModel(path, checkpoint_digest(path), predictor, share, trained)
         for path, predictor, share, trained in zip(paths, predictors, shares, seen)
     )
-
-
-def trained_episodes(predictor: ValuePredictor, dataset: LeRobotDataset) -> frozenset[int]:
-    """Episodes of this dataset that a model was trained on, by the dataset's name in its spec; without one, all."""
-    trained = predictor.spec.dataset
-    if not trained:
-        return frozenset(episode.index for episode in dataset.episodes)
-    names, episodes = trained.get("name"), trained.get("train_episodes", [])
-    if not isinstance(names, list):  # trained on one dataset
-        names, episodes = [names], [episodes]
-    return frozenset(index for name, own in zip(names, episodes) if name == dataset.name for index in own)
 
 
 def checkpoint_digest(checkpoint: Path) -> str:
@@ -100,8 +90,8 @@ def _shares(paths: list[Path], seen: list[frozenset[int]], dataset: LeRobotDatas
     for path, trained in zip(paths, seen):
         if not trained:
             raise ConfigError(
-                f"{path}: expected a checkpoint trained on episodes of {dataset.name}, to know which it has not seen; "
-                "its value_spec.json names another dataset. Pass one --checkpoint_dir to score all episodes with it"
+                f"{path}: expected a checkpoint trained on episodes of {dataset.root}, to know which it has not seen; "
+                "its value_spec.json holds none of them. Pass one --checkpoint_dir to score all episodes with it"
             )
     owner = {
         episode.index: next((i for i, trained in enumerate(seen) if episode.index not in trained), None)
@@ -117,7 +107,7 @@ def _shares(paths: list[Path], seen: list[frozenset[int]], dataset: LeRobotDatas
 
 
 def _check_folds(paths: list[Path], predictors: list[ValuePredictor]) -> None:
-    silent = [path for path, predictor in zip(paths, predictors) if not predictor.spec.dataset]
+    silent = [path for path, predictor in zip(paths, predictors) if predictor.spec.trained_on is None]
     if silent and len(paths) > 1:
         raise ConfigError(
             f"{silent[0]}: expected checkpoints that say which episodes they were trained on, to score each episode "

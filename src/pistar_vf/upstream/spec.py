@@ -109,7 +109,7 @@ def _spec(model: ValueModelConfig, cameras: dict[str, str | None], tokenizer: Pr
         tokenizer_sha256=tokenizer.digest,
         label_column="",
         label_convention="unknown",
-        dataset={},
+        trained_on=None,
         # All of upstream's labelling tools divide an episode's steps by its own length.
         normaliser=Normaliser("episode_ramp"),
         versions={},
