@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, quantile, two_hot
+from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, one_hot, quantile, two_hot
 from pistar_vf.errors import ConfigError
 
 SUPPORT = Support()
@@ -48,6 +48,12 @@ def test_two_hot_literal():
 @pytest.mark.parametrize(("value", "atom"), [(-1.0, 0), (-0.75, 1), (-0.25, 3), (0.0, 4)])
 def test_two_hot_of_an_atom_is_one_hot(value, atom):
     np.testing.assert_array_equal(two_hot(jnp.float32(value), FIVE), np.eye(5)[atom])
+
+
+@pytest.mark.parametrize("encode", [one_hot, two_hot])
+def test_an_unknown_value_is_no_failure(encode):
+    """A NaN was once -1: an integer made of it is 0, the lowest atom."""
+    assert np.isnan(np.asarray(encode(jnp.array([jnp.nan, -0.5]), FIVE))).tolist() == [[True] * 5, [False] * 5]
 
 
 @pytest.mark.parametrize(("value", "atom"), [(-7.0, 0), (-1.001, 0), (0.001, 4), (3e38, 4), (-np.inf, 0)])

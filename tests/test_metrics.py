@@ -39,6 +39,19 @@ def test_top1_and_top5_by_hand(target, top1, top5):
     assert (result["top1"].item(), result["top5"].item()) == (top1, top5)
 
 
+def test_equally_likely_atoms_share_the_top():
+    """An untrained head says the same of all atoms: its chances are 1 and 5 of 201, whatever the target."""
+    result = frame_metrics(jnp.zeros((2, 201)), jnp.array([-1.0, -0.3]), Support())
+    np.testing.assert_allclose(result["top1"], [1 / 201] * 2, rtol=1e-6)
+    np.testing.assert_allclose(result["top5"], [5 / 201] * 2, rtol=1e-6)
+    # One likelier atom, then three that share four places with the target's.
+    logits = jnp.log(jnp.array([[0.3, 0.2, 0.2, 0.2, 0.1]]))
+    shared = frame_metrics(jnp.tile(logits, (1, 1)), jnp.array([-0.5]), FIVE)
+    assert (shared["top1"].item(), shared["top5"].item()) == (0.0, 1.0)
+    tied = frame_metrics(jnp.zeros((1, 5)).at[0, 0].set(1.0), jnp.array([-1.0]), FIVE)
+    assert tied["top1"].item() == 1.0
+
+
 def test_a_perfect_prediction_has_no_divergence():
     logits = jnp.log(jnp.array([[0.0, 0.4, 0.6, 0.0, 0.0]]) + 1e-30)
     assert abs(frame_metrics(logits, jnp.array([-0.6]), FIVE)["kl"].item()) < 1e-6
@@ -85,6 +98,14 @@ def test_auc_is_scikit_learns():
 def test_auc_by_hand():
     """Pairs: 3>1, 3>2, 2=2 (half), 2>1: 3.5 of 4."""
     assert auc(np.array([3.0, 2.0, 1.0, 2.0]), np.array([True, True, False, False])) == 3.5 / 4
+
+
+def test_the_rounding_of_a_mean_is_no_order():
+    """Means of 7, 11, … equal numbers differ in their last digits; they once ranked a constant at 0.4167."""
+    score = np.array([np.full(n, np.float32(-0.37)).astype(np.float64).mean() for n in (7, 11, 13, 29, 31)])
+    score[1] += 1e-9
+    assert auc(score, np.array([True, False, True, False, False])) == 0.5
+    assert episode_spearman(-0.5 + 1e-8 * np.arange(4), np.array([-1.0, -0.5, -0.2, 0.0]), np.zeros(4, int)) == 0.0
 
 
 @pytest.mark.parametrize("positive", [[True, True], [False, False]])

@@ -53,17 +53,18 @@ LabelEncoding = Literal["two_hot", "one_hot"]
 
 
 def one_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:
-    """All probability on the atom nearest to each value, clipped to the support; float32."""
+    """All probability on the atom nearest to each value, clipped to the support; float32, NaN for NaN."""
     last = support.num_atoms - 1
     position = (jnp.asarray(value, jnp.float32) - support.v_min) * (last / (support.v_max - support.v_min))
     nearest = jnp.clip(jnp.round(position), min=0, max=last).astype(jnp.int32)
-    return jax.nn.one_hot(nearest, support.num_atoms, dtype=jnp.float32)
+    # A cast would turn NaN into the lowest atom: an unknown target into a failure.
+    return jnp.where(jnp.isnan(position)[..., None], jnp.nan, jax.nn.one_hot(nearest, support.num_atoms))
 
 
 def two_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:
     """Spreads each value over its two neighbouring atoms so that the mean is the value.
 
-    Values outside the support are clipped to it.
+    Values outside the support are clipped to it; NaN gives NaN.
 
     Args:
         value: normalised returns.
@@ -79,7 +80,8 @@ def two_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b ato
     weight_above = (position - lower)[..., None]
     lower = lower.astype(jnp.int32)[..., None]
     index = jnp.broadcast_to(jnp.arange(support.num_atoms), (*position.shape, support.num_atoms))
-    return jnp.where(index == lower, 1.0 - weight_above, 0.0) + jnp.where(index == lower + 1, weight_above, 0.0)
+    probs = jnp.where(index == lower, 1.0 - weight_above, 0.0) + jnp.where(index == lower + 1, weight_above, 0.0)
+    return jnp.where(jnp.isnan(position)[..., None], jnp.nan, probs)
 
 
 def expected_value(logits: Float[Array, "*b atoms"], support: Support) -> Float[Array, "*b"]:

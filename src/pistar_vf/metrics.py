@@ -13,6 +13,8 @@ from pistar_vf.typing import Array, Bool, Float, Int
 _MAX_MOMENTS, _MAX_EPISODES = 50, 500
 CONSTANT_STD = 0.01
 """A standard deviation of V over all frames below this (2 atoms of 201) is a constant value function."""
+RESOLUTION = 1e-6
+"""Values closer than this are equal: a mean of equal numbers differs by its rounding, which would rank them."""
 
 
 def frame_metrics(
@@ -22,19 +24,19 @@ def frame_metrics(
 
     Returns:
         `value` (predicted), `cross_entropy` and `kl` (nats), `top1` and `top5` (1 where the atom nearest to the
-        target is among the 1 or 5 likeliest).
+        target is among the 1 or 5 likeliest; among equally likely ones, its chance of being so).
     """
     distribution = two_hot(target, support)
     loss = cross_entropy(logits, distribution)
     nearest = jnp.argmax(distribution, axis=-1)
     own = jnp.take_along_axis(logits, nearest[:, None], axis=-1)
-    rank = jnp.sum(logits > own, axis=-1)
+    likelier, as_likely = jnp.sum(logits > own, axis=-1), jnp.sum(logits == own, axis=-1)
     return {
         "value": expected_value(logits, support),
         "cross_entropy": loss,
         "kl": loss - entropy(distribution),
-        "top1": (rank < 1).astype(jnp.float32),
-        "top5": (rank < 5).astype(jnp.float32),
+        "top1": jnp.clip((1 - likelier) / as_likely, 0.0, 1.0).astype(jnp.float32),
+        "top5": jnp.clip((5 - likelier) / as_likely, 0.0, 1.0).astype(jnp.float32),
     }
 
 
@@ -80,7 +82,7 @@ def episode_spearman(
     for number in np.unique(episode):
         inside = episode == number
         if np.ptp(target[inside]) > 0:
-            correlations.append(_pearson(rankdata(value[inside]), rankdata(target[inside])))
+            correlations.append(_pearson(_ranks(value[inside]), _ranks(target[inside])))
     return float(np.mean(correlations)) if correlations else float("nan")
 
 
@@ -90,12 +92,20 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y / norm) if norm > 0 else 0.0
 
 
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    """Ranks from 1, of equal numbers the mean."""
+    return rankdata(np.round(np.asarray(numbers, np.float64) / RESOLUTION))
+
+
 def auc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
-    """Chance that a positive's score is above a negative's, ties counting half; NaN when a class is missing."""
+    """Chance that a positive's score is above a negative's, ties counting half; NaN when a class is missing.
+
+    Scores closer than `RESOLUTION` are tied.
+    """
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if not num_positive or not num_negative:
         return float("nan")
-    rank_sum = rankdata(score)[positive].sum()
+    rank_sum = _ranks(score)[positive].sum()
     return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 

@@ -36,6 +36,15 @@ def test_copy_has_the_five_columns(dataset: LeRobotDataset, tmp_path: Path) -> N
     assert kinds == {"intervention": "int64", "reward_label": "float", "adv_ind": "string"}
 
 
+def test_outcomes_may_be_words(dataset: LeRobotDataset, tmp_path: Path) -> None:
+    copy = label(dataset, tmp_path / "out", outcomes={index: str(outcome) for index, outcome in OUTCOMES.items()})
+    np.testing.assert_array_equal(read_value_labels(copy), np.array(VALUES, np.float32))
+    message = r"episode 1 \(.*000001.parquet\): outcome: expected one of success, .*, got 'lost'"
+    with pytest.raises(LabelError, match=message):
+        label(dataset, tmp_path / "two", outcomes={**OUTCOMES, 1: "lost"})
+    assert not (tmp_path / "two").exists()
+
+
 def test_copy_keeps_everything_else(dataset: LeRobotDataset, tmp_path: Path) -> None:
     (dataset.root / "README.md").write_text("about this dataset")
     (dataset.root / ".cache").mkdir()

@@ -5,13 +5,14 @@ import pytest
 from PIL import Image
 
 from pistar_vf.categorical import Support
-from pistar_vf.drawing.curves import DROP, LABEL, RISE, value_segments
+from pistar_vf.drawing.curves import DROP, HOLD, LABEL, RISE, value_segments
 from pistar_vf.drawing.episode_picture import (
     INTERVENTION,
     EpisodeView,
     draw_episode,
     draw_value,
     intervention_spans,
+    strip_strength,
     without_padding,
 )
 from pistar_vf.video.decoding import resize_frame
@@ -29,9 +30,30 @@ def view(value, target=None, intervention=()) -> EpisodeView:
 
 def test_strokes_are_green_where_v_rises_and_red_where_it_drops():
     segments, colours = value_segments(np.array([-0.9, -0.5, -0.7, -0.7], np.float32))
-    assert colours == [RISE, DROP, RISE]  # standing still is no drop
+    assert colours == [RISE, DROP, HOLD]
     expected = [[[0, -0.9], [1, -0.5]], [[1, -0.5], [2, -0.7]], [[2, -0.7], [3, -0.7]]]
     np.testing.assert_allclose(segments, expected, atol=1e-6)
+
+
+def test_noise_is_neither_rise_nor_drop():
+    """A value that wobbles by a millionth, or slower than a hundredth of the episode's mean pace, holds."""
+    noise = -0.5 + 1e-6 * np.random.default_rng(0).standard_normal(2000)
+    assert set(value_segments(noise.astype(np.float32))[1]) == {HOLD}
+    assert set(value_segments(np.linspace(-0.505, -0.5, 100))[1]) == {HOLD}  # a two-hundredth of the range
+    assert set(value_segments(np.linspace(-0.52, -0.5, 100))[1]) == {RISE}
+    assert set(value_segments(np.linspace(0, -1, 5000))[1]) == {DROP}
+    assert "V holds" in drawn(view([-1, -1])).get_legend_handles_labels()[1]
+
+
+def test_the_strip_has_one_scale():
+    """A distribution that knows nothing is pale, however it compares with itself; a fifth of the mass is darkest."""
+    uniform, sure = np.full((3, 201), 1 / 201), np.eye(201)[[5, 6, 7]]
+    np.testing.assert_allclose(strip_strength(uniform), 40**-0.5, rtol=1e-6)
+    assert strip_strength(sure).max() == 1.0
+    np.testing.assert_allclose(strip_strength(np.full((1, 201), 0.05))[0, 0], (0.05 / (40 / 201)) ** 0.5, rtol=1e-6)
+    (image,) = drawn(EpisodeView("", np.zeros(3), uniform, Support(), None, np.zeros(3, bool))).images
+    assert image.get_clim() == (0.0, 1.0)
+    assert np.asarray(image.get_array()).max() < 0.16
 
 
 def drawn(episode: EpisodeView):

@@ -166,6 +166,15 @@ def test_command_writes_the_papers_target(dataset: LeRobotDataset, tmp_path: Pat
     np.testing.assert_allclose(read_value_labels(copy), expected, atol=1e-7)
 
 
+def test_command_counts_the_outcomes_it_was_given(dataset: LeRobotDataset, tmp_path: Path, capsys) -> None:
+    """Under a small penalty no label of a failure is -1; it was once counted as a success."""
+    (tmp_path / "o.json").write_text('{"0": "success", "1": "timeout", "2": "failure"}')
+    argv = ["--data_dir", str(dataset.root), "--output_dir", str(tmp_path / "out"), "--target", "paper"]
+    argv += ["--outcome_file", str(tmp_path / "o.json"), "--timeout_as", "failure", "--failure_penalty", "0.5"]
+    cli.main(argv)
+    assert capsys.readouterr().out.splitlines()[0] == "value targets: 12 frames, 1 successes, 2 failures"
+
+
 def test_command_leaves_timeouts_to_training(dataset: LeRobotDataset, tmp_path: Path, capsys) -> None:
     path = tmp_path / "o.json"
     path.write_text('{"0": "success", "1": "timeout", "2": "failure"}')

@@ -7,6 +7,7 @@ import pytest
 from support.labelled_sets import LENGTHS, OUTCOMES, VALUES, episode, label, write, write_unlabelled
 
 from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.labels.split import episode_strata
 from pistar_vf.labels.targets import episode_tasks, read_targets
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.returns import Normaliser, Outcome
@@ -36,7 +37,7 @@ def columns_in(path: Path, **columns: list[float]) -> LeRobotDataset:
 def test_columns_are_taken_as_they_are(labelled: LeRobotDataset) -> None:
     targets = read_targets(labelled)
     np.testing.assert_array_equal(targets.labels, np.float32(VALUES))
-    assert (targets.column, targets.convention, targets.outcomes) == ("value_label", "recap", None)
+    assert (targets.column, targets.convention, targets.outcomes) == ("value_label", "recap", OUTCOMES)
     assert targets.normaliser == Normaliser("episode_ramp")
     assert targets.timeouts.episodes == ()
 
@@ -112,6 +113,27 @@ def test_columns_of_the_paper_show_their_normaliser(unlabelled: LeRobotDataset, 
     assert (targets.convention, targets.normaliser) == ("paper", normaliser)
     computed = read_targets(unlabelled, "paper", outcomes=OUTCOMES, normaliser=normaliser)
     np.testing.assert_allclose(targets.labels, computed.labels, atol=1e-7)
+
+
+def test_a_failure_under_a_small_penalty_is_one(unlabelled: LeRobotDataset, tmp_path: Path) -> None:
+    """Its value labels are -1 nowhere; its last reward says it."""
+    copy = label(unlabelled, tmp_path / "out", normaliser=Normaliser("paper", {"push": 20}, 2.0))
+    targets = read_targets(copy)
+    assert targets.outcomes == OUTCOMES
+    assert [outcome for outcome, _ in episode_strata(copy, targets.labels, targets.outcomes)] == [S, F, S]
+    assert read_targets(copy, "episode_ramp").outcomes == OUTCOMES
+    read_targets(copy, outcomes=OUTCOMES)
+    with pytest.raises(LabelError, match=r"episode 1: expected the labels of a success, .* got those of a failure"):
+        read_targets(copy, outcomes={**OUTCOMES, 1: S})
+
+
+def test_a_reward_that_is_not_finite_is_located(tmp_path: Path) -> None:
+    rewards = np.float32([0.1] * 12)
+    rewards[6] = np.inf
+    with pytest.raises(
+        LabelError, match=r"'reward_label' of .*000001.parquet, episode 1, frame 2: expected a finite r"
+    ):
+        read_targets(columns_in(tmp_path / "set", value_label=VALUES, reward_label=rewards))
 
 
 def test_a_penalty_without_effect_is_refused(labelled: LeRobotDataset) -> None:

@@ -88,15 +88,23 @@ def test_a_timeout_is_open_until_its_end_is_known() -> None:
         assert np.isnan(targets).tolist() == [True, True, False, False]
 
 
-def test_an_unknown_task_needs_an_explicit_fallback() -> None:
+def test_an_unknown_task_has_no_unit() -> None:
+    """The advice is something that can be typed."""
     lengths, tasks = np.array([3, 2]), ["a", "c"]
-    message = r"maximum length is known \('a', 'b'\), got 'c'; .*unknown_task='longest' to use the longest"
+    message = r"maximum length is known \('a', 'b'\), got 'c'; .* Train on these tasks too, .*--target episode_ramp"
     with pytest.raises(LabelError, match=message):
         PAPER.targets(lengths, tasks, [S, S])
-    targets = PAPER.targets(lengths, tasks, [S, S], unknown_task="longest")
-    np.testing.assert_array_equal(targets, np.array([-2 / 4, -1 / 4, 0, -1 / 10, 0], np.float32))
-    rewards = PAPER.rewards(lengths, tasks, [S, S], unknown_task="longest")
-    np.testing.assert_array_equal(rewards, np.array([-1 / 4, -1 / 4, 0, -1 / 10, 0], np.float32))
+
+
+@pytest.mark.parametrize("rule", [PAPER, RAMP])
+def test_a_word_means_its_outcome(rule) -> None:
+    """A failure that is given as a word was once labelled as a success."""
+    lengths, tasks, ends = np.array([4, 2, 3]), ["a", "b", "a"], np.array([0.0, 0.0, -0.5])
+    for make in (rule.targets, rule.rewards):
+        by_word = make(lengths, tasks, ["failure", "success", "timeout"], ends)
+        np.testing.assert_array_equal(by_word, make(lengths, tasks, [F, S, T], ends))
+        with pytest.raises(LabelError, match="outcome: expected one of success, failure, timeout, got 'banana'"):
+            make(lengths, tasks, [F, S, "banana"], ends)
 
 
 def test_long_lists_of_tasks_are_cut() -> None:

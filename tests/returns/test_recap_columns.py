@@ -106,3 +106,18 @@ def test_malformed_episodes_are_refused() -> None:
         recap_columns(3, Outcome.SUCCESS, np.array([0, 1]))
     with pytest.raises(LabelError, match=r"0 or 1 in every frame, got \[0, 2\]"):
         recap_columns(2, Outcome.SUCCESS, np.array([0, 2]))
+
+
+@pytest.mark.parametrize("normaliser", [None, Normaliser("paper", {"": 8})])
+@pytest.mark.parametrize("outcome", ["success", "failure", "timeout"])
+def test_a_word_means_its_outcome(outcome: str, normaliser) -> None:
+    """`"failure"` once wrote the labels of a success."""
+    options = {"timeout_as": "bootstrap", "normaliser": normaliser}
+    by_word, by_member = recap_columns(3, outcome, **options), recap_columns(3, Outcome(outcome), **options)
+    for name in RECAP_COLUMNS:
+        np.testing.assert_array_equal(by_word[name], by_member[name])
+
+
+def test_unknown_words_are_refused() -> None:
+    with pytest.raises(LabelError, match="outcome: expected one of success, failure, timeout, got 'banana'; say how"):
+        recap_columns(3, "banana")

@@ -1,11 +1,13 @@
 """Conventions told apart by their numbers, worked out by hand; what they do to an n-step advantage."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.returns import CONVENTIONS, Outcome, find_convention, terminal_bootstrap
-from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale
+from pistar_vf.returns import CONVENTIONS, Normaliser, Outcome, find_convention, terminal_bootstrap
+from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale, shown_failures
 
 # Episodes of 4 and 2 frames, a success and a failure: (value_label, reward_label), from the table in docs/data.md.
 STEP = ([-1 / 4] * 3, [-1 / 2])
@@ -153,3 +155,34 @@ def test_the_tail_of_a_failure_is_neither_good_nor_punished_twice(name, past_fai
 def test_a_convention_without_failures_says_nothing_past_one() -> None:
     with pytest.raises(LabelError, match=r"got 'add_value_labels' .*labels every episode as a success; label"):
         terminal_bootstrap(find_convention("add_value_labels"), Outcome.FAILURE)
+
+
+def test_words_are_outcomes_here_too() -> None:
+    recap = CONVENTIONS["recap"]
+    by_word = [terminal_bootstrap(recap, word) for word in ("success", "failure", "timeout")]
+    assert by_word == [terminal_bootstrap(recap, outcome) for outcome in Outcome]
+
+
+# --- what labels say about the outcome --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", [None, 10.0, 0.5])
+def test_the_last_reward_of_the_papers_labels_shows_the_outcome(penalty) -> None:
+    """A failure with a small penalty is nowhere at -1."""
+    rule = Normaliser("paper", {"a": 20}, penalty)
+    lengths, outcomes = np.array([6, 6, 1, 20]), [Outcome.FAILURE, Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS]
+    args = (lengths, ["a"] * 4, outcomes)
+    own = LabelColumns(rule.targets(*args), rule.rewards(*args), lengths, np.zeros(4, np.int64))
+    assert fitting_conventions(own) == ("paper",)
+    assert shown_failures(own, ("paper",)).tolist() == [True, False, True, False]
+    assert shown_failures(dataclasses.replace(own, reward=None), ("paper",)) is None
+
+
+@pytest.mark.parametrize("names", [(), ("add_value_labels",), ("recap", "add_value_labels")])
+def test_labels_that_do_not_say_the_outcome(names) -> None:
+    assert shown_failures(columns([-1, -1, -1, -1, -0.5, 0], None), names) is None
+
+
+def test_steps_of_the_episode_show_it_in_every_frame() -> None:
+    own = columns([-1, -1, -1, -1, -0.5, 0], None)
+    assert shown_failures(own, ("recap", "libero_rollout")).tolist() == [True, False]

@@ -30,7 +30,7 @@ _INFO = Path("meta", "info.json")
 def write_labelled_copy(
     dataset: LeRobotDataset,
     output_dir: str | Path,
-    outcomes: Mapping[int, Outcome],
+    outcomes: Mapping[int, Outcome | str],
     *,
     intervention_column: str | None = None,
     timeout_as: TimeoutAs | None = None,
@@ -47,7 +47,7 @@ def write_labelled_copy(
     Args:
         dataset: of v2.1 or v3.0.
         output_dir: a new or empty folder outside the dataset.
-        outcomes: episode index to outcome, for every episode.
+        outcomes: episode index to outcome, an `Outcome` or its word, for every episode.
         intervention_column: column that is 1 where the operator was driving; None for `intervention` where the
             dataset has it, else nowhere.
         timeout_as: what a timeout counts as, see `returns.outcome.counted_outcome`.
@@ -95,7 +95,7 @@ def write_labelled_copy(
 
 
 def _check_source(
-    dataset: LeRobotDataset, outcomes: Mapping[int, Outcome], intervention_column: str | None, overwrite: bool
+    dataset: LeRobotDataset, outcomes: Mapping[int, Outcome | str], intervention_column: str | None, overwrite: bool
 ) -> None:
     if dataset.version not in (v21.CODEBASE_VERSION, v30.CODEBASE_VERSION):
         raise DatasetError(
@@ -130,7 +130,11 @@ def _copy_other_files(dataset: LeRobotDataset, copy: Path) -> None:
 
 
 def _label_episode(
-    episode: Episode, rule: Callable[..., dict[str, np.ndarray]], outcome: Outcome, flags: np.ndarray | None, task: str
+    episode: Episode,
+    rule: Callable[..., dict[str, np.ndarray]],
+    outcome: Outcome | str,
+    flags: np.ndarray | None,
+    task: str,
 ) -> dict[str, Shaped[np.ndarray, " t"]]:
     try:
         return rule(episode.length, outcome, flags, task=task)

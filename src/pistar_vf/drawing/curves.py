@@ -9,7 +9,10 @@ import numpy as np
 from pistar_vf.typing import Float, UInt8
 
 _NUM_PICTURES = 5
-RISE, DROP, LABEL = "#2a9d57", "#d1495b", "#8a8f98"
+RISE, DROP, HOLD, LABEL = "#2a9d57", "#d1495b", "#5b5b7a", "#8a8f98"
+_STEADY = 0.01
+"""Of the mean pace that would take V through its whole range in one episode: slower is neither rising nor dropping."""
+_NOISE = 2e-6  # of a float32 V, whatever the pace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +61,13 @@ def draw_curves(curves: list[Curve], path: Path) -> Path:
 def value_segments(value: Float[np.ndarray, " t"]) -> tuple[Float[np.ndarray, "n 2 2"], list[str]]:
     """The curve as t - 1 strokes (start and end, each frame and V) and their colours.
 
-    Green where V rises or stays, red where it drops.
+    Green where V rises, red where it drops, slate where it holds: a change of less than a hundredth of 1 / t says
+    nothing.
     """
     points = np.stack([np.arange(len(value)), value], axis=1).astype(np.float64)
     segments = np.stack([points[:-1], points[1:]], axis=1)
-    return segments, np.where(np.diff(value) >= 0, RISE, DROP).tolist()
+    change, least = np.diff(points[:, 1]), max(_NOISE, _STEADY / len(value))
+    return segments, np.select([change >= least, change <= -least], [RISE, DROP], HOLD).tolist()
 
 
 def draw_line(axes: Any, value: Float[np.ndarray, " t"], target: Float[np.ndarray, " t"] | None) -> None:
@@ -73,6 +78,8 @@ def draw_line(axes: Any, value: Float[np.ndarray, " t"], target: Float[np.ndarra
     axes.add_collection(LineCollection(segments, colors=colours, linewidths=2.2))
     axes.plot([], [], color=RISE, linewidth=2.2, label="V rises")
     axes.plot([], [], color=DROP, linewidth=2.2, label="V drops")
+    if HOLD in colours:
+        axes.plot([], [], color=HOLD, linewidth=2.2, label="V holds")
     if target is not None:
         axes.plot(np.arange(len(value)), target, color=LABEL, linewidth=1, label="label")
 

@@ -12,6 +12,7 @@ from pistar_vf.typing import Bool, Float, UInt8
 
 INTERVENTION = "#f2b134"
 _NUM_PICTURES = 5
+_DARKEST = 40  # times the probability of a uniform distribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def draw_value(axes: Any, view: EpisodeView) -> None:
     """The predicted distribution as a strip of blues, interventions shaded, V and its label on top."""
     low, high, half = view.support.v_min, view.support.v_max, view.support.spacing / 2
     last = len(view.value) - 1
-    strength = np.sqrt(np.asarray(view.probs, np.float32))  # else one sure atom would pale a spread-out remainder
+    strength = strip_strength(view.probs)
     axes.imshow(
         strength.T,
         extent=(-0.5, last + 0.5, low - half, high + half),
@@ -76,7 +77,7 @@ def draw_value(axes: Any, view: EpisodeView) -> None:
         aspect="auto",
         cmap="Blues",
         vmin=0.0,
-        vmax=np.quantile(strength.max(axis=1), 0.9),  # and one sure frame all the others
+        vmax=1.0,
         interpolation="nearest",
         zorder=0,
     )
@@ -88,6 +89,16 @@ def draw_value(axes: Any, view: EpisodeView) -> None:
         axes.plot([], [], color=INTERVENTION, alpha=0.35, linewidth=8, label="operator drives")
     margin = 0.05 * (high - low)
     axes.set(xlim=(-0.5, last + 0.5), ylim=(low - margin, high + margin), xlabel="frame", ylabel="V")
+
+
+def strip_strength(probs: Float[np.ndarray, "t atoms"]) -> Float[np.ndarray, "t atoms"]:
+    """How dark each atom is, in [0, 1], on one scale for all pictures: a fifth of the mass on an atom is darkest.
+
+    The square root, as else one sure atom would pale a spread-out remainder. A model that knows nothing is pale: a
+    uniform distribution over 201 atoms is 0.16 everywhere.
+    """
+    darkest = min(1.0, _DARKEST / probs.shape[1])
+    return np.minimum(np.sqrt(np.asarray(probs, np.float32) / np.float32(darkest)), 1.0)
 
 
 def intervention_spans(intervention: Bool[np.ndarray, " t"]) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Builds a `FrameTable` from a dataset: the one way for training, evaluation and relabelling alike."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ def read_state(
     """The robot state of all frames, or of some episodes' frames.
 
     Raises:
-        DatasetError: there is no such column.
+        DatasetError: there is no such column, or a number of the named episodes is not finite; of all frames nobody
+            knows which will be used, and an episode that is left out may be damaged.
     """
     if key not in dataset.columns:
         raise DatasetError(
@@ -84,4 +86,22 @@ def read_state(
             "pass --state_key, or --state_encoding none to train without state"
         )
     state = np.asarray(dataset.read_column(key, episodes), np.float32)
-    return state.reshape(len(state), -1)
+    state = state.reshape(len(state), -1)
+    if episodes is not None:
+        _refuse_holes(key, state, episodes)
+    return state
+
+
+def _refuse_holes(key: str, state: np.ndarray, episodes: Sequence[Episode]) -> None:
+    bad = ~np.isfinite(state)
+    if not bad.any():
+        return
+    row, component = np.argwhere(bad)[0]
+    ends = np.cumsum([episode.length for episode in episodes])
+    position = int(np.searchsorted(ends, row, side="right"))
+    episode = episodes[position]
+    raise DatasetError(
+        f"column '{key}' of {episode.parquet}, episode {episode.index}, frame {row - ends[position] + episode.length}, "
+        f"component {component}: expected a finite number, got {state[row, component]} ({int(bad.any(axis=1).sum())} "
+        "such frames); repair or drop that episode"
+    )

@@ -46,20 +46,28 @@ class StateStatistics:
             )
         wide = state.astype(np.float64)
         std = wide.std(axis=0)
-        # A component that never moves would be divided by (almost) zero and turn noise into signal.
-        scale = np.maximum(np.abs(wide).max(axis=0), 1e-6)
-        std = np.where(std < _RELATIVE_FLOOR * scale, 1.0, std)
+        # A component that never moves would be divided by (almost) zero and turn noise into signal; one that counts in
+        # thousands (an encoder far from its zero) would saturate if it were not divided at all.
+        floor = _RELATIVE_FLOOR * np.maximum(np.abs(wide).max(axis=0), 1e-6)
+        std = np.where(std < floor, np.maximum(floor, 1.0), std)
         return cls(key=key, mean=tuple(wide.mean(axis=0).tolist()), std=tuple(std.tolist()))
 
     def normalise(self, state: Float[Array, "*b s"]) -> Float[np.ndarray, "*b s"]:
         """(state - mean) / std, clipped to ±5 so that one wild reading cannot dominate; float32.
 
         Raises:
-            DatasetError: the state has another number of components.
+            DatasetError: the state has another number of components, or one that is not a finite number.
         """
         if state.shape[-1] != self.dim:
             raise DatasetError(
                 f"state '{self.key}': expected {self.dim} components as in training, got {state.shape[-1]}"
+            )
+        bad = ~np.isfinite(np.asarray(state))
+        if bad.any():
+            *row, component = np.argwhere(bad)[0].tolist()
+            raise DatasetError(
+                f"state '{self.key}', row {row[0] if row else 0}, component {component}: expected a finite number, got "
+                f"{np.asarray(state)[bad][0]}; the value of such a frame means nothing"
             )
         scaled = (np.asarray(state, np.float32) - np.float32(self.mean)) / np.float32(self.std)
         return np.clip(scaled, -_CLIP, _CLIP).astype(np.float32)

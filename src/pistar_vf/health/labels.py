@@ -9,12 +9,11 @@ from pistar_vf.errors import LabelError
 from pistar_vf.health.findings import Findings
 from pistar_vf.health.tables import Columns
 from pistar_vf.labels.outcomes import read_outcomes
-from pistar_vf.labels.targets import REWARD_COLUMN
-from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
+from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.returns import Outcome, find_convention
-from pistar_vf.returns.recognise import LabelColumns, fitting_conventions
+from pistar_vf.returns import Outcome
+from pistar_vf.returns.recognise import LabelColumns, fitting_conventions, shown_failures
 
 OUTCOME_KEY = "outcome"
 INTERVENTION_COLUMN = "intervention"
@@ -131,28 +130,29 @@ class LabelCheck:
     def _recognise(self) -> tuple[str, ...]:
         if not self._labels:
             return ()
-        values, rewards = zip(*self._labels.values())
-        complete = self._has_rewards and all(reward is not None for reward in rewards)
-        columns = LabelColumns(
-            value=np.concatenate(values),
-            reward=np.concatenate(rewards) if complete else None,
-            lengths=np.array([len(value) for value in values], np.int64),
-            tasks=np.array(list(self._tasks.values()), np.int64),
-        )
-        names = fitting_conventions(columns)
+        names = fitting_conventions(self._columns())
         if not names:
             problem = "the labels follow none of the known conventions"
             advice = "they can be trained on, but not converted; see 'Conventions' in the documentation of the data"
             self._findings.warning("convention", problem, advice, key=self._value)
         return names
 
+    def _columns(self) -> LabelColumns:
+        values, rewards = zip(*self._labels.values())
+        complete = self._has_rewards and all(reward is not None for reward in rewards)
+        return LabelColumns(
+            value=np.concatenate(values),
+            reward=np.concatenate(rewards) if complete else None,
+            lengths=np.array([len(value) for value in values], np.int64),
+            tasks=np.array(list(self._tasks.values()), np.int64),
+        )
+
     def _outcomes_of_labels(self, names: tuple[str, ...]) -> dict[int, Outcome]:
-        conventions = [find_convention(name) for name in names]
-        if not conventions or not all(c.form == "episode" and c.has_failures for c in conventions):
+        failed = shown_failures(self._columns(), names) if names else None
+        if failed is None:
             return {}
         shown = dict.fromkeys(self._timeouts, Outcome.TIMEOUT)
-        for index, (values, _) in self._labels.items():
-            shown[index] = Outcome.FAILURE if (values <= -1 + _TOLERANCE).all() else Outcome.SUCCESS
+        shown |= {i: Outcome.FAILURE if lost else Outcome.SUCCESS for i, lost in zip(self._labels, failed)}
         ended = set(shown.values()) - {Outcome.TIMEOUT}
         if len(ended) == 1:
             (only,) = ended

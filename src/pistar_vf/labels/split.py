@@ -9,6 +9,7 @@ import numpy as np
 from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.returns import Outcome
+from pistar_vf.returns.recognise import all_at_bottom
 from pistar_vf.typing import Float, Int
 
 PARTS = ("train", "val", "test")
@@ -125,8 +126,8 @@ def episode_strata(
     """
     starts = [episode.start for episode in dataset.episodes]
     tasks = [dataset.prompts[number] for number in dataset.prompt_index()[starts]]
-    failed = np.logical_and.reduceat(labels <= -1 + _TOLERANCE, starts)
     if outcomes is None:
+        failed = all_at_bottom(labels, np.array([episode.length for episode in dataset.episodes], np.int64))
         outcomes = {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(dataset.episodes, failed)}
     return [(str(outcomes[episode.index]), task) for episode, task in zip(dataset.episodes, tasks)]
 

@@ -8,16 +8,20 @@ import numpy as np
 
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.labels.timeouts import Timeouts
-from pistar_vf.labels.value_labels import find_value_column, frames_of, read_numbers, read_value_labels
-from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.labels.value_labels import (
+    REWARD_COLUMN,
+    find_value_column,
+    frames_of,
+    read_rewards,
+    read_value_labels,
+)
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.returns import Normaliser, Outcome, find_convention
-from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale
+from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale, shown_failures
 from pistar_vf.typing import Float, Int
 
 TargetRule: TypeAlias = Literal["dataset", "episode_ramp", "paper"]
-REWARD_COLUMN = "reward_label"
 UNKNOWN = "unknown"
-_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Targets:
         convention: name of the rule that made them; several joined by " or " where the data cannot tell, "unknown"
             where none of the known ones fits.
         normaliser: what scaled them, None where the convention does not say.
-        outcomes: episode index to outcome, None where nobody said.
+        outcomes: episode index to outcome, as the caller or else the labels say; None where neither does.
         timeouts: episodes whose targets are left to training.
     """
 
@@ -128,8 +132,11 @@ def _column_targets(
     labels = read_value_labels(dataset, column, cut_off)
     columns = _label_columns(dataset, labels, cut_off)
     names = _conventions(dataset, columns, declared, cut_off)
+    kept = [episode for episode in dataset.episodes if episode.index not in cut_off]
+    failed = shown_failures(columns, names) if kept else None
+    shown = None if failed is None else _as_outcomes(kept, failed)
     if outcomes is not None:
-        _check_outcomes(dataset, column, labels, names, outcomes)
+        _check_outcomes(dataset, column, shown or {}, outcomes)
     normaliser = normaliser or _shown_normaliser(dataset, columns, names)
     if cut_off and normaliser is None:
         raise LabelError(
@@ -139,13 +146,14 @@ def _column_targets(
         )
     tasks = _tasks(dataset, normaliser.rule if cut_off and normaliser is not None else "episode_ramp")
     timeouts = _timeouts(dataset, tasks, outcomes or {}, normaliser)
-    return Targets(labels, column, " or ".join(names) or UNKNOWN, normaliser, outcomes, timeouts)
+    said = shown if outcomes is None else outcomes
+    return Targets(labels, column, " or ".join(names) or UNKNOWN, normaliser, said, timeouts)
 
 
 def _label_columns(dataset: LeRobotDataset, labels: np.ndarray, cut_off: Collection[int]) -> LabelColumns:
     """The columns of all episodes but the time-outs, whose labels are nobody's convention."""
     kept = ~frames_of(dataset, cut_off)
-    rewards = read_numbers(dataset, REWARD_COLUMN)[kept] if REWARD_COLUMN in dataset.columns else None
+    rewards = read_rewards(dataset, cut_off)[kept] if REWARD_COLUMN in dataset.columns else None
     episodes = [episode for episode in dataset.episodes if episode.index not in cut_off]
     starts = [episode.start for episode in episodes]
     lengths = np.array([episode.length for episode in episodes], np.int64)
@@ -176,43 +184,34 @@ def _shown_normaliser(dataset: LeRobotDataset, columns: LabelColumns, names: Seq
 
 
 def _shown_outcomes(dataset: LeRobotDataset, column: str, declared: str | None) -> dict[int, Outcome]:
-    """Outcomes from value labels: -1 in every frame is a failure, in conventions that label failures so."""
-    labels = read_value_labels(dataset, column)
-    names = _conventions(dataset, _label_columns(dataset, labels, ()), declared, ())
-    if not _shows_outcomes(names):
+    """Outcomes from value labels, see `shown_failures`."""
+    columns = _label_columns(dataset, read_value_labels(dataset, column), ())
+    names = _conventions(dataset, columns, declared, ())
+    failed = shown_failures(columns, names)
+    if failed is None:
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected labels that tell failures from successes, got the "
             f"convention {' or '.join(names) or UNKNOWN}; say how the episodes ended with --outcome_column or "
             "--outcome_file"
         )
-    failed = _all_at_bottom(dataset, labels)
-    return {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(dataset.episodes, failed)}
+    return _as_outcomes(dataset.episodes, failed)
+
+
+def _as_outcomes(episodes: Sequence[Episode], failed: np.ndarray) -> dict[int, Outcome]:
+    return {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(episodes, failed, strict=True)}
 
 
 def _check_outcomes(
-    dataset: LeRobotDataset, column: str, labels: np.ndarray, names: Sequence[str], outcomes: Mapping[int, Outcome]
+    dataset: LeRobotDataset, column: str, shown: Mapping[int, Outcome], outcomes: Mapping[int, Outcome]
 ) -> None:
     """Refuses labels that say another outcome than the caller."""
-    if not _shows_outcomes(names):
-        return
-    for episode, lost in zip(dataset.episodes, _all_at_bottom(dataset, labels)):
-        said = outcomes[episode.index]
-        if said is not Outcome.TIMEOUT and lost != (said is Outcome.FAILURE):
+    for index, outcome in shown.items():
+        if outcomes[index] is not outcome:
             raise LabelError(
-                f"column '{column}' of {dataset.root}, episode {episode.index}: expected the labels of a {said}, as "
-                f"--outcome_column or --outcome_file says, got those of a {'failure' if lost else 'success'}; "
-                "label the dataset again with `pistar-vf label`"
+                f"column '{column}' of {dataset.root}, episode {index}: expected the labels of a {outcomes[index]}, as "
+                f"--outcome_column or --outcome_file says, got those of a {outcome}; label the dataset again with "
+                "`pistar-vf label`"
             )
-
-
-def _shows_outcomes(names: Sequence[str]) -> bool:
-    """Whether a failure is -1 everywhere, and nothing else is, in all of these conventions."""
-    conventions = [find_convention(name) for name in names]
-    return bool(names) and all(c.form == "episode" and c.has_failures for c in conventions)
-
-
-def _all_at_bottom(dataset: LeRobotDataset, labels: np.ndarray) -> np.ndarray:
-    return np.logical_and.reduceat(labels <= -1 + _TOLERANCE, [episode.start for episode in dataset.episodes])
 
 
 def _of_outcome(outcomes: Mapping[int, Outcome] | None, wanted: Outcome) -> frozenset[int]:

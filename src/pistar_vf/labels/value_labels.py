@@ -11,11 +11,13 @@ from pistar_vf.categorical import Support, two_hot
 from pistar_vf.errors import LabelError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.returns import Outcome
+from pistar_vf.returns.recognise import all_at_bottom
 from pistar_vf.typing import Bool, Float
 
 _log = logging.getLogger(__name__)
 
 VALUE_COLUMN = "value_label"
+REWARD_COLUMN = "reward_label"
 OLD_VALUE_COLUMN = "value_lable"
 """How older datasets spell the column."""
 
@@ -68,6 +70,23 @@ def read_numbers(dataset: LeRobotDataset, column: str) -> Float[np.ndarray, " t"
             f"got {numbers.dtype} of shape {numbers.shape}"
         )
     return numbers.reshape(-1).astype(np.float32)
+
+
+def read_rewards(dataset: LeRobotDataset, timeouts: Collection[int] = ()) -> Float[np.ndarray, " t"]:
+    """The reward label of every frame.
+
+    Args:
+        dataset: all episodes in order.
+        timeouts: indices of episodes that timed out; their rewards may be open.
+
+    Raises:
+        LabelError: a reward is not finite.
+    """
+    rewards = read_numbers(dataset, REWARD_COLUMN)
+    bad = ~np.isfinite(rewards) & ~frames_of(dataset, timeouts)
+    advice = "label the dataset again with `pistar-vf label`"
+    _refuse_first(dataset, REWARD_COLUMN, rewards, bad, "a finite reward label", advice)
+    return rewards
 
 
 def frames_of(dataset: LeRobotDataset, episodes: Collection[int]) -> Bool[np.ndarray, " t"]:
@@ -172,7 +191,7 @@ def _outcome(labels: np.ndarray, episode: Episode, outcomes: Mapping[int, Outcom
         return Outcome.TIMEOUT
     if outcomes is not None:
         return outcomes[episode.index]
-    return Outcome.FAILURE if bool((own == -1).all()) else Outcome.SUCCESS
+    return Outcome.FAILURE if all_at_bottom(own, np.array([len(own)]))[0] else Outcome.SUCCESS
 
 
 def _missing_class(num_successes: int, num_failures: int) -> str | None:

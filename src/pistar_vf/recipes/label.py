@@ -1,7 +1,6 @@
 """A labelled copy of a dataset from settings: `pistar-vf label`."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,7 @@ from pistar_vf.labels.targets import episode_tasks
 from pistar_vf.labels.value_labels import describe_targets, read_value_labels
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.returns import Normaliser, Outcome
-from pistar_vf.returns.outcome import TimeoutAs
+from pistar_vf.returns.outcome import TimeoutAs, counted_outcome
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +71,9 @@ def run_label(config: LabelConfig) -> Path:
         overwrite_labels=config.overwrite_labels,
     )
     labelled = load_lerobot(output_dir)
-    timeouts = _bootstrapped(config, outcomes)
-    print(describe_targets(read_value_labels(labelled, timeouts=timeouts), labelled.episodes))
+    counted = {index: counted_outcome(outcome, config.timeout_as) for index, outcome in outcomes.items()}
+    timeouts = [index for index, outcome in counted.items() if outcome is Outcome.TIMEOUT]
+    print(describe_targets(read_value_labels(labelled, timeouts=timeouts), labelled.episodes, counted))
     print(f"labelled dataset: {output_dir}; train on it with: {_train_command(config, bool(timeouts))}")
     return output_dir
 
@@ -90,12 +90,6 @@ def _normaliser(config: LabelConfig, dataset: LeRobotDataset) -> Normaliser | No
         )
     lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
     return Normaliser.measure("paper", lengths, episode_tasks(dataset), config.failure_penalty)
-
-
-def _bootstrapped(config: LabelConfig, outcomes: Mapping[int, Outcome]) -> tuple[int, ...]:
-    if config.timeout_as != "bootstrap":
-        return ()
-    return tuple(index for index, outcome in outcomes.items() if outcome is Outcome.TIMEOUT)
 
 
 def _train_command(config: LabelConfig, timeouts: bool) -> str:

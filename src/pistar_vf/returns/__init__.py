@@ -6,7 +6,7 @@ Plain numpy. T frames, t = 0 … T-1; several episodes are given as their length
 from pistar_vf.returns.columns import RECAP_COLUMNS, recap_columns
 from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, terminal_bootstrap
 from pistar_vf.returns.normaliser import Normaliser
-from pistar_vf.returns.outcome import Outcome
+from pistar_vf.returns.outcome import Outcome, as_outcome
 
 __all__ = [
     "CONVENTIONS",
@@ -14,6 +14,7 @@ __all__ = [
     "Convention",
     "Normaliser",
     "Outcome",
+    "as_outcome",
     "find_convention",
     "recap_columns",
     "terminal_bootstrap",

@@ -15,7 +15,7 @@ RECAP_COLUMNS = ("intervention", "reward", "reward_label", "value_label", "adv_i
 
 def recap_columns(
     length: int,
-    outcome: Outcome,
+    outcome: Outcome | str,
     intervention: Shaped[np.ndarray, "..."] | None = None,
     *,
     timeout_as: TimeoutAs | None = None,
@@ -27,7 +27,7 @@ def recap_columns(
 
     Args:
         length: T, number of frames, at least 1.
-        outcome: how the episode ended.
+        outcome: how the episode ended, an `Outcome` or its word.
         intervention: 1 (or True) in frames where the operator was driving; None for nowhere.
         timeout_as: what a time-out counts as, see `outcome.counted_outcome`.
         convention: one of `conventions.WRITABLE`.
@@ -40,8 +40,8 @@ def recap_columns(
         `value_label` of a time-out that is left one is NaN: it is known only in training.
 
     Raises:
-        LabelError: no frames, an intervention that is not one 0 or 1 per frame, an unmapped time-out, or a convention
-            that an outcome does not decide.
+        LabelError: no frames, an unknown outcome, an intervention that is not one 0 or 1 per frame, an unmapped
+            time-out, or a convention that an outcome does not decide.
     """
     if length < 1:
         raise LabelError(f"expected an episode of at least 1 frame, got {length}")

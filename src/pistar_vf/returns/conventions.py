@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.returns.outcome import Outcome
+from pistar_vf.returns.outcome import Outcome, as_outcome
 from pistar_vf.typing import Bool, Float, Int
 
 Bootstrap = Literal["zero", "last_value"]
@@ -85,7 +85,7 @@ def find_convention(name: str) -> Convention:
     return CONVENTIONS[name]
 
 
-def terminal_bootstrap(convention: Convention, outcome: Outcome) -> Bootstrap:
+def terminal_bootstrap(convention: Convention, outcome: Outcome | str) -> Bootstrap:
     """What stands for the value past the end of an episode when rewards of this convention are summed.
 
     "zero": nothing comes after the last frame. "last_value": V of the last frame. A failure whose last reward is 0
@@ -93,8 +93,9 @@ def terminal_bootstrap(convention: Convention, outcome: Outcome) -> Bootstrap:
     the penalty counts twice.
 
     Raises:
-        LabelError: the convention has no failures, but the episode is one.
+        LabelError: the convention has no failures, but the episode is one; or there is no such outcome.
     """
+    outcome = as_outcome(outcome)
     if outcome is Outcome.TIMEOUT:
         return "last_value"
     if outcome is Outcome.SUCCESS:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.returns.conventions import steps_left
-from pistar_vf.returns.outcome import Outcome
+from pistar_vf.returns.outcome import Outcome, as_outcome
 from pistar_vf.typing import Float, Int
 
 
@@ -72,27 +72,24 @@ class Normaliser:
         self,
         lengths: Int[np.ndarray, " e"],
         tasks: Sequence[str],
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[Outcome | str],
         end_values: Float[np.ndarray, " e"] | None = None,
-        *,
-        unknown_task: Literal["refuse", "longest"] = "refuse",
     ) -> Float[np.ndarray, " t"]:
         """The training target of every frame of some episodes.
 
         Args:
             lengths: frames of each episode, at least 1.
             tasks: the prompt of each episode.
-            outcomes: how each ended.
+            outcomes: how each ended, an `Outcome` or its word.
             end_values: V of each episode's last frame, in [-1, 0]; only those of time-outs are looked at.
-            unknown_task: "longest" gives a task that the normaliser does not know the longest length of those it does.
 
         Returns:
             float32 in [-1, 0]; NaN in time-outs where `end_values` is None.
 
         Raises:
-            LabelError: a task is unknown.
+            LabelError: a task or an outcome is unknown.
         """
-        cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values, unknown_task)
+        cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values)
         values = np.repeat(end, lengths) - steps_left(lengths) * np.repeat(cost, lengths)
         return np.clip(values, -1.0, 0.0).astype(np.float32)
 
@@ -100,10 +97,8 @@ class Normaliser:
         self,
         lengths: Int[np.ndarray, " e"],
         tasks: Sequence[str],
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[Outcome | str],
         end_values: Float[np.ndarray, " e"] | None = None,
-        *,
-        unknown_task: Literal["refuse", "longest"] = "refuse",
     ) -> Float[np.ndarray, " t"]:
         """The reward of every frame in the units of `targets`; same arguments.
 
@@ -111,9 +106,9 @@ class Normaliser:
         past the end of a time-out it is V of its last frame, and the last reward is 0.
 
         Raises:
-            LabelError: a task is unknown.
+            LabelError: a task or an outcome is unknown.
         """
-        cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values, unknown_task)
+        cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values)
         rewards = -np.repeat(cost, lengths)
         rewards[np.cumsum(lengths) - 1] = np.where(_are(outcomes, Outcome.FAILURE), end, 0.0)
         return rewards.astype(np.float32)
@@ -122,9 +117,8 @@ class Normaliser:
         self,
         lengths: np.ndarray,
         tasks: Sequence[str],
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[Outcome | str],
         end_values: np.ndarray | None,
-        unknown_task: str,
     ) -> tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]]:
         """What one step costs in each episode, and the value of its last frame."""
         failed, timed_out = _are(outcomes, Outcome.FAILURE), _are(outcomes, Outcome.TIMEOUT)
@@ -134,26 +128,25 @@ class Normaliser:
             cost = np.where(timed_out, 1.0 + open_end, 1.0) / lengths
             penalty = np.ones(len(lengths))
         else:
-            longest = self._longest(tasks, unknown_task)
+            longest = self._longest(tasks)
             cost = 1.0 / longest
             penalty = np.ones(len(lengths)) if self.failure_penalty is None else self.failure_penalty / longest
         end = np.where(failed, -penalty, 0.0)
         return cost, np.where(timed_out, open_end, end)
 
-    def _longest(self, tasks: Sequence[str], unknown_task: str) -> Float[np.ndarray, " e"]:
+    def _longest(self, tasks: Sequence[str]) -> Float[np.ndarray, " e"]:
         unknown = sorted(set(tasks) - set(self.max_lengths))
-        if unknown and unknown_task == "refuse":
+        if unknown:
             raise LabelError(
                 f"expected tasks whose maximum length is known ({_quoted(sorted(self.max_lengths))}), got "
-                f"{_quoted(unknown)}; their values have no unit. Train on these tasks too, or pass "
-                "unknown_task='longest' to use the longest length of the known ones"
+                f"{_quoted(unknown)}; their values have no unit. Train on these tasks too, or train with "
+                "--target episode_ramp, whose unit is the episode's own length"
             )
-        longest = max(self.max_lengths.values())
-        return np.array([self.max_lengths.get(task, longest) for task in tasks], np.float64)
+        return np.array([self.max_lengths[task] for task in tasks], np.float64)
 
 
-def _are(outcomes: Sequence[Outcome], wanted: Outcome) -> np.ndarray:
-    return np.array([outcome is wanted for outcome in outcomes], bool)
+def _are(outcomes: Sequence[Outcome | str], wanted: Outcome) -> np.ndarray:
+    return np.array([as_outcome(outcome) is wanted for outcome in outcomes], bool)
 
 
 def _quoted(tasks: Sequence[str], show: int = 5) -> str:

@@ -16,16 +16,31 @@ class Outcome(StrEnum):
     TIMEOUT = "timeout"
 
 
-def counted_outcome(outcome: Outcome, timeout_as: TimeoutAs | None) -> Outcome:
+def as_outcome(outcome: Outcome | str) -> Outcome:
+    """The outcome that a caller means; every public door goes through here, as words and members look alike.
+
+    Raises:
+        LabelError: there is no such outcome.
+    """
+    try:
+        return Outcome(outcome)
+    except ValueError as error:
+        raise LabelError(
+            f"outcome: expected one of {', '.join(Outcome)}, got {outcome!r}; say how the episode ended"
+        ) from error
+
+
+def counted_outcome(outcome: Outcome | str, timeout_as: TimeoutAs | None) -> Outcome:
     """The outcome that labels are made for.
 
     Args:
-        outcome: how the episode ended.
+        outcome: how the episode ended, an `Outcome` or its word.
         timeout_as: what a time-out counts as; "bootstrap" leaves it one. There is no default: all answers are in use.
 
     Raises:
-        LabelError: the outcome is a time-out and `timeout_as` is None.
+        LabelError: there is no such outcome, or it is a time-out and `timeout_as` is None.
     """
+    outcome = as_outcome(outcome)
     if outcome is not Outcome.TIMEOUT or timeout_as == "bootstrap":
         return outcome
     if timeout_as is None:

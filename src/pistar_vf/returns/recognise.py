@@ -1,6 +1,7 @@
 """Names the convention of label columns from their numbers, and says so when several fit or none does."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_conventi
 from pistar_vf.typing import Bool, Float, Int, Shaped
 
 _TOLERANCE = 1e-5  # float32 rounding, however the labels were computed
+_BOTTOM = 1e-6  # likewise, where a failure is told from a success
 _RELATIVE = 1e-3  # by which two lengths of one task may differ
 
 
@@ -41,6 +43,31 @@ def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
         if names:
             return names
     return ()
+
+
+def all_at_bottom(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) -> Bool[np.ndarray, " e"]:
+    """Which episodes are -1 in every frame; a NaN is not."""
+    return np.logical_and.reduceat(value <= -1 + _BOTTOM, np.cumsum(lengths) - lengths)
+
+
+def shown_failures(columns: LabelColumns, names: Sequence[str]) -> Bool[np.ndarray, " e"] | None:
+    """Which episodes the labels say are failures; None where they do not say.
+
+    Conventions that count an episode's own steps give a failure -1 in every frame, and nothing else. In "paper" and
+    "srpo_progress" the last reward carries the penalty.
+
+    Args:
+        columns: at least one episode.
+        names: the conventions that fit, see `fitting_conventions`.
+    """
+    conventions = [find_convention(name) for name in names]
+    if not conventions or not all(convention.has_failures for convention in conventions):
+        return None
+    if all(convention.form == "episode" for convention in conventions):
+        return all_at_bottom(columns.value, columns.lengths)
+    if columns.reward is None:
+        return None
+    return columns.reward[np.cumsum(columns.lengths) - 1] < -_TOLERANCE
 
 
 def check_convention(name: str, columns: LabelColumns, episode_numbers: Int[np.ndarray, " e"]) -> None:
