@@ -99,7 +99,10 @@ def test_a_dataset_without_a_list_of_episodes(tiny_dataset, tmp_path, capsys):
 
 def test_many_prompts_images_and_decoding(tmp_path, capsys):
     frames = np.zeros((1, 16, 16, 3), np.uint8)
-    episodes = [EpisodeData({"x": np.ones(1)}, {"observation.images.top": frames}, f"task {i}") for i in range(12)]
+    episodes = [
+        EpisodeData({"observation.state": np.ones(1)}, {"observation.images.top": frames}, f"task {i}")
+        for i in range(12)
+    ]
     root = write_lerobot_v21(tmp_path / "toy", episodes, fps=10, storage="image")
     assert _exit_code(["check", root, "--decode"]) == 0
     out = capsys.readouterr().out

@@ -221,6 +221,7 @@ def test_gaps_close(roots, tmp_path):
     source = _write(tmp_path, "rollouts")
     path = source / "meta/episodes.jsonl"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if '"episode_index": 1,' not in line))
+    (source / "data/chunk-000/episode_000001.parquet").unlink()
     info = json.loads((source / "meta/info.json").read_text())
     (source / "meta/info.json").write_text(json.dumps(info | {"total_frames": 7}))
     merged = _merge([source], tmp_path / "out")

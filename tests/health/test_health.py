@@ -139,12 +139,12 @@ DAMAGES = {
     ),
     "timestamps do not grow": (
         lambda root: _set(root, 1, "timestamp", _put(3, 0.2)),
-        ("error", "timestamps grow", TABLE.format(1), 1, "timestamp", 3),
+        ("warning", "timestamps grow", TABLE.format(1), 1, "timestamp", 3),
         "expected times that grow, got 0.2 s after 0.2 s",
     ),
     "timestamps jump": (
         lambda root: _set(root, 1, "timestamp", _put(4, 0.9)),
-        ("error", "timestamp spacing", TABLE.format(1), 1, "timestamp", 4),
+        ("warning", "timestamp spacing", TABLE.format(1), 1, "timestamp", 4),
         r"expected a step of 0.100000 s \(10 fps\), got 0.600000 s",
     ),
     "timestamps jitter": (
@@ -164,7 +164,7 @@ DAMAGES = {
     ),
     "inf": (
         lambda root: _set(root, 1, "reward", _put(4, np.inf)),
-        ("error", "finite numbers", TABLE.format(1), 1, "reward", 4),
+        ("warning", "finite numbers", TABLE.format(1), 1, "reward", 4),
         "expected finite numbers, got inf",
     ),
     "value label out of range": (
@@ -219,7 +219,7 @@ DAMAGES = {
     ),
     "feature without a column": (
         lambda root: _edit_info(root, lambda info: info["features"].update(ghost={"dtype": "int64", "shape": [1]})),
-        ("error", "features", TABLE.format(0), None, "ghost", None),
+        ("warning", "features", TABLE.format(0), None, "ghost", None),
         "describes a column that the tables do not have",
     ),
     "column without a feature": (
@@ -272,8 +272,8 @@ DAMAGES = {
         ("warning", "sizes of pictures", None, None, CAMERA, None),
         r"expected 16x32 \(meta/info.json\), got 16x16 in 3 files",
     ),
-    "no colour picture": (
-        lambda root: _edit_info(root, lambda info: info["features"][CAMERA].update(shape=[16, 16])),
+    "no picture": (
+        lambda root: _edit_info(root, lambda info: info["features"][CAMERA].update(shape=[16, 16, 5])),
         ("warning", "sizes of pictures", None, None, CAMERA, None),
         r"expected a shape \[height, width, 3\]",
     ),
@@ -303,11 +303,14 @@ def test_codec_that_is_stated_but_not_real_is_noted(damaged):
 
 
 def test_frame_rate_of_the_video(damaged):
-    """At 25 fps, frame 1 of the table is at 0.04 s; the video shows it at 0.1 s."""
+    """At 25 fps, frame 1 is at 0.04 s; the video shows it at 0.1 s, and so do the rows until they are dropped."""
     _edit_info(damaged, lambda info: info.update(fps=25))
+    assert {f.check for f in _bad(_check(damaged))} == {"timestamp spacing", "frames per second"}
+    for path in sorted((damaged / "data").rglob("*.parquet")):
+        pq.write_table(pq.read_table(path).drop_columns(["timestamp"]), path)
     findings = [f for f in _check(damaged).findings if f.check == "times of frames"]
-    assert [(f.episode, f.frame) for f in findings] == [(0, 1), (1, 1), (2, 1)]
-    assert findings[0].problem == "expected at 0.0400 s (25 fps), got 0.1000 s"
+    assert [(f.severity, f.episode, f.frame) for f in findings] == [("error", i, 1) for i in range(3)]
+    assert findings[0].problem == "expected at 0.0400 s (25 fps), got 0.1000 s (the video)"
 
 
 def test_timeouts_without_labels(damaged):
@@ -397,7 +400,7 @@ def test_only_failures_are_noted(tmp_path):
 
 
 def test_labels_that_are_no_numbers(tmp_path):
-    columns = {"value_label": np.array(["low"] * 4)}
+    columns = {"value_label": np.array(["low"] * 4), "observation.state": _states(0)[0]}
     root = write_lerobot_v21(tmp_path / "toy", [EpisodeData(columns, {}, "push")], fps=10)
     (finding,) = _bad(_check(root))
     assert finding.problem == "expected one number per frame, got object of shape (4,)"
@@ -466,8 +469,11 @@ def test_missing_stats_of_v30(healthy, tmp_path):
 def test_a_column_that_one_file_lacks(damaged):
     path = damaged / TABLE.format(1)
     pq.write_table(pq.read_table(path).drop_columns(["reward"]), path)
-    findings = [(f.check, f.file, f.episode, f.key) for f in _bad(_check(damaged))]
-    assert findings == [("column", TABLE.format(1), 1, "reward")]
+    (finding,) = _bad(_check(damaged))
+    assert (finding.severity, finding.check, finding.file, finding.key) == (
+        "warning", "partial column", TABLE.format(1), "reward",
+    )  # fmt: skip
+    assert "1 of 3 files lack it" in finding.problem
 
 
 def test_what_cannot_be_read_at_all(tmp_path):
@@ -482,7 +488,7 @@ def test_what_cannot_be_read_at_all(tmp_path):
 
 def test_only_decoding_sees_into_the_pictures(tmp_path):
     frames = np.full((4, 16, 16, 3), 90, np.uint8)
-    episodes = [EpisodeData({"x": np.arange(4.0) * i}, {CAMERA: frames}, "push") for i in range(1, 4)]
+    episodes = [EpisodeData({"observation.state": np.arange(4.0) * i}, {CAMERA: frames}, "push") for i in range(1, 4)]
     root = write_lerobot_v21(tmp_path / "toy", episodes, fps=10, storage="image")
     cells = pq.read_table(root / TABLE.format(1))
     pictures = cells[CAMERA].to_pylist()

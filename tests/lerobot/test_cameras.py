@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from pistar_vf.errors import ConfigError
-from pistar_vf.lerobot.dataset import LeRobotDataset, choose_cameras
+from pistar_vf.lerobot.camera_choice import choose_cameras
+from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.schema import TableSchema
 
 
 def _with_cameras(*keys: str) -> LeRobotDataset:
     """A dataset of which only the cameras matter; half of them stored as images."""
     features = {key: {"dtype": ("video", "image")[i % 2]} for i, key in enumerate(keys)}
     features["observation.state"] = {"dtype": "float32"}
-    return LeRobotDataset(Path("toy"), "toy", "v2.1", 10.0, None, features, {}, (), 0, (), None, 1000)
+    return LeRobotDataset(Path("toy"), "toy", "v2.1", 10.0, None, features, {}, (), 0, TableSchema({}, {}), None, 1000)
 
 
 @pytest.mark.parametrize(

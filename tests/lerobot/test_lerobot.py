@@ -244,7 +244,11 @@ DAMAGES = {
     "no-fps": (lambda r: _edit_info(r, fps="delete"), "info.json: expected the keys .* but fps is missing"),
     "v3-of-v2": (lambda r: _edit_info(r, codebase_version="v3.0"), "meta/tasks.parquet: no such file"),
     "v1": (lambda r: _edit_info(r, codebase_version="v1.6"), r"v2.0 or v2.1 or v3.0, got v1.6$"),
-    "empty": (lambda r: _write(r / "meta/episodes.jsonl", ""), r"empty \(meta/episodes.jsonl lists no episode\)"),
+    "empty": (lambda r: _write(r / "meta/episodes.jsonl", ""), r"episodes.jsonl: the file is empty \(0 bytes\)"),
+    "no-episode": (
+        lambda r: _write(r / "meta/episodes.jsonl", "\n"),
+        r"empty \(meta/episodes.jsonl lists no episode\)",
+    ),
     "no-episodes": (lambda r: (r / "meta/episodes.jsonl").unlink(), "episodes.jsonl: no such file"),
     "no-tasks": (lambda r: (r / "meta/tasks.jsonl").unlink(), "tasks.jsonl: no such file"),
     "broken-line": (lambda r: _write(r / "meta/tasks.jsonl", "{}\nx"), "tasks.jsonl:1: expected the keys task_index"),
@@ -287,7 +291,7 @@ def _fields(**arrays) -> pa.Array:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (None, "episode_000001.parquet: no column 'reward', though other files"),
+        (None, "episode_000001.parquet: episode 1: no column 'reward', which other files of the dataset have"),
         (pa.array([[1.0], [1.0], [1.0, 2.0], [], [], []]), "lists of one length, got 1 in row 0 and 2 in row 2"),
         (pa.array([[1.0], None, [1.0], [1.0], [1.0], [1.0]]), "expected a value in every row, got null in row 1"),
         (pa.array([1, 2, None, 4, 5, 6]), "'reward': expected a value in every row, got null in row 2"),

@@ -12,7 +12,7 @@ import pytest
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import parquet
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.lerobot.episode import VideoClip
+from pistar_vf.lerobot.episode import EpisodeChoice, VideoClip
 
 CAMERA = "observation.images.front"
 LENGTHS = (4, 6, 5, 3)
@@ -224,10 +224,12 @@ def test_episodes_out_of_order_inside_a_file(root):
     assert dataset.read_column("note")[[0, 4]].tolist() == ["note 0.0", "note 1.0"]
 
 
-def test_rows_of_episodes_that_are_not_listed_are_ignored(root):
+def test_rows_of_episodes_that_are_not_listed_can_be_left_out(root):
+    unlisted = pq.read_table(_meta_file(root, 1))["episode_index"].to_pylist()
     _meta_file(root, 1).unlink()
-    _edit_info(root, total_frames=15)
-    assert load_lerobot(root).num_frames == 15
+    with pytest.raises(DatasetError, match=rf"got some of episode {unlisted[0]}, which it does not; .*--leave_out"):
+        load_lerobot(root)
+    assert load_lerobot(root, choice=EpisodeChoice(leave_out=tuple(unlisted))).num_frames == 15
 
 
 def test_a_dataset_without_video_path_can_be_read_but_not_seen(root):
@@ -278,7 +280,7 @@ DAMAGES = {
     ),
     "null": (
         lambda r: _edit(_meta_file(r, 0), **{"data/file_index": [0, None, 1]}),
-        "file-000.parquet: column 'data/file_index': expected a value for every episode, got null in row 1",
+        "file-000.parquet: row 1: key 'data/file_index': expected a whole number, got null",
     ),
     "range": (
         lambda r: _edit(_meta_file(r, 0), dataset_to_index=[4, 10, 16]),
@@ -323,7 +325,7 @@ DAMAGES = {
     ),
     "placeholder": (
         lambda r: _edit_info(r, data_path="data/{episode_index}.parquet"),
-        r"cannot fill in the path 'data/\{episode_index\}.parquet'; known placeholders: chunk_index, file_index",
+        r"key 'data_path': expected the placeholders chunk_index and .* got 'data/\{episode_index\}.parquet'",
     ),
 }
 

@@ -256,7 +256,7 @@ def test_the_table_may_say_that_frames_are_unevenly_spaced(moving_frames, tmp_pa
 
 
 def test_wrong_fps(video):
-    with pytest.raises(VideoError, match=r"frame 1: expected at 0.0500 s .* does not run at 20 fps"):
+    with pytest.raises(VideoError, match=r"frame 1: expected at 0.0500 s .* the dataset has 20 fps"):
         _decode(video, fps=20.0)
 
 

@@ -78,6 +78,8 @@ def _write_info(dataset: LeRobotDataset, folder: Path) -> None:
         info.pop(name, None)
     info |= {
         "codebase_version": v21.CODEBASE_VERSION,
+        "total_episodes": len(dataset.episodes),
+        "total_frames": dataset.num_frames,
         "total_videos": len(dataset.video_keys) * len(dataset.episodes),
         "total_chunks": dataset.episodes[-1].index // dataset.chunks_size + 1,
         "data_path": v21.DATA_PATH,

@@ -21,8 +21,10 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.dataset_stats import aggregate_stats
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.metadata import read_info, read_jsonl
+from pistar_vf.lerobot.episode_stats import read_episode_stats
+from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table
+from pistar_vf.lerobot.schema import conform
 
 _MB = 2**20
 _EPISODES_AT_ONCE = 256
@@ -74,13 +76,13 @@ def _file_columns(kind: str, numbers: Sequence[int], chunks_size: int) -> dict[s
 def _join_tables(dataset: LeRobotDataset, folder: Path, max_file_mb: int | float, progress: bool) -> list[int]:
     """Writes the data files; returns the number of each episode's."""
     numbers: list[int] = []
-    writer, size_mb = None, 0.0
+    writer, size_mb, schema = None, 0.0, None
     with contextlib.ExitStack() as open_file:
         for episode in tqdm(dataset.episodes, desc="joining tables", unit="episode", disable=not progress):
             table = read_parquet_table(episode.parquet)
-            schema = table.schema if writer is None else writer.schema
-            _check_schema(table.schema, schema, episode.parquet)
+            schema = schema or _schema(dataset, table.schema.metadata)
             _check_index(table, episode)
+            table = conform(table, schema, str(episode.parquet))
             episode_mb = _uncompressed_mb(episode.parquet)
             if writer is None or size_mb + episode_mb >= max_file_mb:
                 open_file.close()
@@ -88,7 +90,7 @@ def _join_tables(dataset: LeRobotDataset, folder: Path, max_file_mb: int | float
                 path = v30.file_path(v30.DATA_PATH, folder, number, dataset.chunks_size)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 writer = open_file.enter_context(pq.ParquetWriter(path, schema))
-            writer.write_table(table.select(schema.names))
+            writer.write_table(table)
             numbers.append(number)
             size_mb += episode_mb
     return numbers
@@ -100,15 +102,14 @@ def _uncompressed_mb(path: Path) -> float:
         return sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)) / _MB
 
 
-def _check_schema(schema: pa.Schema, expected: pa.Schema, path: Path) -> None:
-    found, wanted = ({field.name: str(field.type) for field in fields} for fields in (schema, expected))
-    if found != wanted:
-        different = {name: kind for name, kind in found.items() if wanted.get(name) != kind}
-        missing = sorted(wanted.keys() - found.keys())
+def _schema(dataset: LeRobotDataset, metadata: Mapping[bytes, bytes] | None) -> pa.Schema:
+    """Types that hold the values of all files, with the description that the first file carries."""
+    for name, files in dataset.schema.lacking.items():
         raise DatasetError(
-            f"{path}: expected the columns and types of the first episode, but {different or missing} "
-            f"{'differ' if different else 'are missing'}; one file cannot hold both"
+            f"{files[0]}: expected the column '{name}', which other files have: one file of v3.0 cannot hold both; "
+            f"give it a value with `pistar-vf merge {dataset.root} --fill {name}=<value> --output_dir <new folder>`"
         )
+    return pa.schema([pa.field(name, kind) for name, kind in dataset.schema.types.items()], metadata)
 
 
 def _check_index(table: pa.Table, episode: Episode) -> None:
@@ -174,12 +175,12 @@ def _column(values: list[Any], where: str) -> pa.Array:
 def _read_stats(path: Path, order: Sequence[int]) -> tuple[pa.Table, dict[str, Any]]:
     """One row of `stats/...` columns per episode of `order`, and the statistics of all together."""
     wanted = set(order)
-    lines = (line for line in read_jsonl(path, ("episode_index", "stats")) if line["episode_index"] in wanted)
+    lines = (line for line in read_episode_stats(path.parent.parent, v21.CODEBASE_VERSION) if line[0] in wanted)
     tables, rows, total = [], [], {}
     while batch := list(itertools.islice(lines, _EPISODES_AT_ONCE)):
-        rows += [line["episode_index"] for line in batch]
-        tables.append(_stats_table([line["stats"] for line in batch], path))
-        total = aggregate_stats([total, *(line["stats"] for line in batch)])
+        rows += [index for index, _ in batch]
+        tables.append(_stats_table([stats for _, stats in batch], path))
+        total = aggregate_stats([total, *(stats for _, stats in batch)])
     position = {index: row for row, index in enumerate(rows)}
     table = pa.concat_tables(tables, promote_options="permissive")
     return table.take(pa.array([position.get(index) for index in order], pa.int64())), total
@@ -202,6 +203,8 @@ def _write_info(
         info.pop(name, None)
     info |= {
         "codebase_version": v30.CODEBASE_VERSION,
+        "total_episodes": len(dataset.episodes),
+        "total_frames": dataset.num_frames,
         "data_files_size_in_mb": max_data_file_mb,
         "video_files_size_in_mb": max_video_file_mb,
         "data_path": v30.DATA_PATH,

@@ -13,6 +13,9 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.typing import Float
 
+STATE_COLUMN = "observation.state"
+"""Where LeRobot keeps the robot's state."""
+
 
 def open_frame_table(
     dataset: LeRobotDataset,

@@ -96,7 +96,7 @@ def _check_contents(dataset: LeRobotDataset, findings: Findings, decode: bool, p
     for episode, columns in read_tables(dataset, findings, progress):
         for check in (tables, labels, prompts):
             check.add(episode, columns)
-    cameras = check_videos(dataset, findings, progress)
+    cameras = check_videos(dataset, findings, progress, tables.timestamps)
     if decode:
         decode_all(dataset, findings, progress)
     return Contents(

@@ -12,11 +12,11 @@ from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
+from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers, is_number_per_frame
 from pistar_vf.returns import Outcome
 from pistar_vf.returns.recognise import LabelColumns, fitting_conventions, shown_failures
 
 OUTCOME_KEY = "outcome"
-INTERVENTION_COLUMN = "intervention"
 _TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
 _RELABEL = "label the dataset again with `pistar-vf label`"
 
@@ -95,10 +95,11 @@ class LabelCheck:
         place = {"file": episode.parquet, "episode": episode.index, "key": self._value}
         values, rewards = columns[self._value], columns.get(REWARD_COLUMN)
         for numbers in (values, rewards):
-            if numbers is not None and (numbers.dtype.kind not in "fi" or numbers.ndim != 1):
+            if numbers is not None and (not is_number_per_frame(numbers)):
                 problem = f"expected one number per frame, got {numbers.dtype} of shape {numbers.shape}"
                 self._findings.error("value labels", problem, _RELABEL, **place)
                 return
+        values = frame_numbers(values, str(episode.parquet))
         missing = np.isnan(values)
         if missing.all() and self._outcomes.get(episode.index) in (Outcome.TIMEOUT, None):
             self._timeouts.add(episode.index)
@@ -111,18 +112,13 @@ class LabelCheck:
             frame = int(np.argmax(bad))
             problem = f"expected a value in [-1, 0], got {values[frame]:g} ({int(bad.sum())} frames of the episode)"
             self._findings.error("value labels", problem, _RELABEL, frame=frame, **place)
-        self._labels[episode.index] = (values.astype(np.float32), None if rewards is None else np.float32(rewards))
+        rewards = None if rewards is None else frame_numbers(rewards, str(episode.parquet))
+        self._labels[episode.index] = (values, rewards)
         self._tasks[episode.index] = int(columns["task_index"][0]) if "task_index" in columns else 0
 
     def _add_interventions(self, episode: Episode, flags: np.ndarray) -> None:
-        flags = flags.reshape(len(flags), -1)[:, 0]
-        wrong = ~np.isin(flags, (0, 1))
-        if wrong.any():
-            frame = int(np.argmax(wrong))
-            place = {"file": episode.parquet, "episode": episode.index, "key": INTERVENTION_COLUMN, "frame": frame}
-            problem = f"expected 0 or 1, got {flags[frame]}"
-            self._findings.error("interventions", problem, "write 1 where the operator was driving, else 0", **place)
-            return
+        if not is_number_per_frame(flags) or not np.isin(flags, (0, 1)).all():
+            return  # reported with the tables
         assert self._driven is not None
         self._driven[episode.index] = float(flags.mean())
         self._intervention_frames += int(flags.sum())

@@ -5,14 +5,18 @@ from typing import Any
 import pyarrow as pa
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.frames.open_table import STATE_COLUMN
 from pistar_vf.health.findings import Findings
+from pistar_vf.labels.value_labels import REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode_stats import read_episode_stats
+from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import open_parquet
 
 _STATS_ADVICE = "training a policy with LeRobot needs them; `pistar-vf` does not"
+
+_READ_BY_TRAINING = frozenset((*v21.INDEX_COLUMNS, STATE_COLUMN, REWARD_COLUMN, VALUE_COLUMN, INTERVENTION_COLUMN))
 
 
 def check_metadata(dataset: LeRobotDataset, findings: Findings) -> None:
@@ -29,7 +33,7 @@ def _check_totals(dataset: LeRobotDataset, info: dict[str, Any], findings: Findi
         "total_tasks": len(dataset.tasks),
     }
     for name, count in totals.items():
-        if info.get(name, count) != count:
+        if info.get(name) not in (None, count):
             findings.warning("totals", f"expected {count}, got {info[name]}", "correct meta/info.json", key=name)
     last = dataset.episodes[-1].index
     if last + 1 != len(dataset.episodes):
@@ -38,21 +42,44 @@ def _check_totals(dataset: LeRobotDataset, info: dict[str, Any], findings: Findi
 
 
 def _check_features(dataset: LeRobotDataset, findings: Findings) -> None:
-    path = dataset.episodes[0].parquet
-    with open_parquet(path) as file:
-        schema = file.schema_arrow
+    path, types = dataset.episodes[0].parquet, dataset.schema.types
     stored = {name for name in dataset.features if name not in dataset.video_keys}
-    for name in sorted(stored - set(schema.names)):
+    for name in sorted(stored - set(types)):
         problem = "meta/info.json describes a column that the tables do not have"
-        findings.error("features", problem, "remove the feature, or restore the column", key=name, file=path)
-    for name in (name for name in schema.names if name not in dataset.features):
+        advice = "remove the feature, or restore the column: LeRobot refuses such tables"
+        findings.warning("features", problem, advice, key=name, file=path)
+    for name in (name for name in types if name not in dataset.features):
         problem = "the tables have a column that meta/info.json does not describe"
         findings.warning("features", problem, "describe it: LeRobot refuses such tables", key=name, file=path)
-    for name in (name for name in schema.names if name in stored and name not in dataset.camera_keys):
-        found, stated = _number_type(schema.field(name).type), dataset.features[name].get("dtype")
-        if found != stated:
+    for name in (name for name in types if name in stored and name not in dataset.picture_keys):
+        found, stated = _number_type(types[name]), dataset.features[name]["dtype"]
+        if found != stated and (v21.is_numeric(dataset.features[name]) or stated == "string"):
             problem = f"expected {stated} (meta/info.json), got {found}"
             findings.warning("features", problem, "correct meta/info.json", key=name, file=path)
+    _check_complete(dataset, findings)
+    _check_needed(dataset, findings)
+
+
+def _check_complete(dataset: LeRobotDataset, findings: Findings) -> None:
+    """Columns that only some files have: what they are in the others, only their owner knows."""
+    num_files = len(dataset.files())
+    for name in dataset.schema.lacking:
+        report = findings.error if name in _READ_BY_TRAINING else findings.warning
+        problem = f"the column '{name}' is not in every file: {dataset.schema.describe_partial(name, num_files)}"
+        advice = f"say what it is there: `pistar-vf merge {dataset.root} --fill {name}=0 --output_dir <new folder>`"
+        report("partial column", problem, advice, key=name, file=dataset.schema.lacking[name][0])
+
+
+def _check_needed(dataset: LeRobotDataset, findings: Findings) -> None:
+    """Columns without which training stops, and those that LeRobot writes."""
+    place = {"file": dataset.episodes[0].parquet}
+    for name in (name for name in v21.INDEX_COLUMNS if name not in dataset.columns):
+        report = findings.error if name == "task_index" else findings.warning
+        problem = f"expected the column '{name}', which LeRobot writes, got none"
+        report("index columns", problem, "`pistar-vf repair` writes it into a copy", key=name, **place)
+    if STATE_COLUMN not in dataset.columns:
+        problem = f"no state column '{STATE_COLUMN}': training stops without it"
+        findings.error("state", problem, "pass --state_key, or --state_encoding none", key=STATE_COLUMN, **place)
 
 
 def _number_type(kind: pa.DataType) -> str:
@@ -66,7 +93,9 @@ def _number_type(kind: pa.DataType) -> str:
 def _check_stats(dataset: LeRobotDataset, findings: Findings) -> None:
     if dataset.version == "v2.0" and (dataset.root / v30.STATS_PATH).is_file():
         return  # of the whole dataset only
-    numeric = {name for name, feature in dataset.features.items() if feature.get("dtype") != "string"}
+    numeric = {
+        name for name, feature in dataset.features.items() if name in dataset.picture_keys or v21.is_numeric(feature)
+    }
     listed: set[int] = set()
     lacking: set[str] = set()
     try:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
@@ -11,8 +12,9 @@ from pistar_vf.health.findings import Findings
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.metadata import read_info, read_jsonl
-from pistar_vf.lerobot.parquet import open_parquet, read_column_names
+from pistar_vf.lerobot.metadata import read_info
+from pistar_vf.lerobot.parquet import open_parquet
+from pistar_vf.lerobot.schema import TableSchema
 from pistar_vf.video.remux import read_packet_table
 
 DOWNLOAD = "download the file again, or leave the episode out"
@@ -66,7 +68,7 @@ def _open_v21(root: Path, info: Mapping[str, Any], findings: Findings) -> LeRobo
         tasks=tasks,
         episodes=episodes,
         num_frames=sum(episode.length for episode in episodes),
-        columns=read_column_names(episodes[0].parquet),
+        schema=TableSchema.of_files({episode.parquet: _schema(episode.parquet) for episode in episodes}),
         video_template=info["video_path"],
         chunks_size=info["chunks_size"],
     )
@@ -75,9 +77,8 @@ def _open_v21(root: Path, info: Mapping[str, Any], findings: Findings) -> LeRobo
 def _readable_episodes(root: Path, info: Mapping[str, Any], findings: Findings) -> Iterator[Episode]:
     """Episodes with at least one row; each starts where it would if all were as long as stated."""
     start, seen = 0, set()
-    entries = list(read_jsonl(root / v21.EPISODES_META, ("episode_index", "length")))
-    for entry in sorted(entries, key=lambda entry: entry["episode_index"]):
-        index, length = int(entry["episode_index"]), int(entry["length"])
+    for entry in sorted(v21.read_entries(root), key=lambda entry: entry["episode_index"]):
+        index, length = entry["episode_index"], entry["length"]
         path = v21.episode_path(info["data_path"], root, index, info["chunks_size"])
         rows = _count_rows(path, index, findings)
         if index in seen:
@@ -100,6 +101,11 @@ def _count_rows(path: Path, index: int, findings: Findings) -> int | None:
     except DatasetError as error:
         findings.error("table", str(error), DOWNLOAD, file=path, episode=index)
         return None
+
+
+def _schema(path: Path) -> pa.Schema:
+    with open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def _scan_files(root: Path, findings: Findings, progress: bool) -> None:

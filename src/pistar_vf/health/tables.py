@@ -9,19 +9,24 @@ import numpy as np
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.frames.open_table import STATE_COLUMN
 from pistar_vf.health.findings import Findings
 from pistar_vf.health.opening import DOWNLOAD
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.parquet import read_parquet_column
+from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
+from pistar_vf.lerobot.parquet import ColumnFormError, read_parquet_column
+from pistar_vf.lerobot.row_rules import ADVICE, REPAIR, row_problems, wrong_rows
 from pistar_vf.lerobot.v21 import INDEX_COLUMNS
 from pistar_vf.returns import RECAP_COLUMNS
 
 LEROBOT_TOLERANCE_SECONDS = 1e-4
 LABEL_COLUMNS = frozenset((*RECAP_COLUMNS, OLD_VALUE_COLUMN))
 _VALUE_COLUMNS = (VALUE_COLUMN, OLD_VALUE_COLUMN)  # the check of the labels knows which NaN are meant
-_RENUMBER = "`pistar-vf merge` of this dataset alone numbers it anew"
+_RENUMBER = "`pistar-vf repair` and `pistar-vf merge` number it anew"
+_NEEDED = frozenset((*INDEX_COLUMNS, STATE_COLUMN, *LABEL_COLUMNS))
+_CHECK_NAMES = {INTERVENTION_COLUMN: "interventions"}
 
 Columns = Mapping[str, np.ndarray]
 """Column to its values in one episode, [frames] or [frames, k]."""
@@ -29,22 +34,45 @@ Columns = Mapping[str, np.ndarray]
 
 def read_tables(dataset: LeRobotDataset, findings: Findings, progress: bool) -> Iterator[tuple[Episode, Columns]]:
     """Yields every episode with those of its columns that can be read, pictures left out; one file in memory."""
-    names = [name for name in dataset.columns if name not in dataset.camera_keys]
+    names = [name for name in dataset.columns if name not in dataset.picture_keys]
+    looked_at = _ColumnReader(dataset, findings)
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in dataset.episodes:
         files[episode.parquet].append(episode)
     with tqdm(total=len(dataset.episodes), desc="reading tables", unit="episode", disable=not progress) as bar:
         for path, episodes in files.items():
             spans = [(episode.first_row, episode.length) for episode in episodes]
-            columns: dict[str, list[np.ndarray]] = {}
-            for name in names:
-                try:
-                    columns[name] = read_parquet_column(path, name, spans)
-                except DatasetError as error:
-                    findings.error("column", str(error), DOWNLOAD, file=path, episode=episodes[0].index, key=name)
+            columns = {
+                name: parts for name in names if (parts := looked_at.read(path, name, spans, episodes[0])) is not None
+            }
             for i, episode in enumerate(episodes):
                 yield episode, {name: parts[i] for name, parts in columns.items()}
                 bar.update()
+
+
+class _ColumnReader:
+    """Reads columns, and reports those that cannot be read; what is no column of numbers is noted once."""
+
+    def __init__(self, dataset: LeRobotDataset, findings: Findings):
+        self._dataset, self._findings = dataset, findings
+        self._noted: set[str] = set()
+
+    def read(self, path: Path, name: str, spans: list[tuple[int, int]], episode: Episode) -> list[np.ndarray] | None:
+        """The column of one file, or None where it is not to be had."""
+        if path in self._dataset.schema.lacking.get(name, ()):
+            return None  # reported with the features
+        place = {"file": path, "episode": episode.index, "key": name}
+        try:
+            return read_parquet_column(path, name, spans)
+        except ColumnFormError as error:
+            if name in _NEEDED:
+                self._findings.error("column", str(error), "write one number into every row", **place)
+            elif name not in self._noted:
+                self._noted.add(name)
+                self._findings.note("not looked at", str(error), "nothing: it is carried as it is", **place)
+        except DatasetError as error:
+            self._findings.error("column", str(error), DOWNLOAD, **place)
+        return None
 
 
 class TableCheck:
@@ -53,6 +81,9 @@ class TableCheck:
     Args:
         dataset: whose episodes they are.
         findings: gets what is wrong.
+
+    Attributes:
+        timestamps: episode index to the times of its rows, where they are numbers.
     """
 
     def __init__(self, dataset: LeRobotDataset, findings: Findings):
@@ -60,11 +91,13 @@ class TableCheck:
         self._lowest: dict[str, np.ndarray] = {}
         self._highest: dict[str, np.ndarray] = {}
         self._digests: dict[bytes, int] = {}
+        self.timestamps: dict[int, np.ndarray] = {}
 
     def add(self, episode: Episode, columns: Columns) -> None:
         """Checks one episode."""
         self._check_indices(episode, columns)
-        if "timestamp" in columns and columns["timestamp"].dtype.kind in "fi":
+        if "timestamp" in columns and columns["timestamp"].dtype.kind in "fiu":
+            self.timestamps[episode.index] = columns["timestamp"]
             self._check_timestamps(episode, columns["timestamp"])
         for name, values in columns.items():
             if values.dtype.kind == "f":
@@ -84,22 +117,14 @@ class TableCheck:
         return constant
 
     def _check_indices(self, episode: Episode, columns: Columns) -> None:
-        frames = np.arange(episode.length)
-        expected = {
-            "episode_index": (np.full(episode.length, episode.index), self._findings.error, _RENUMBER),
-            "frame_index": (frames, self._findings.error, "write it anew: 0, 1, 2, ..."),
-            "index": (frames + episode.start, self._findings.warning, _RENUMBER),
-        }
-        for name, (wanted, report, advice) in expected.items():
-            if name not in columns:
-                continue
-            wrong = columns[name] != wanted
-            if wrong.any():
-                frame = int(np.argmax(wrong))
-                problem = (
-                    f"expected {wanted[frame]}, got {columns[name][frame]} ({int(wrong.sum())} frames of the episode)"
-                )
-                report(name, problem, advice, file=episode.parquet, episode=episode.index, key=name, frame=frame)
+        place = {"file": episode.parquet, "episode": episode.index}
+        for wrong in row_problems(episode, columns):
+            check, advice = _CHECK_NAMES.get(wrong.key, wrong.key), ADVICE.get(wrong.key, REPAIR)
+            self._findings.error(check, wrong.problem, advice, key=wrong.key, frame=wrong.frame, **place)
+        if "index" in columns:
+            expected = np.arange(episode.start, episode.start + episode.length)
+            for wrong in wrong_rows("index", columns["index"], expected):
+                self._findings.warning("index", wrong.problem, _RENUMBER, key="index", frame=wrong.frame, **place)
 
     def _check_timestamps(self, episode: Episode, times: np.ndarray) -> None:
         place = {"file": episode.parquet, "episode": episode.index, "key": "timestamp"}
@@ -114,13 +139,14 @@ class TableCheck:
         if (gaps <= 0).any():
             frame = int(np.argmax(gaps <= 0)) + 1
             problem = f"expected times that grow, got {times[frame]:g} s after {times[frame - 1]:g} s"
-            self._findings.error("timestamps grow", problem, "sort or record the episode again", frame=frame, **place)
+            advice = "`pistar-vf repair` writes frame_index / fps, where rows and pictures are in order"
+            self._findings.warning("timestamps grow", problem, advice, frame=frame, **place)
         elif (off > tolerance).any():
             frame = int(np.argmax(off > tolerance)) + 1
             problem = f"expected a step of {step:.6f} s ({self._dataset.fps:g} fps), got {gaps[frame - 1]:.6f} s"
-            report = self._findings.error if off.max() > step / 2 else self._findings.warning
-            advice = f"LeRobot refuses more than {LEROBOT_TOLERANCE_SECONDS:g} s: write frame_index / fps"
-            report("timestamp spacing", problem, advice, frame=frame, **place)
+            limit = f"LeRobot refuses more than {LEROBOT_TOLERANCE_SECONDS:g} s"
+            advice = f"{limit}: `pistar-vf repair` writes frame_index / fps"
+            self._findings.warning("timestamp spacing", problem, advice, frame=frame, **place)
         if abs(times[0]) > tolerance:
             problem = f"expected the first at 0 s, got {times[0]:g} s"
             advice = "LeRobot would show the wrong frames: subtract the first from all"
@@ -135,7 +161,8 @@ class TableCheck:
             frame = int(np.argmax(rows))
             problem = f"expected finite numbers, got {values[frame]} ({int(rows.sum())} frames of the episode)"
             place = {"file": episode.parquet, "episode": episode.index, "key": name, "frame": frame}
-            self._findings.error("finite numbers", problem, "repair the recording or leave the episode out", **place)
+            report = self._findings.error if name == STATE_COLUMN else self._findings.warning
+            report("finite numbers", problem, "repair the recording or leave the episode out", **place)
 
     def _note_range(self, episode: Episode, columns: Columns) -> None:
         for name, values in columns.items():
@@ -144,7 +171,8 @@ class TableCheck:
                 if low.shape != self._lowest.get(name, low).shape:
                     problem = f"expected {len(self._lowest[name])} numbers as in other episodes, got {len(low)}"
                     place = {"file": episode.parquet, "episode": episode.index, "key": name}
-                    self._findings.error("size of vectors", problem, "leave the episode out", **place)
+                    report = self._findings.error if name == STATE_COLUMN else self._findings.warning
+                    report("size of vectors", problem, "leave the episode out", **place)
                     continue
                 self._lowest[name] = np.minimum(self._lowest.get(name, low), low)
                 self._highest[name] = np.maximum(self._highest.get(name, high), high)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from pistar_vf.errors import DatasetError
 from pistar_vf.frames.episode_decoder import decode_episode
 from pistar_vf.health.findings import Findings
 from pistar_vf.health.opening import DOWNLOAD
+from pistar_vf.lerobot.cameras import described
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
+from pistar_vf.video.decoding import OUT_OF_STEP, expected_times, first_away
 from pistar_vf.video.remux import PacketTable, read_packet_table
 
 _DECODED_SIZE = 16  # pixels; as small as can be, only decoding matters
@@ -41,18 +43,29 @@ class CameraSummary:
     num_files: int
 
 
-def check_videos(dataset: LeRobotDataset, findings: Findings, progress: bool) -> dict[str, CameraSummary]:
+def check_videos(
+    dataset: LeRobotDataset, findings: Findings, progress: bool, timestamps: Mapping[int, np.ndarray]
+) -> dict[str, CameraSummary]:
     """Reads the packets of all videos without decoding them.
 
     A file that is missing or cut short shows; pixels that are damaged inside a packet do not, see `decode_all`.
+
+    Args:
+        dataset: whose pictures they are.
+        findings: gets what is wrong.
+        progress: shows progress bars on stderr.
+        timestamps: episode index to the times of its rows; where there are none, rows are taken to be 1 / fps apart.
 
     Returns:
         Camera to what is known of it.
     """
     cameras = {}
-    for key in dataset.camera_keys:
+    for key in dataset.picture_keys:
+        if (why := dataset.why_no_camera(key)) is not None:
+            advice = "nothing: it is carried as it is, and is no candidate for a camera of the model"
+            findings.note("no colour picture", f"expected colour pictures of a camera, got {why}", advice, key=key)
         if key in dataset.video_keys:
-            cameras[key] = _check_camera(dataset, key, findings, progress)
+            cameras[key] = _check_camera(dataset, key, findings, progress, timestamps)
         else:
             shape = "x".join(map(str, dataset.features[key].get("shape", ())))
             cameras[key] = CameraSummary("image", {shape: 0}, {}, None, 0)
@@ -78,7 +91,9 @@ def decode_all(dataset: LeRobotDataset, findings: Findings, progress: bool) -> N
                 findings.error("decoding", problem, DOWNLOAD, episode=episode.index, key=key)
 
 
-def _check_camera(dataset: LeRobotDataset, key: str, findings: Findings, progress: bool) -> CameraSummary:
+def _check_camera(
+    dataset: LeRobotDataset, key: str, findings: Findings, progress: bool, timestamps: Mapping[int, np.ndarray]
+) -> CameraSummary:
     sizes: dict[str, int] = defaultdict(int)
     codecs: dict[str, int] = defaultdict(int)
     steps: list[float] = []
@@ -87,7 +102,8 @@ def _check_camera(dataset: LeRobotDataset, key: str, findings: Findings, progres
         sizes[f"{height}x{width}"] += 1
         codecs[packets.codec] += 1
         for episode in episodes:
-            times = _check_clip(dataset, episode, key, path, packets, findings)
+            rows = timestamps.get(episode.index)
+            times = _check_clip(dataset, episode, key, path, packets, findings, rows)
             if len(times) > 1:
                 steps.append(float(np.median(np.diff(times))))
     _check_stated(dataset, key, sizes, codecs, findings)
@@ -116,9 +132,16 @@ def _read_packets(
 
 
 def _check_clip(
-    dataset: LeRobotDataset, episode: Episode, key: str, path: Path, packets: PacketTable, findings: Findings
+    dataset: LeRobotDataset,
+    episode: Episode,
+    key: str,
+    path: Path,
+    packets: PacketTable,
+    findings: Findings,
+    rows: np.ndarray | None,
 ) -> np.ndarray:
     """Counts the frames of an episode and looks at their times; returns these, in seconds since its start."""
+    report = findings.error if key in dataset.camera_keys else findings.warning
     clip = dataset.video_clip(episode, key)
     place = {"file": path, "episode": episode.index, "key": key}
     end = np.inf if clip.end_seconds is None else clip.end_seconds
@@ -127,14 +150,14 @@ def _check_clip(
     if len(times) != episode.length:
         problem = f"expected {episode.length} frames (rows of the table), got {len(times)}"
         advice = "the video is cut short or of another version of the dataset: restore it, or leave the episode out"
-        findings.error("number of frames", problem, advice, **place)
+        report("number of frames", problem, advice, **place)
         return times
-    away = np.abs(times - np.arange(len(times)) / dataset.fps)
-    if (away > 0.5 / dataset.fps).any():
-        frame = int(np.argmax(away > 0.5 / dataset.fps))
-        problem = f"expected at {frame / dataset.fps:.4f} s ({dataset.fps:g} fps), got {times[frame]:.4f} s"
-        advice = "frames were dropped, or the video runs at another rate: record or encode it again"
-        findings.error("times of frames", problem, advice, frame=frame, **place)
+    expected = expected_times(rows, len(times), dataset.fps)
+    frame = first_away(times, expected, dataset.fps)
+    if frame is not None:
+        source = f"{dataset.fps:g} fps" if rows is None else "the table"
+        problem = f"expected at {expected[frame]:.4f} s ({source}), got {times[frame]:.4f} s (the video)"
+        report("times of frames", problem, OUT_OF_STEP, frame=frame, **place)
     return times
 
 
@@ -146,19 +169,18 @@ def _check_stated(
         problem = f"expected one size, got {' and '.join(f'{size} ({n} files)' for size, n in sizes.items())}"
         findings.warning("sizes of pictures", problem, "they are scaled to one size: is it the same camera?", key=key)
     try:
-        stated = "x".join(map(str, dataset.image_size(key)))
+        stated = "x".join(map(str, dataset.image_size(key))) if key in dataset.camera_keys else ""
     except DatasetError as error:
         findings.warning("sizes of pictures", str(error), "correct meta/info.json", key=key)
     else:
-        for size in sizes.keys() - {stated}:
+        for size in sizes.keys() - {stated} if stated else ():
             problem = f"expected {stated} (meta/info.json), got {size} in {sizes[size]} files"
             findings.warning("sizes of pictures", problem, "correct meta/info.json", key=key)
-    info = dataset.features[key].get("info") or dataset.features[key].get("video_info") or {}
-    codec = info.get("video.codec")
+    codec = described(dataset.features[key], "codec")
     for found in codecs.keys() - {_SAME_CODEC.get(codec, codec)} if codec else ():
         problem = f"meta/info.json says {codec}, {codecs[found]} files are {found}"
         findings.note("codec", problem, "nothing: the files say what they are", key=key)
-    fps = info.get("video.fps", dataset.fps)
-    if fps != dataset.fps:
-        problem = f"expected {dataset.fps:g} fps, got {fps:g} in the description of the camera"
+    fps = described(dataset.features[key], "fps")
+    if fps is not None and str(fps) not in (f"{dataset.fps:g}", f"{dataset.fps}"):
+        problem = f"expected {dataset.fps:g} fps, got {fps} in the description of the camera"
         findings.warning("frames per second", problem, "correct meta/info.json", key=key)

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from pistar_vf.categorical import Support, two_hot
-from pistar_vf.errors import LabelError
+from pistar_vf.errors import DatasetError, LabelError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.frame_numbers import frame_numbers
 from pistar_vf.returns import Outcome
 from pistar_vf.returns.recognise import all_at_bottom
 from pistar_vf.typing import Bool, Float
@@ -63,13 +64,10 @@ def read_numbers(dataset: LeRobotDataset, column: str) -> Float[np.ndarray, " t"
     Raises:
         LabelError: the column holds something else.
     """
-    numbers = np.asarray(dataset.read_column(column))
-    if numbers.dtype.kind not in "fi" or numbers.size != dataset.num_frames:
-        raise LabelError(
-            f"column '{column}' of {dataset.root}: expected one number per frame, "
-            f"got {numbers.dtype} of shape {numbers.shape}"
-        )
-    return numbers.reshape(-1).astype(np.float32)
+    try:
+        return frame_numbers(dataset.read_column(column), f"column '{column}' of {dataset.root}")
+    except DatasetError as error:
+        raise LabelError(str(error)) from error
 
 
 def read_rewards(dataset: LeRobotDataset, timeouts: Collection[int] = ()) -> Float[np.ndarray, " t"]:

@@ -18,14 +18,15 @@ import numpy as np
 from jaxtyping import Int32  # not from pistar_vf.typing: decoding processes must not import JAX
 
 from pistar_vf.changes.journal import check_no_open_transaction
-from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21, v30
+from pistar_vf.lerobot.cameras import PICTURE_DTYPES, no_colour_picture, stated_size
 from pistar_vf.lerobot.content import content_digests
-from pistar_vf.lerobot.episode import Episode, VideoClip
+from pistar_vf.lerobot.episode import ALL_EPISODES, Episode, EpisodeChoice, VideoClip
 from pistar_vf.lerobot.metadata import find_dataset, read_info
-from pistar_vf.lerobot.parquet import read_column_names, read_parquet_column
-
-_WRIST_WORDS = ("wrist", "hand", "gripper")
+from pistar_vf.lerobot.parquet import read_parquet_column
+from pistar_vf.lerobot.schema import TableSchema
+from pistar_vf.lerobot.typed_values import shown, whole_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LeRobotDataset:
         tasks: `task_index` to prompt.
         episodes: by ascending index.
         num_frames: frames of all episodes together.
-        columns: names of the columns in the parquet files.
+        schema: what the parquet files hold: the union over them.
         video_template: where videos are, with LeRobot's placeholders; None for a dataset without videos.
         chunks_size: episodes (of v3.0: files) per chunk folder.
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
@@ -57,20 +58,34 @@ class LeRobotDataset:
     tasks: Mapping[int, str] = dataclasses.field(repr=False)
     episodes: tuple[Episode, ...] = dataclasses.field(repr=False)
     num_frames: int
-    columns: tuple[str, ...]
+    schema: TableSchema = dataclasses.field(repr=False)
     video_template: str | None
     chunks_size: int
     prompt_column: str | None = None
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that any of the parquet files has; `schema.lacking` says which not all have."""
+        return self.schema.names
+
+    @property
+    def picture_keys(self) -> tuple[str, ...]:
+        """Features stored as video or as images, in the order of `meta/info.json`, whatever they show."""
+        return tuple(key for key, feature in self.features.items() if feature["dtype"] in PICTURE_DTYPES)
+
+    @property
     def camera_keys(self) -> tuple[str, ...]:
-        """Features that hold pictures, stored as video or as images, in the order of `meta/info.json`."""
-        return tuple(key for key, feature in self.features.items() if feature.get("dtype") in ("video", "image"))
+        """The features of `picture_keys` that hold colour pictures."""
+        return tuple(key for key in self.picture_keys if self.why_no_camera(key) is None)
 
     @property
     def video_keys(self) -> tuple[str, ...]:
-        """The cameras that are stored as video."""
-        return tuple(key for key in self.camera_keys if self.features[key]["dtype"] == "video")
+        """The features of `picture_keys` that are stored as video."""
+        return tuple(key for key in self.picture_keys if self.features[key]["dtype"] == "video")
+
+    def why_no_camera(self, key: str) -> str | None:
+        """What the pictures of a feature are instead of colour pictures, such as "a depth map"; None for a camera."""
+        return no_colour_picture(self.features[key])
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -97,6 +112,7 @@ class LeRobotDataset:
         if name not in self.columns:
             raise DatasetError(f"{self.root}: no column '{name}'; the columns are {', '.join(self.columns)}")
         chosen = self.episodes if episodes is None else tuple(episodes)
+        self._refuse_partial(name, chosen)
         positions: dict[Path, list[int]] = defaultdict(list)
         for position, episode in enumerate(chosen):
             positions[episode.parquet].append(position)
@@ -111,6 +127,17 @@ class LeRobotDataset:
                         f"as in {chosen[0].parquet.name}, got {part.shape[1:]}"
                     )
         return np.concatenate([parts[position] for position in range(len(chosen))])
+
+    def _refuse_partial(self, name: str, episodes: Sequence[Episode]) -> None:
+        """Refuses a column that the files of some of the episodes lack: what it is there, only its owner knows."""
+        lacking = set(self.schema.lacking.get(name, ()))
+        missing = [episode for episode in episodes if episode.parquet in lacking] if lacking else []
+        if missing:
+            raise DatasetError(
+                f"{missing[0].parquet}: episode {missing[0].index}: no column '{name}', which other files of the "
+                f"dataset have ({len(missing)} of {len(episodes)} episodes lack it); say what it is there with "
+                f"`pistar-vf merge {self.root} --fill {name}=<value> --output_dir <new folder>`, or leave them out"
+            )
 
     def files(self) -> dict[Path, tuple[Episode, ...]]:
         """The parquet files, and whose rows are in each, in the order of the rows."""
@@ -150,23 +177,15 @@ class LeRobotDataset:
         Raises:
             DatasetError: the stated shape is not that of a colour picture.
         """
-        shape = tuple(self.features[key].get("shape", ()))
-        channels_first = _flat_names(self.features[key].get("names"))[:1] in (["channel"], ["channels"])
-        if len(shape) == 3 and shape[0] == 3 and (channels_first or shape[2] != 3):
-            return shape[1], shape[2]
-        if len(shape) == 3 and shape[2] == 3:
-            return shape[0], shape[1]
-        raise DatasetError(
-            f"{self.root}/meta/info.json: camera '{key}': expected a shape [height, width, 3] or [3, height, width], "
-            f"got {list(shape)}"
-        )
+        return stated_size(self.features[key], f"{self.root}/meta/info.json: camera '{key}'")
 
     @functools.cached_property
     def _prompt_lookup(self) -> tuple[tuple[str, ...], Int32[np.ndarray, " t"]]:
         if self.prompt_column is not None:
             return self._prompts_of_column(self.prompt_column)
         prompts = tuple(dict.fromkeys(self.tasks.values()))
-        present, inverse = np.unique(self.read_column("task_index"), return_inverse=True)
+        numbers = whole_numbers(self.read_column("task_index"), f"{self.root}: column 'task_index'")
+        present, inverse = np.unique(numbers, return_inverse=True)
         for position, task_index in enumerate(present):
             if task_index not in self.tasks:
                 row = int(np.argmax(inverse == position))
@@ -180,21 +199,27 @@ class LeRobotDataset:
 
     def _prompts_of_column(self, column: str) -> tuple[tuple[str, ...], Int32[np.ndarray, " t"]]:
         texts = self.read_column(column)
-        if texts.dtype != object:
-            raise DatasetError(f"{self.root}: prompt_column '{column}': expected strings, got {texts.dtype}")
+        if texts.dtype != object or not all(isinstance(text, str) for text in texts):
+            raise DatasetError(
+                f"{self.root}: prompt_column '{column}': expected strings, got {texts.dtype} such as {shown(texts[0])}"
+            )
         present, inverse = np.unique(texts.astype(str), return_inverse=True)
         return tuple(str(text) for text in present), inverse.astype(np.int32)
 
 
-def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRobotDataset:
+def load_lerobot(
+    data_dir: str | Path, prompt_column: str | None = None, choice: EpisodeChoice = ALL_EPISODES
+) -> LeRobotDataset:
     """Opens a LeRobot dataset (v2.0, v2.1 or v3.0) and checks that its parts agree.
 
     Args:
         data_dir: a folder, or `local/<name>` or `<org>/<name>` in the LeRobot cache (`$HF_LEROBOT_HOME`,
             default `~/.cache/huggingface/lerobot`).
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
+        choice: which episodes to open, as if it had no others; these may be damaged or missing.
 
     Raises:
+        ConfigError: an episode of the choice does not exist.
         DatasetError: the dataset is missing, of another version, empty, damaged, or contradicts itself.
     """
     root = find_dataset(data_dir)
@@ -202,9 +227,9 @@ def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRo
     info = read_info(root)
     layout = _layout(info["codebase_version"])
     tasks = layout.read_tasks(root)
-    episodes = layout.read_episodes(root, info)
+    episodes, schemas = layout.read_episodes(root, info, choice)
     num_frames = sum(episode.length for episode in episodes)
-    if num_frames != info.get("total_frames", num_frames):
+    if choice == ALL_EPISODES and info.get("total_frames") not in (None, num_frames):
         raise DatasetError(
             f"{root}: meta/info.json says total_frames {info['total_frames']}, but the {len(episodes)} episodes of "
             f"{layout.EPISODES_META} add up to {num_frames}; the copy of the dataset may be incomplete"
@@ -219,7 +244,7 @@ def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRo
         tasks=tasks,
         episodes=episodes,
         num_frames=num_frames,
-        columns=read_column_names(episodes[0].parquet),
+        schema=TableSchema.of_files(schemas),
         video_template=info["video_path"],
         chunks_size=info["chunks_size"],
         prompt_column=prompt_column,
@@ -228,69 +253,3 @@ def load_lerobot(data_dir: str | Path, prompt_column: str | None = None) -> LeRo
 
 def _layout(version: str) -> ModuleType:
     return v30 if version == v30.CODEBASE_VERSION else v21
-
-
-def choose_cameras(
-    dataset: LeRobotDataset,
-    image_key: str | None = None,
-    wrist_image_key: str | None = None,
-    extra_image_keys: Sequence[str] = (),
-) -> dict[str, str | None]:
-    """Maps the model's camera names to the dataset's.
-
-    Without any key, a single camera becomes the base, and of two cameras the only one named after a wrist, hand
-    or gripper becomes the wrist. As soon as one key is given, exactly the cameras named are used.
-
-    Args:
-        dataset: the dataset.
-        image_key: the camera that sees the scene.
-        wrist_image_key: the camera on the wrist; "missing" declares one that is always masked.
-        extra_image_keys: further cameras.
-
-    Returns:
-        `base_0_rgb`, `wrist_0_rgb`, `extra_0_rgb`, ... to a feature key, or to None for a missing camera.
-
-    Raises:
-        ConfigError: a key is not a camera, is given twice, or the choice is not obvious.
-    """
-    wrist_missing = wrist_image_key == "missing"
-    if image_key is None:
-        if (wrist_image_key is None or wrist_missing) and not extra_image_keys:
-            image_key, inferred = _infer_cameras(dataset, want_wrist=not wrist_missing)
-            wrist_image_key = wrist_image_key or inferred
-        else:
-            raise ConfigError(f"other cameras are given, but not the base camera; {_candidates(dataset)}")
-    chosen: dict[str, str | None] = {"base_0_rgb": image_key}
-    if wrist_image_key is not None:
-        chosen["wrist_0_rgb"] = None if wrist_missing else wrist_image_key
-    chosen |= {f"extra_{i}_rgb": key for i, key in enumerate(extra_image_keys)}
-    keys = [key for key in chosen.values() if key is not None]
-    for key in keys:
-        if key not in dataset.camera_keys:
-            raise ConfigError(f"'{key}' is not a camera of {dataset.root}; {_candidates(dataset)}")
-        if keys.count(key) > 1:
-            raise ConfigError(f"camera '{key}' is given twice; {_candidates(dataset)}")
-    return chosen
-
-
-def _infer_cameras(dataset: LeRobotDataset, *, want_wrist: bool) -> tuple[str, str | None]:
-    cameras = dataset.camera_keys
-    wrists = [key for key in cameras if any(word in key.lower() for word in _WRIST_WORDS)]
-    if len(cameras) == 1:
-        return cameras[0], None
-    if want_wrist and len(cameras) == 2 and len(wrists) == 1:
-        return next(key for key in cameras if key not in wrists), wrists[0]
-    raise ConfigError(f"cannot tell which of {len(cameras)} cameras is which; {_candidates(dataset)}")
-
-
-def _candidates(dataset: LeRobotDataset) -> str:
-    keys = ", ".join(dataset.camera_keys) or "none: meta/info.json has no feature of dtype video or image"
-    return f"cameras: {keys}; choose with --image_key and --wrist_image_key (a key, or 'missing')"
-
-
-def _flat_names(names: Any) -> list[str]:
-    """Axis names, which datasets store as a list, a list of lists, a dict of lists, or null."""
-    if isinstance(names, str):
-        return [names]
-    inner = names.values() if isinstance(names, Mapping) else names or ()
-    return [name for entry in inner for name in _flat_names(entry)]

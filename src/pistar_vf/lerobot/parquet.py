@@ -9,6 +9,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.foreign_files import refuse_stand_in
+
+
+class ColumnFormError(DatasetError):
+    """A column that is sound, but holds no array of numbers or strings."""
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -19,6 +24,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such file, though the metadata speaks of it; download it again")
+    refuse_stand_in(path)
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -129,7 +135,7 @@ def _to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray
         shape.append(_common_length(column, rows, where))
         column = column.flatten()
     if pa.types.is_struct(column.type):
-        raise DatasetError(f"{where}: expected numbers or strings, got {column.type}; is it a camera?")
+        raise ColumnFormError(f"{where}: expected numbers or strings, got {column.type}; is it a camera?")
     if not pa.types.is_floating(column.type):
         _refuse_nulls(column, rows, where)
     values = column.to_numpy(zero_copy_only=False).reshape(shape)
@@ -144,7 +150,7 @@ def _common_length(column: pa.Array, rows: range, where: str) -> int:
     lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
     different = np.flatnonzero(lengths != lengths[0])
     if different.size:
-        raise DatasetError(
+        raise ColumnFormError(
             f"{where}: expected lists of one length, got {lengths[0]} in row {rows[0]} and {lengths[different[0]]} in "
             f"row {rows[different[0] * len(rows) // len(column)]}"
         )
@@ -155,4 +161,4 @@ def _refuse_nulls(column: pa.Array, rows: range, where: str) -> None:
     if column.null_count:
         first = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         row = rows[first * len(rows) // len(column)]
-        raise DatasetError(f"{where}: expected a value in every row, got null in row {row}")
+        raise ColumnFormError(f"{where}: expected a value in every row, got null in row {row}")

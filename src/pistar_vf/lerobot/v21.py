@@ -5,7 +5,8 @@ References:
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,19 @@ import pyarrow as pa
 from jaxtyping import Shaped  # not from pistar_vf.typing: decoding processes must not import JAX
 
 from pistar_vf.errors import DatasetError
-from pistar_vf.lerobot.episode import Episode, list_episodes
+from pistar_vf.lerobot.episode import (
+    ALL_EPISODES,
+    Episode,
+    EpisodeChoice,
+    check_choice,
+    list_episodes,
+    typed_entry,
+    typed_tasks,
+    unlisted,
+)
 from pistar_vf.lerobot.metadata import fill_template, read_jsonl
 from pistar_vf.lerobot.parquet import open_parquet
+from pistar_vf.lerobot.schema import FileSchemas
 
 CODEBASE_VERSION = "v2.1"
 CHUNK_SIZE = 1000
@@ -36,23 +47,54 @@ def read_tasks(root: Path) -> dict[int, str]:
         DatasetError: `meta/tasks.jsonl` is missing or damaged.
     """
     lines = read_jsonl(root / TASKS_PATH, ("task_index", "task"))
-    return {int(line["task_index"]): str(line["task"]) for line in lines}
+    return typed_tasks((where, line["task_index"], line["task"]) for where, line in lines)
 
 
-def read_episodes(root: Path, info: Mapping[str, Any]) -> tuple[Episode, ...]:
-    """The episodes of `meta/episodes.jsonl`, each in a parquet file of its own.
+def read_episodes(
+    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES
+) -> tuple[tuple[Episode, ...], FileSchemas]:
+    """The chosen episodes of `meta/episodes.jsonl`, each in a parquet file of its own, and the schemas of the files.
 
     Raises:
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
     """
+    schemas: FileSchemas = {}
 
     def place(index: int, length: int) -> dict[str, Path]:
         path = episode_path(info["data_path"], root, index, info["chunks_size"])
-        _check_num_rows(path, index, length)
+        schemas[path] = _checked_schema(path, index, length)
         return {"parquet": path}
 
-    lines = read_jsonl(root / EPISODES_META, ("episode_index", "length"))
-    return list_episodes(lines, root, EPISODES_META, place)
+    entries = read_entries(root)
+    listed = {entry["episode_index"] for entry in entries}
+    unlisted_rows = _unlisted_tables(root, info, listed)
+    check_choice(choice, listed, {*listed, *unlisted_rows}, root, EPISODES_META)
+    kept = [entry for entry in entries if choice.keeps(entry["episode_index"])]
+    episodes = list_episodes(kept, root, EPISODES_META, place)
+    for index, path in unlisted_rows.items():
+        if choice.keeps(index):
+            raise DatasetError(unlisted(path, index, f"{root}/{EPISODES_META}"))
+    return episodes, schemas
+
+
+def read_entries(root: Path) -> list[dict[str, Any]]:
+    """The lines of `meta/episodes.jsonl`, with their numbers and prompts in the right types.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or a value is of the wrong type.
+    """
+    return [typed_entry(line, where) for where, line in read_jsonl(root / EPISODES_META, ("episode_index", "length"))]
+
+
+def _unlisted_tables(root: Path, info: Mapping[str, Any], listed: Collection[int]) -> dict[int, Path]:
+    """Tables of episodes that the metadata does not speak of."""
+    found = {}
+    for path in sorted(root.glob(re.sub(r"\{[^}]*\}", "*", info["data_path"]))):
+        numbers = re.findall(r"\d+", path.stem)
+        index = int(numbers[-1]) if numbers else -1
+        if index not in listed and path == episode_path(info["data_path"], root, index, info["chunks_size"]):
+            found[index] = path
+    return found
 
 
 def episode_path(template: str, root: Path, episode_index: int, chunks_size: int, video_key: str = "") -> Path:
@@ -67,14 +109,15 @@ def episode_path(template: str, root: Path, episode_index: int, chunks_size: int
     return fill_template(template, root, values)
 
 
-def _check_num_rows(path: Path, index: int, length: int) -> None:
+def _checked_schema(path: Path, index: int, length: int) -> pa.Schema:
     with open_parquet(path) as file:
-        rows = file.metadata.num_rows
+        rows, schema = file.metadata.num_rows, file.schema_arrow
     if rows != length:
         raise DatasetError(
             f"{path}: episode {index}: expected {length} rows (meta/episodes.jsonl), got {rows}; "
             "the file and the metadata are from different versions of the dataset"
         )
+    return schema
 
 
 def feature_of(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:
@@ -83,9 +126,17 @@ def feature_of(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(values.shape[1:]) or [1], "names": None}
 
 
+def is_numeric(feature: Mapping[str, Any]) -> bool:
+    """Whether a feature's dtype is one of numbers; "string", "video" and "language" are none."""
+    try:
+        return np.dtype(feature["dtype"]).kind in "biuf"
+    except TypeError:
+        return False
+
+
 def huggingface_feature(feature: dict[str, Any]) -> dict[str, Any] | None:
-    """The same column as Hugging Face `datasets` describes it in the parquet schema; None for a video."""
-    if feature["dtype"] == "video":
+    """The same column as Hugging Face `datasets` describes it in the parquet schema; None where it has no words."""
+    if feature["dtype"] not in ("image", "string") and not is_numeric(feature):
         return None
     if feature["dtype"] == "image":
         return {"_type": "Image"}

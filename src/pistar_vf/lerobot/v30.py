@@ -9,17 +9,28 @@ References:
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pistar_vf.errors import DatasetError
-from pistar_vf.lerobot.episode import Episode, VideoClip, list_episodes
+from pistar_vf.lerobot.episode import (
+    ALL_EPISODES,
+    Episode,
+    EpisodeChoice,
+    VideoClip,
+    check_choice,
+    list_episodes,
+    typed_entry,
+    typed_tasks,
+    unlisted,
+)
 from pistar_vf.lerobot.metadata import fill_template
-from pistar_vf.lerobot.parquet import read_column_names, read_parquet_column, read_parquet_table
+from pistar_vf.lerobot.parquet import open_parquet, read_column_names, read_parquet_column, read_parquet_table
+from pistar_vf.lerobot.schema import FileSchemas
+from pistar_vf.lerobot.typed_values import number, whole_number, whole_numbers
 
 CODEBASE_VERSION = "v3.0"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -35,6 +46,8 @@ _REQUIRED = (
     *("episode_index", "length", "dataset_from_index", "dataset_to_index"),
     *("data/chunk_index", "data/file_index"),
 )
+_CLIP_COLUMNS = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+_MIXED_LAYOUTS = "the metadata is of two layouts: correct codebase_version, or restore the files of its own layout"
 _PLACES = re.compile(r"dataset_(from|to)_index$|(data|videos|meta/episodes)/")
 
 
@@ -42,15 +55,17 @@ def read_tasks(root: Path) -> dict[int, str]:
     """`task_index` to prompt.
 
     Raises:
-        DatasetError: `meta/tasks.parquet` is missing or damaged.
+        DatasetError: `meta/tasks.parquet` is missing or damaged, or a number or a prompt in it is something else.
     """
     path = root / TASKS_PATH
+    if not path.is_file() and (root / "meta" / "tasks.jsonl").is_file():
+        raise DatasetError(f"{path}: no such file, but meta/tasks.jsonl is there, as in v2.1; {_MIXED_LAYOUTS}")
     names = read_column_names(path)
-    text = next((name for name in ("task", PANDAS_INDEX) if name in names), None)
-    if text is None or "task_index" not in names:
+    column = next((name for name in ("task", PANDAS_INDEX) if name in names), None)
+    if column is None or "task_index" not in names:
         raise DatasetError(f"{path}: expected the columns task_index and task (or {PANDAS_INDEX}), got {list(names)}")
-    (indices,), (texts,) = read_parquet_column(path, "task_index"), read_parquet_column(path, text)
-    return {int(index): str(task) for index, task in zip(indices, texts)}
+    rows = read_parquet_table(path, ["task_index", column]).to_pylist()
+    return typed_tasks((f"{path}: row {i}", row["task_index"], row[column]) for i, row in enumerate(rows))
 
 
 def episode_files(root: Path) -> list[Path]:
@@ -58,38 +73,52 @@ def episode_files(root: Path) -> list[Path]:
     return sorted((root / EPISODES_META).glob("*/*.parquet"))
 
 
-def read_episodes(root: Path, info: Mapping[str, Any]) -> tuple[Episode, ...]:
-    """The episodes of `meta/episodes`, with the places of their rows and of their pictures.
+def read_episodes(
+    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES
+) -> tuple[tuple[Episode, ...], FileSchemas]:
+    """The chosen episodes of `meta/episodes`, with the places of their rows and of their pictures; and the schemas.
 
     Raises:
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
     """
-    cameras = [key for key, feature in info["features"].items() if feature.get("dtype") == "video"]
+    _check_templates(root, info)
+    cameras = [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
     if info["video_path"] is None:
         cameras = []  # reported when pictures are asked for
-    table = _read_metadata(root, cameras)
-    _check_ranges(root, table)
-    rows = _find_rows(root, info["data_path"])
-    clips = _video_clips(root, info["video_path"], table, cameras)
-    position = {index: i for i, index in enumerate(table["episode_index"].to_pylist())}
+    entries = read_entries(root, cameras)
+    rows, schemas = _find_rows(root, info["data_path"])
+    listed = {entry["episode_index"] for entry in entries}
+    check_choice(choice, listed, {*listed, *rows}, root, EPISODES_META)
+    file_path = functools.cache(functools.partial(_file_path, info["video_path"] or "", root))
+    kept = {entry["episode_index"]: entry for entry in entries if choice.keeps(entry["episode_index"])}
 
     def place(index: int, length: int) -> dict[str, Any]:
-        i = position[index]
+        entry = kept[index]
+        _check_range(entry, f"{root}/{EPISODES_META}")
         if index not in rows:
-            chunk, file = table["data/chunk_index"][i].as_py(), table["data/file_index"][i].as_py()
-            _refuse_missing(_file_path(info["data_path"], root, chunk, file), index, length)
+            place = entry["data/chunk_index"], entry["data/file_index"]
+            _refuse_missing(_file_path(info["data_path"], root, *place), index, length)
         path, first_row, num_rows = rows[index]
         if num_rows != length:
             raise DatasetError(
                 f"{path}: episode {index}: expected {length} rows ({EPISODES_META}), got {num_rows}; "
                 "the file and the metadata are from different versions of the dataset"
             )
-        return {"parquet": path, "first_row": first_row, "clips": clips[i]}
+        clips = {key: _clip(entry, key, file_path, f"{root}/{EPISODES_META}") for key in cameras}
+        return {"parquet": path, "first_row": first_row, "clips": clips}
 
-    metadata = table.select([name for name in table.column_names if not _PLACES.match(name)]).to_pylist()
     # A key that only some episodes have is null for the others.
-    entries = [{key: value for key, value in entry.items() if value is not None} for entry in metadata]
-    return list_episodes(entries, root, EPISODES_META, place)
+    own = [
+        {key: value for key, value in entry.items() if value is not None and not _PLACES.match(key)}
+        for entry in entries
+        if choice.keeps(entry["episode_index"])
+    ]
+    episodes = list_episodes(own, root, EPISODES_META, place)
+    for index in rows:
+        if index not in listed and choice.keeps(index):
+            raise DatasetError(unlisted(rows[index][0], index, f"{root}/{EPISODES_META}"))
+    used = {episode.parquet for episode in episodes}
+    return episodes, {path: schema for path, schema in schemas.items() if path in used}
 
 
 def file_path(template: str, root: Path, number: int, chunks_size: int, video_key: str = "") -> Path:
@@ -101,70 +130,78 @@ def _file_path(template: str, root: Path, chunk: int, file: int, video_key: str 
     return fill_template(template, root, {"chunk_index": chunk, "file_index": file, "video_key": video_key})
 
 
-def _read_metadata(root: Path, cameras: Iterable[str]) -> pa.Table:
-    """All of `meta/episodes` but the statistics, which are most of it."""
-    required = list(_REQUIRED)
-    for key in cameras:
-        required += [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")]
-    tables = []
-    for path in episode_files(root):
+def read_entries(root: Path, cameras: Iterable[str]) -> list[dict[str, Any]]:
+    """All of `meta/episodes` but the statistics, which are most of it; numbers and prompts in the right types.
+
+    Raises:
+        DatasetError: there is no file, or one is damaged, lacks a column, or holds a value of another type.
+    """
+    required = [*_REQUIRED, *(f"videos/{key}/{name}" for key in cameras for name in _CLIP_COLUMNS)]
+    entries: list[dict[str, Any]] = []
+    files = episode_files(root)
+    for path in files:
         names = [name for name in read_column_names(path) if not name.startswith("stats/")]
         if missing := [name for name in required if name not in names]:
             raise DatasetError(f"{path}: expected a column {missing[0]}, got {', '.join(names)}")
-        tables.append(read_parquet_table(path, names))
-        for name in required:
-            if tables[-1][name].null_count:
-                row = tables[-1][name].to_pylist().index(None)
-                raise DatasetError(
-                    f"{path}: column '{name}': expected a value for every episode, got null in row {row}"
-                )
-    if not tables:
+        table = read_parquet_table(path, names)
+        entries += [_typed(row, required, f"{path}: row {i}") for i, row in enumerate(table.to_pylist())]
+    if not files and (root / "meta" / "episodes.jsonl").is_file():
+        raise DatasetError(f"{root}/{EPISODES_META}: no file, but meta/episodes.jsonl is there; {_MIXED_LAYOUTS}")
+    if not files:
         raise DatasetError(
             f"{root}/{EPISODES_META}: no parquet file; a LeRobot v3.0 dataset has one: download it again"
         )
-    return pa.concat_tables(tables, promote_options="permissive")
+    return entries
 
 
-def _check_ranges(root: Path, table: pa.Table) -> None:
-    first, last, length, index = (
-        table[name].to_numpy() for name in ("dataset_from_index", "dataset_to_index", "length", "episode_index")
-    )
-    wrong = np.flatnonzero(last - first != length)
-    if wrong.size:
-        i = wrong[0]
+def _typed(row: dict[str, Any], required: Iterable[str], where: str) -> dict[str, Any]:
+    typed = typed_entry(row, where)
+    for name in required:
+        seconds = name.endswith("_timestamp")
+        typed[name] = number(row[name], where, name) if seconds else whole_number(row[name], where, name, 0)
+    return typed
+
+
+def _check_templates(root: Path, info: Mapping[str, Any]) -> None:
+    """Paths with a place for an episode's number are those of v2.1."""
+    for key in ("data_path", "video_path"):
+        if "{episode_index" in (info[key] or ""):
+            raise DatasetError(
+                f"{root}/meta/info.json: key '{key}': expected the placeholders chunk_index and file_index, as "
+                f"codebase_version v3.0 has them, got '{info[key]}'; {_MIXED_LAYOUTS}"
+            )
+
+
+def _check_range(entry: Mapping[str, Any], where: str) -> None:
+    first, last, length = entry["dataset_from_index"], entry["dataset_to_index"], entry["length"]
+    if last - first != length:
         raise DatasetError(
-            f"{root}/{EPISODES_META}: episode {index[i]}: expected dataset_to_index - dataset_from_index to be its "
-            f"length, {length[i]}, got {last[i]} - {first[i]}; the metadata is damaged"
+            f"{where}: episode {entry['episode_index']}: expected dataset_to_index - dataset_from_index to be its "
+            f"length, {length}, got {last} - {first}; the metadata is damaged"
         )
 
 
-def _video_clips(
-    root: Path, template: str | None, table: pa.Table, cameras: Iterable[str]
-) -> list[dict[str, VideoClip]]:
-    """For every row of the table, feature to place in a video file."""
-    file_path = functools.cache(functools.partial(_file_path, template, root))  # one Path for all episodes of a file
-    clips: list[dict[str, VideoClip]] = [{} for _ in range(len(table))]
-    for key in cameras:
-        chunk, file, start, end = (
-            table[f"videos/{key}/{name}"].to_pylist()
-            for name in ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+def _clip(entry: Mapping[str, Any], key: str, file_path: Callable[..., Path], where: str) -> VideoClip:
+    """Where in a video file an episode's pictures are."""
+    chunk, file, start, end = (entry[f"videos/{key}/{name}"] for name in _CLIP_COLUMNS)
+    if not 0 <= start < end:
+        raise DatasetError(
+            f"{where}: episode {entry['episode_index']}, camera {key}: expected "
+            f"0 <= from_timestamp < to_timestamp, got {start} and {end}; the metadata is damaged"
         )
-        for i, clip in enumerate(clips):
-            if not 0 <= start[i] < end[i]:
-                raise DatasetError(
-                    f"{root}/{EPISODES_META}: episode {table['episode_index'][i]}, camera {key}: expected "
-                    f"0 <= from_timestamp < to_timestamp, got {start[i]} and {end[i]}; the metadata is damaged"
-                )
-            clip[key] = VideoClip(file_path(chunk[i], file[i], key), float(start[i]), float(end[i]))
-    return clips
+    return VideoClip(file_path(chunk, file, key), float(start), float(end))
 
 
-def _find_rows(root: Path, template: str) -> dict[int, tuple[Path, int, int]]:
+def _find_rows(root: Path, template: str) -> tuple[dict[int, tuple[Path, int, int]], FileSchemas]:
     """Episode index to its file, first row and number of rows, as the `episode_index` of the rows has it."""
     _file_path(template, root, 0, 0)
     found: dict[int, tuple[Path, int, int]] = {}
+    schemas: FileSchemas = {}
     for path in sorted(root.glob(re.sub(r"\{[^}]*\}", "*", template))):
+        with open_parquet(path) as file:
+            schemas[path] = file.schema_arrow
         for column in read_parquet_column(path, "episode_index"):
+            column = whole_numbers(column, f"{path}: column 'episode_index'")
             firsts = np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
             lengths = np.diff(firsts, append=len(column))
             for index, first, length in zip(column[firsts].tolist(), firsts.tolist(), lengths.tolist()):
@@ -174,7 +211,7 @@ def _find_rows(root: Path, template: str) -> dict[int, tuple[Path, int, int]]:
                         f"some in {found[index][0]} from row {found[index][1]} on; a file is left over or damaged"
                     )
                 found[index] = (path, first, length)
-    return found
+    return found, schemas
 
 
 def _refuse_missing(path: Path, index: int, length: int) -> None:

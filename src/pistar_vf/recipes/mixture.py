@@ -7,7 +7,8 @@ import numpy as np
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.open_table import read_state
 from pistar_vf.frames.state_stats import StateStatistics
-from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, choose_cameras
+from pistar_vf.lerobot.camera_choice import choose_cameras
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
 
 _SMALLEST_SHARE = 1e-4

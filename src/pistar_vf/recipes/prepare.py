@@ -18,6 +18,7 @@ from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.labels.value_labels import TargetSummary, describe_targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode_rows import EpisodeRows
+from pistar_vf.lerobot.row_rules import require_sound_rows
 from pistar_vf.messages import DATASET_SIZE, TOKENIZER
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.questions.language_table import LanguageTable
@@ -71,6 +72,8 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data_dirs]
     check_mixture(config)
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
+    for dataset in datasets:
+        require_sound_rows(dataset)
     places = place(datasets)
     own_targets = training_targets(config, datasets)
     targets = join_targets(own_targets, places, config.data_dirs)
@@ -126,6 +129,7 @@ def _validation(
     dataset = None
     if config.val_data_dir is not None and config.val_interval > 0:
         dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
+        require_sound_rows(dataset)
         _check_cameras(dataset, camera_keys)
         targets = validation_targets(config, dataset, targets)
         table = _frame_table(config, dataset, targets.labels, camera_keys, tokenizer, table.state_statistics)

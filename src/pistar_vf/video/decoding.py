@@ -18,6 +18,7 @@ from jaxtyping import UInt8  # not from pistar_vf.typing: decoding processes mus
 from PIL import Image
 
 from pistar_vf.errors import ConfigError, VideoError
+from pistar_vf.foreign_files import refuse_stand_in
 
 FITS = ("pad", "stretch")
 OPENPI_FIT = "openpi"
@@ -117,7 +118,7 @@ def decode_video(
         VideoError: the file is missing, unreadable or truncated, has more or fewer frames than the table, or
             shows a frame more than half a frame away from its time.
     """
-    expected = np.arange(num_frames) / fps if timestamps is None else timestamps - timestamps[0]
+    expected = expected_times(timestamps, num_frames, fps)
     to_rgb, scaler = VideoReformatter(), VideoReformatter()
     count = 0
     for time, frame in clip_frames(path, context, start_seconds, end_seconds, fps):
@@ -214,7 +215,8 @@ def clip_frames(
 def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
     """Yields frames with their time since the start of the video, seconds, from `seek_to` or earlier on."""
     if not path.is_file():
-        raise VideoError(f"{context}: no video at {path}; download it again")
+        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
+    refuse_stand_in(path, VideoError, f"{context}: ")
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -247,9 +249,28 @@ def _frames_from(
     return container.decode(stream)
 
 
+OUT_OF_STEP = (
+    "frames were dropped, or the video does not run at the dataset's rate; where rows and frames belong together one "
+    "to one, `pistar-vf repair` writes a copy with frame_index / fps as timestamps"
+)
+
+
+def expected_times(timestamps: np.ndarray | None, num_frames: int, fps: float) -> np.ndarray:
+    """When the frames of an episode should be shown, seconds since its first: as its rows say, else 1 / fps apart."""
+    if timestamps is None:
+        return np.arange(num_frames) / fps
+    return timestamps.astype(np.float64).reshape(len(timestamps), -1)[:, 0] - float(timestamps.reshape(-1)[0])
+
+
+def first_away(times: np.ndarray, expected: np.ndarray, fps: float) -> int | None:
+    """The first frame that is more than half a frame away from its time (or whose time is NaN); None if none is."""
+    near = np.abs(times - expected) <= 0.5 / fps
+    return None if near.all() else int(np.argmin(near))
+
+
 def _check_time(time: float, expected: float, fps: float, where: str) -> None:
-    if abs(time - expected) > 0.5 / fps:
+    if first_away(np.array([time]), np.array([expected]), fps) is not None:
         raise VideoError(
-            f"{where}: expected at {expected:.4f} s (the table), got {time:.4f} s (the video); frames were dropped or "
-            f"the video does not run at {fps:g} fps"
+            f"{where}: expected at {expected:.4f} s (the table), got {time:.4f} s (the video; the dataset has "
+            f"{fps:g} fps); {OUT_OF_STEP}"
         )

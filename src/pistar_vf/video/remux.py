@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from pistar_vf.errors import VideoError
+from pistar_vf.foreign_files import refuse_stand_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,8 @@ def cut_video(path: Path, cuts: list[tuple[range, Path]], context: str) -> None:
 @contextlib.contextmanager
 def _open_video(path: Path, context: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     if not path.is_file():
-        raise VideoError(f"{context}: no video at {path}; download it again")
+        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
+    refuse_stand_in(path, VideoError, f"{context}: ")
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pistar_vf.curation.merge.sources import Source
 from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.lerobot.cameras import axis_names
 from pistar_vf.lerobot.v21 import INDEX_COLUMNS
 
 _MISSING, _FILLED = "missing", "filled"
@@ -95,10 +96,11 @@ def _parse_fills(
     for text in options.fill:
         name, equals, value = text.partition("=")
         having = [source for source in sources if name in source.columns]
-        if not equals or name in options.drop or not 0 < len(having) < len(sources) or name not in features:
+        complete = [source for source in having if not source.lacking(name)]
+        if not equals or name in options.drop or not having or len(complete) == len(sources) or name not in features:
             raise ConfigError(
-                f"--fill {text}: expected <column>=<value> with a column that some datasets have and others lack, "
-                f"got one that {len(having)} of {len(sources)} have"
+                f"--fill {text}: expected <column>=<value> with a column that some datasets or files have and others "
+                f"lack, got one that {len(having)} of {len(sources)} have"
             )
         fills[name] = _parse_value(features[name]["dtype"], value, text)
     return fills
@@ -122,12 +124,14 @@ def _parse_value(dtype: str, value: str, text: str) -> np.generic:
 
 def _check_fit(sources: Sequence[Source], names: Sequence[str], fills: Mapping[str, np.generic]) -> None:
     """Refuses datasets that differ, with all differences in one table: a row each, a column per dataset."""
+    for name in names:
+        _check_complete(sources, name, fills)
     rows = {"fps": [f"{source.dataset.fps:g}" for source in sources]}
     for name in names:
         cells = [_describe(source, name) for source in sources]
         rows[name] = [_FILLED if name in fills and cell == _MISSING else cell for cell in cells]
         if not _is_camera(sources[0], name):
-            axes = [_axis_names(source.features.get(name, {}).get("names")) for source in sources]
+            axes = [axis_names(source.features.get(name, {}).get("names")) for source in sources]
             rows[f"{name} (names)"] = _different_names(axes)
     different = {name: cells for name, cells in rows.items() if len(set(cells) - {_FILLED, ""}) > 1}
     if not different:
@@ -143,6 +147,17 @@ def _check_fit(sources: Sequence[Source], names: Sequence[str], fills: Mapping[s
     )
 
 
+def _check_complete(sources: Sequence[Source], name: str, fills: Mapping[str, np.generic]) -> None:
+    """Refuses a column that only some files of a dataset have, unless it is known what it is in the others."""
+    for source in sources if name not in fills else ():
+        if lacking := source.lacking(name):
+            raise DatasetError(
+                f"{lacking[0]}: expected the column '{name}', which other files of {source.dataset.root} have, got "
+                f"none ({len(lacking)} files lack it); say what it is there (--fill {name}=0), or leave the column out "
+                f"(--drop {name})"
+            )
+
+
 def _different_names(axes: Sequence[Sequence[str]]) -> list[str]:
     """The first dimensions that are not called the same everywhere; "" for a dataset that names none."""
     named = [names for names in axes if names]
@@ -151,7 +166,7 @@ def _different_names(axes: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_camera(source: Source, name: str) -> bool:
-    return source.old_name(name) in source.dataset.camera_keys
+    return source.old_name(name) in source.dataset.picture_keys
 
 
 def _describe(source: Source, name: str) -> str:
@@ -161,14 +176,8 @@ def _describe(source: Source, name: str) -> str:
         return "not in meta/info.json"
     feature = source.features[name]
     if _is_camera(source, name):
+        if (why := source.dataset.why_no_camera(source.old_name(name))) is not None:
+            return f"{feature['dtype']} {list(feature.get('shape', ()))}, {why}"
         height, width = source.dataset.image_size(source.old_name(name))
         return f"{feature['dtype']} {height}x{width}"
-    return f"{feature['dtype']} {list(feature['shape'])}"
-
-
-def _axis_names(names: Any) -> list[str]:
-    """Names of dimensions, which datasets store as a list, a list of lists, a dict of lists, or null."""
-    if isinstance(names, str):
-        return [names]
-    inner = names.values() if isinstance(names, Mapping) else names or ()
-    return [name for entry in inner for name in _axis_names(entry)]
+    return f"{feature['dtype']} {list(feature.get('shape', ()))}"

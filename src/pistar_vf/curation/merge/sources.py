@@ -11,7 +11,7 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table
+from pistar_vf.lerobot.parquet import read_parquet_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Source:
         there = {*self.dataset.columns, *self.dataset.video_keys}
         return {self.new_name(name): feature for name, feature in self.dataset.features.items() if name in there}
 
+    def lacking(self, new: str) -> tuple[Path, ...]:
+        """The files that lack a column which others of the dataset have."""
+        return self.dataset.schema.lacking.get(self.old_name(new), ())
+
     @property
     def columns(self) -> tuple[str, ...]:
         """New names of the columns of the tables."""
@@ -56,10 +60,12 @@ class Source:
     def tables(self, columns: Sequence[str]) -> Iterator[tuple[int, Episode, pa.Table]]:
         """Yields the rows of every episode, with those of `columns` that the dataset has; one file in memory."""
         old = [self.old_name(name) for name in columns if name in self.columns]
+        lacking = self.dataset.schema.lacking
         path, table = None, None
         for index, episode in self.episodes():
             if episode.parquet != path:
-                path, table = episode.parquet, read_parquet_table(episode.parquet, old)
+                path = episode.parquet
+                table = read_parquet_table(path, [name for name in old if path not in lacking.get(name, ())])
                 table = table.rename_columns([self.new_name(name) for name in table.column_names])
             assert table is not None
             yield index, episode, table.slice(episode.first_row, episode.length)
@@ -126,6 +132,5 @@ def _parse_renames(datasets: Sequence[LeRobotDataset], rename: Sequence[str]) ->
 
 
 def arrow_types(source: Source) -> dict[str, pa.DataType]:
-    """New name of every column to how the first table stores it."""
-    with open_parquet(source.dataset.episodes[0].parquet) as file:
-        return {source.new_name(field.name): field.type for field in file.schema_arrow}
+    """New name of every column to a type that holds the values of all its files."""
+    return {source.new_name(name): kind for name, kind in source.dataset.schema.types.items()}

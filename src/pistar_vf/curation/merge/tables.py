@@ -17,7 +17,9 @@ from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import open_parquet, read_parquet_column
+from pistar_vf.lerobot.parquet import ColumnFormError, open_parquet, read_parquet_column
+from pistar_vf.lerobot.schema import common_type, conform
+from pistar_vf.lerobot.typed_values import whole_numbers
 
 SOURCE_KEY = "source"
 """Key of an episode's metadata: the dataset that it came from."""
@@ -78,25 +80,20 @@ class _Rows:
             "index": np.arange(start, start + length),
             "task_index": self._task_indices(episode, table),
         }
-        columns = []
         for field in self._schema:
             if field.name in new:
                 column = pa.array(new[field.name])
             elif field.name in table.column_names:
-                column = table[field.name]
+                continue
             else:
                 column = _constant(*self._fills[field.name], length)
-            try:
-                columns.append(column.cast(field.type))
-            except pa.ArrowException as error:
-                raise DatasetError(
-                    f"{episode.parquet}: column '{field.name}': expected values that can be stored as the first "
-                    f"dataset stores them, {field.type}, got {column.type}: {error}"
-                ) from error
-        return pa.Table.from_arrays(columns, schema=self._schema)
+            if field.name in table.column_names:
+                table = table.drop_columns([field.name])
+            table = table.append_column(field.name, column)
+        return conform(table, self._schema, str(episode.parquet))
 
     def _task_indices(self, episode: Episode, table: pa.Table) -> np.ndarray:
-        old = table["task_index"].to_numpy()
+        old = whole_numbers(table["task_index"].to_numpy(), f"{episode.parquet}: column 'task_index'")
         present, inverse = np.unique(old, return_inverse=True)
         for task_index in present.tolist():
             if task_index not in self._tasks:
@@ -113,14 +110,14 @@ def _constant(value: np.generic, shape: Sequence[int], length: int) -> pa.Array:
 
 
 def _schema(plan: MergePlan) -> pa.Schema:
-    """Every column as the first dataset that has it stores it, with Hugging Face's description where the first has it.
+    """Every column in a type that holds all datasets' values, with Hugging Face's description where the first has it.
 
     Raises:
         DatasetError: a dataset has no `task_index`, `index` or `episode_index`.
     """
     types: dict[str, pa.DataType] = {}
     for source in plan.sources:
-        types = {**arrow_types(source), **types}
+        types |= {name: common_type(types.get(name, kind), kind) for name, kind in arrow_types(source).items()}
         if missing := [name for name in _RENUMBERED if name not in source.columns]:
             raise DatasetError(f"{source.dataset.root}: expected the column '{missing[0]}', which LeRobot writes")
     with open_parquet(plan.sources[0].dataset.episodes[0].parquet) as file:
@@ -134,6 +131,8 @@ def _schema(plan: MergePlan) -> pa.Schema:
     }
     features |= {first.new_name(name): kind for name, kind in old.items() if first.new_name(name) in plan.columns}
     features = {name: features[name] for name in plan.columns if name in features}  # in the table's order
+    if None in features.values():
+        return pa.schema(fields)  # a column that the description has no words for: it follows from the types
     return pa.schema(fields, {_HUGGINGFACE: json.dumps({"info": {"features": features}}).encode()})
 
 
@@ -164,10 +163,13 @@ def _stats(plan: MergePlan, source: Source, old: Mapping[str, Any], path: Path) 
     stats = {source.new_name(name): kinds for name, kinds in old.items()}
     stats = {name: stats[name] for name in plan.features if name in stats and name not in _RENUMBERED}
     for name, feature in plan.features.items():
-        if name in stats or feature["dtype"] in ("string", "video", "image"):
+        if name in stats or name not in plan.columns or not v21.is_numeric(feature):
             continue
-        (values,) = read_parquet_column(path, name)
-        if np.isfinite(values).all():  # the empty labels of a time-out are not JSON
+        try:
+            (values,) = read_parquet_column(path, name)
+        except ColumnFormError:
+            continue  # lists of varying length, say: LeRobot has no statistics of these
+        if values.dtype.kind in "biuf" and np.isfinite(values).all():  # the empty labels of a time-out are not JSON
             stats[name] = v21.column_stats(values)
     return stats
 
