@@ -16,7 +16,7 @@ ORACLES_READY := $(VENV)/.ready-oracles
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup oracles test test-slow demo demo-stitched lint format docs clean
+.PHONY: help setup oracles test test-slow demo demo-stitched types lint format docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,9 @@ demo: $(READY) ## Train on a small synthetic robot, without data or weights
 
 demo-stitched: $(READY) ## The same with the stitched model: questions about pictures, then values
 	$(BIN)/python scripts/train.py --demo
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ Names are openpi's (`images`, `image_masks`, `state`, `tokenized_prompt`, `token
 observations of an openpi policy fit without renaming.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import flax.struct
 
 from pistar_vf.errors import ConfigError
@@ -27,6 +29,10 @@ class Observation:
     tokenized_prompt: Int[Array, "b l"]
     tokenized_prompt_mask: Bool[Array, "b l"]
     state: Float[Array, "b s"] | None = None
+
+    if TYPE_CHECKING:  # flax adds it
+
+        def replace(self, **changes: Any) -> "Observation": ...
 
 
 @flax.struct.dataclass
@@ -52,6 +58,10 @@ class LanguageBatch:
     loss_mask: Bool[Array, "b l"]
     index: Int[Array, " b"]
 
+    if TYPE_CHECKING:  # flax adds it
+
+        def replace(self, **changes: Any) -> "LanguageBatch": ...
+
 
 @flax.struct.dataclass
 class ValueBatch:
@@ -68,6 +78,10 @@ class ValueBatch:
     target: Float[Array, " b"]
     frame: Int[Array, " b"]
     language: LanguageBatch | None = None
+
+    if TYPE_CHECKING:  # flax adds it
+
+        def replace(self, **changes: Any) -> "ValueBatch": ...
 
 
 def batch_rows(batch: ValueBatch | LanguageBatch) -> Int[Array, " b"]:

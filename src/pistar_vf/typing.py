@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped, UInt8
-from numpy.typing import DTypeLike
 
 Array: TypeAlias = jax.Array | np.ndarray
 Params: TypeAlias = Mapping[str, Any]

@@ -138,8 +138,8 @@ class Transaction:
         files = tuple(self._back_up(relative) for relative in bar)
         for folder, _, _ in os.walk(self._folder):
             sync(Path(folder))
-        for folder in (self._folder.parent, self.root / CONTROL_FOLDER, self.root):
-            sync(folder)
+        for above in (self._folder.parent, self.root / CONTROL_FOLDER, self.root):
+            sync(above)
         parents = {parent for relative in self._staged for parent in relative.parents}
         folders = tuple(parent.as_posix() for parent in sorted(parents) if not (self.root / parent).exists())
         created = self._started.strftime("%Y-%m-%dT%H:%M:%SZ")

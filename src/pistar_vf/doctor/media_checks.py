@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _encode(path: Path, frames: np.ndarray, encoder: str, options: dict[str, str
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=_FPS, options=options)
+        stream = cast(av.VideoStream, container.add_stream(encoder, rate=_FPS, options=options))
         stream.height, stream.width, stream.pix_fmt = _SIDE, _SIDE, "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

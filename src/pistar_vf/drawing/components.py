@@ -72,8 +72,8 @@ def list_components(config: ValueModelConfig, freeze_mode: FreezeMode) -> list[C
 def format_components(components: Sequence[Component]) -> str:
     """A table of the components, and their sum."""
     rows = [(c.name, f"{c.num_parameters:,}", f"{c.num_trainable:,}", ", ".join(c.details)) for c in components]
-    totals = (sum(c.num_parameters for c in components), sum(c.num_trainable for c in components))
-    rows = [("component", "parameters", "trainable", "sizes"), *rows, ("total", *(f"{n:,}" for n in totals), "")]
+    total, trainable = sum(c.num_parameters for c in components), sum(c.num_trainable for c in components)
+    rows = [("component", "parameters", "trainable", "sizes"), *rows, ("total", f"{total:,}", f"{trainable:,}", "")]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {text}".rstrip() for a, b, c, text in rows]
     return "\n".join(lines)

@@ -75,7 +75,7 @@ def draw_line(axes: Any, value: Float[np.ndarray, " t"], target: Float[np.ndarra
     from matplotlib.collections import LineCollection
 
     segments, colours = value_segments(value)
-    axes.add_collection(LineCollection(segments, colors=colours, linewidths=2.2))
+    axes.add_collection(LineCollection(list(segments), colors=colours, linewidths=2.2))
     axes.plot([], [], color=RISE, linewidth=2.2, label="V rises")
     axes.plot([], [], color=DROP, linewidth=2.2, label="V drops")
     if HOLD in colours:

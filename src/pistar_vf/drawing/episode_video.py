@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -69,10 +70,10 @@ def write_episode_video(
     height = max(_LEAST_CURVE_HEIGHT, *(picture.shape[0] for picture in first))
     curve = GrowingCurve(view, height + height % 2)
     with av.open(str(path), "w") as container:
-        stream = None
-        for number, pictures in enumerate(itertools.chain([first], frames)):
-            picture = side_by_side([*pictures, curve.at(number)])
-            stream = stream or _add_stream(container, fps, *picture.shape[:2])
+        shown = (side_by_side([*own, curve.at(number)]) for number, own in enumerate(itertools.chain([first], frames)))
+        head = next(shown)
+        stream = _add_stream(container, fps, *head.shape[:2])
+        for picture in itertools.chain([head], shown):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
@@ -80,7 +81,8 @@ def write_episode_video(
 
 def _add_stream(container: av.container.OutputContainer, fps: float, height: int, width: int) -> av.VideoStream:
     encoder = next(name for name in _ENCODERS if name in av.codecs_available)
-    stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001), options=_ENCODERS[encoder])
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = cast(av.VideoStream, container.add_stream(encoder, rate=rate, options=_ENCODERS[encoder]))
     stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
     return stream
 

@@ -1,5 +1,7 @@
 """Multi-head attention in the parameter layout of Flax linen, shared by the vision tower and the fusion."""
 
+from typing import Any
+
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,7 @@ class MultiHeadAttention(nnx.Module):
     def __init__(self, width: int, num_heads: int, *, dtype: DTypeLike, rngs: nnx.Rngs, wide_softmax: bool = True):
         """Args as of the layers inside; `wide_softmax=False` keeps the softmax in `dtype`, as Flax linen has it."""
         heads = (num_heads, width // num_heads)
-        init = {"kernel_init": nnx.initializers.xavier_uniform(), "dtype": dtype, "rngs": rngs}
+        init: dict[str, Any] = {"kernel_init": nnx.initializers.xavier_uniform(), "dtype": dtype, "rngs": rngs}
         self.query = nnx.LinearGeneral(width, heads, **init)
         self.key = nnx.LinearGeneral(width, heads, **init)
         self.value = nnx.LinearGeneral(width, heads, **init)

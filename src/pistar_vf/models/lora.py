@@ -82,7 +82,7 @@ def adapted_leaves(names: Iterable[str], config: LoraConfig) -> list[str]:
     Raises:
         ConfigError: no projection fits.
     """
-    projections = [name for name in sorted(names) if name.startswith("llm/layer_") and _axes(name) is not None]
+    projections = [name for name in sorted(names) if name.startswith("llm/layer_") and _axes(name)]
     chosen = [name for name in projections if re.fullmatch(config.targets, name)]
     if not chosen:
         first_layer = ", ".join(name for name in projections if name.startswith("llm/layer_0/"))
@@ -138,8 +138,9 @@ def _hide_inputs(key: PRNGKeyArray, a: Float[jax.Array, "*n inputs r"], rate: fl
     return jnp.where(kept, a / (1.0 - rate), 0.0)
 
 
-def _axes(name: str) -> tuple[tuple[int, ...], ...] | None:
-    return next((axes for ending, axes in _AXES.items() if name.endswith("/" + ending)), None)
+def _axes(name: str) -> tuple[tuple[int, ...], ...]:
+    """Of a projection: the axes of its leaf that count matrices, are inputs, are outputs; empty for another leaf."""
+    return next((axes for ending, axes in _AXES.items() if name.endswith("/" + ending)), ())
 
 
 def _matrix_shapes(shape: tuple[int, ...], axes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], int, int]:

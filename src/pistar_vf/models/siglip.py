@@ -9,6 +9,7 @@ References:
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.nnx as nnx
 import jax
@@ -77,7 +78,7 @@ class PatchEmbedding(nnx.Module):
 
 class MlpBlock(nnx.Module):
     def __init__(self, config: SiglipConfig, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        init = {
+        init: dict[str, Any] = {
             "kernel_init": nnx.initializers.xavier_uniform(),
             "bias_init": nnx.initializers.normal(stddev=1e-6),
             "dtype": dtype,
@@ -124,7 +125,7 @@ class Encoder(nnx.Module):
         graphdef, stacked = nnx.split(self.encoderblock)
 
         def run_block(x, block_state):
-            return nnx.merge(graphdef, block_state)(x), None
+            return nnx.merge(graphdef, block_state)(x), None  # type: ignore[call-arg]
 
         # prevent_cse is for un-scanned code; inside scan it only costs speed.
         body = jax.checkpoint(run_block, prevent_cse=False) if self.remat else run_block

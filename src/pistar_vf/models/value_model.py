@@ -83,7 +83,7 @@ class ValueModel(nnx.Module):
             text = text + self.cross_attention(self.cross_attn_norm(text), image_tokens, seen)
         parts = [(image_tokens, image_valid), (text, observation.tokenized_prompt_mask)]
         if self.config.has_state:
-            state = self.state_projection(observation.state)[:, None, :].astype(text.dtype)
+            state = self.state_projection(jnp.asarray(observation.state))[:, None, :].astype(text.dtype)
             state_valid = jnp.ones((text.shape[0], 1), dtype=bool)
             parts.insert(2 if self.config.gemma.bidirectional else 1, (state, state_valid))
         tokens, valid = zip(*parts, strict=True)
@@ -100,15 +100,15 @@ class ValueModel(nnx.Module):
 
     def embed_text(self, tokens: Int[Array, "b l"]) -> Float[jax.Array, "b l d"]:
         """Text tokens. Their table is never trained: a few prompts would only bend it (as upstream has it too)."""
-        return jax.lax.stop_gradient(self.llm.embedder(tokens))
+        return jax.lax.stop_gradient(self.llm.embedder(jnp.asarray(tokens)))
 
     def embed_images(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
         """Tokens of every camera in sorted order, and their validity; all cameras pass the tower as one batch."""
         cameras = sorted(observation.images)
         scale = scale_pixels if self.config.numerics == "own" else _scale_pixels_as_upstream
-        images = jnp.stack([scale(observation.images[name]) for name in cameras], axis=1)
+        images = jnp.stack([scale(jnp.asarray(observation.images[name])) for name in cameras], axis=1)
         batch, num_cameras = images.shape[:2]
-        encoded = self.img_projection(self.img(images.reshape(batch * num_cameras, *images.shape[2:])))
+        encoded = self.img_projection(self.img(images.reshape((batch * num_cameras, *images.shape[2:]))))
         tokens = encoded.reshape(batch, num_cameras * encoded.shape[1], encoded.shape[2])
         masks = jnp.stack([observation.image_masks[name] for name in cameras], axis=1)
         return tokens, jnp.repeat(masks, encoded.shape[1], axis=1)
@@ -159,7 +159,7 @@ class ValueFunction:
         if self.config.lora is not None:
             params = unflatten(merge_lora(flatten(params), self.config.lora, dropout_key))
         abstract = nnx.eval_shape(lambda: ValueModel(self.config, rngs=nnx.Rngs(params=0)))
-        graphdef, state, rest = nnx.split(abstract, nnx.Param, ...)
+        graphdef, state, rest = nnx.split(abstract, nnx.Param, ...)  # type: ignore[misc]
         if jax.tree.leaves(rest):
             raise AssertionError("a value model holds parameters only")
         _replace_by_dict(state, params)
@@ -179,6 +179,6 @@ def _to_dict(state: nnx.State) -> Params:
 
 def _replace_by_dict(state: nnx.State, params: Params) -> None:
     if hasattr(nnx, "replace_by_pure_dict"):
-        nnx.replace_by_pure_dict(state, params)
+        nnx.replace_by_pure_dict(state, dict(params))
     else:
-        state.replace_by_pure_dict(params)
+        state.replace_by_pure_dict(dict(params))

@@ -68,8 +68,8 @@ class AnswerEncoder:
 
     def decode_answer(self, ids: Sequence[int] | Int[np.ndarray, " l"]) -> str:
         """What a model answered: the text before the first end piece, or all of it."""
-        ids = np.asarray(ids).tolist()
-        return self.tokenizer.decode(ids[: ids.index(self.end_id)] if self.end_id in ids else ids).strip()
+        own = np.asarray(ids).tolist()
+        return self.tokenizer.decode(own[: own.index(self.end_id)] if self.end_id in own else own).strip()
 
     def count_tokens(self, questions: Sequence[str], answers: Sequence[str]) -> Int[np.ndarray, " n"]:
         """Tokens of every question with its answer, unpadded."""

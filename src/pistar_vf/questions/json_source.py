@@ -90,7 +90,9 @@ def _find_entries(path: Path) -> Int[np.ndarray, "n 2"]:
         is_list = _skip_bracket(file)
         text, at, offset = "", 0, file.tell()
         while True:
-            at = _BETWEEN_ENTRIES.match(text, at).end()
+            between = _BETWEEN_ENTRIES.match(text, at)
+            assert between is not None, "the pattern fits everywhere"
+            at = between.end()
             if is_list and text.startswith("]", at):
                 break
             try:
@@ -126,8 +128,9 @@ def _broken(path: Path, spans: array.array, byte: int, found: str) -> str:
 
 def _image_names(entry: Mapping[str, object], where: str) -> list[str]:
     value = entry.get("image")
-    names = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(name, str) and name for name in names):
+    given = value if isinstance(value, list) else [] if value is None else [value]
+    names = [name for name in given if isinstance(name, str) and name]
+    if len(names) < len(given):
         raise DatasetError(f"{where}: expected the path of a picture in 'image', got {value!r}; correct or remove it")
     return names
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,8 @@ class LanguageTable:
             index=records.astype(np.int32),
         )
 
-    def _decode(self, image: object, where: str) -> UInt8[np.ndarray, "h w 3"]:
-        return decode_image(image, size=self.image_size, fit=self.image_fit, root=Path(), context=where)
+    def _decode(self, image: Mapping[str, object] | None, where: str) -> UInt8[np.ndarray, "h w 3"]:
+        return decode_image(image or {}, size=self.image_size, fit=self.image_fit, root=Path(), context=where)
 
 
 class LanguageOrder:

@@ -48,11 +48,16 @@ class Block:
 class _TableSource:
     """What both kinds of files share; `_load` and `_load_texts` make a table of a block."""
 
+    _load: Callable[[int], pa.Table]
+
     def __init__(self, path: Path, blocks: Sequence[Block], blocks_per_window: int):
         self.path, self.blocks, self.blocks_per_window = path, tuple(blocks), blocks_per_window
         ends = np.cumsum([block.num_rows for block in self.blocks], dtype=np.int64)
         self.block_starts = np.concatenate([[0], ends[:-1]])
         self._num_rows = int(ends[-1])
+
+    def _load_texts(self, block: Block) -> pa.Table:
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return self._num_rows

@@ -84,7 +84,8 @@ class ArmWorld:
         """
         self.rng, self.speed, self.operator = rng, speed, False
         self.x, self.y = _HOME[0] + rng.uniform(-0.1, 0.1), _HOME[1] + rng.uniform(-0.08, 0.08)
-        self.opening, self.held = 1.0, None
+        self.opening = 1.0
+        self.held: str | None = None
         slots = rng.permutation(_SLOTS)[: len(COLOURS)] + rng.uniform(-0.01, 0.01, len(COLOURS))
         self.blocks = {colour: (float(x), TABLE_TOP + BLOCK / 2) for colour, x in zip(COLOURS, slots)}
         self.falling: dict[str, float] = {}
@@ -139,6 +140,7 @@ class ArmWorld:
 
     def release(self) -> None:
         """Opens the gripper; the held block falls."""
+        assert self.held is not None, "nothing is held"
         self.falling[self.held] = 0.0
         self.held = None
         self._grip(0.7)

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
@@ -247,7 +247,7 @@ def _check_episode(episode: EpisodeData, index: int) -> None:
 def _encode_video(path: Path, frames: UInt8[np.ndarray, "t h w 3"], fps: int, codec: str) -> None:
     encoder, options = _ENCODERS[codec]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoder, rate=fps, options=options)
+        stream = cast(av.VideoStream, container.add_stream(encoder, rate=fps, options=options))
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         stream.codec_context.thread_count = 1  # the same bytes whatever the number of cores
         for frame in frames:

@@ -1,6 +1,7 @@
 """Configurations so small that compiling and training take seconds."""
 
 from pathlib import Path
+from typing import Any
 
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
@@ -8,7 +9,7 @@ from pistar_vf.models.value_config import ValueModelConfig, stitched_config
 from pistar_vf.recipes.config import TrainConfig
 
 
-def tiny_model_config(**overrides: object) -> ValueModelConfig:
+def tiny_model_config(**overrides: Any) -> ValueModelConfig:
     """A model of two cameras on 28-pixel images and a state of 4 numbers.
 
     Args:
@@ -17,7 +18,7 @@ def tiny_model_config(**overrides: object) -> ValueModelConfig:
     return ValueModelConfig(**{**_tiny_sizes(), **overrides})
 
 
-def tiny_stitched_config(**overrides: object) -> ValueModelConfig:
+def tiny_stitched_config(**overrides: Any) -> ValueModelConfig:
     """The same sizes, stitched: an MLP projector, a causal decoder with its language head, a linear value head.
 
     Args:
@@ -26,7 +27,7 @@ def tiny_stitched_config(**overrides: object) -> ValueModelConfig:
     return stitched_config(**{**_tiny_sizes(), **overrides})
 
 
-def _tiny_sizes() -> dict[str, object]:
+def _tiny_sizes() -> dict[str, Any]:
     return {
         "siglip": SiglipConfig(width=16, depth=1, mlp_dim=24, num_heads=2, image_size=28),
         "gemma": Gemma3Config(
@@ -45,7 +46,7 @@ def _tiny_sizes() -> dict[str, object]:
     }
 
 
-def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: object) -> TrainConfig:
+def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: Any) -> TrainConfig:
     """Four steps of four frames, a checkpoint every two, no validation, nothing frozen.
 
     Args:
@@ -53,7 +54,7 @@ def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: o
         checkpoint_dir: where checkpoints go.
         overrides: fields of `TrainConfig`.
     """
-    defaults = {
+    defaults: dict[str, Any] = {
         "siglip_variant": "tiny/14",
         "gemma_variant": "gemma3_tiny",
         "image_size": 28,

@@ -154,7 +154,7 @@ def write_llava(root: Path, pictures: Sequence[ShapePicture]) -> Path:
 
 def _create_conversation(picture: ShapePicture, token_first: bool) -> list[dict[str, str]]:
     """The image token stands before or behind the first question, as in LLaVA's own file."""
-    conversation = []
+    conversation: list[dict[str, str]] = []
     for question, answer in picture.turns:
         if not conversation:
             question = f"<image>\n{question}" if token_first else f"{question}\n<image>"

@@ -7,6 +7,8 @@ in random colours, so it is left out here too.
 Crop, resize and rotation are one bilinear resampling, so an image is interpolated once.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +20,9 @@ BRIGHTNESS, CONTRAST, HUE = 0.3, 0.4, 0.1
 JITTER_PROBABILITY = 0.5
 
 
-def augment_images(key: PRNGKeyArray, images: dict[str, Float[Array, "b h w 3"]]) -> dict[str, Float[Array, "b h w 3"]]:
+def augment_images(
+    key: PRNGKeyArray, images: Mapping[str, Float[Array, "b h w 3"]]
+) -> dict[str, Float[jax.Array, "b h w 3"]]:
     """Augments every camera's images, each image with its own random numbers.
 
     Args:
@@ -28,15 +32,16 @@ def augment_images(key: PRNGKeyArray, images: dict[str, Float[Array, "b h w 3"]]
     Returns:
         Images of the same shapes, in [-1, 1]; what a rotation uncovers is black.
     """
-    result = {}
+    result: dict[str, jax.Array] = {}
     for index, (name, image) in enumerate(sorted(images.items())):
         keys = jax.random.split(jax.random.fold_in(key, index), image.shape[0])
         geometric = "wrist" not in name
-        result[name] = jax.vmap(lambda k, x, geometric=geometric: _augment_one(k, x, geometric))(keys, image)
+        augment = jax.vmap(lambda k, x, geometric=geometric: _augment_one(k, x, geometric))
+        result[name] = augment(keys, jnp.asarray(image))
     return result
 
 
-def _augment_one(key: PRNGKeyArray, image: Float[Array, "h w 3"], geometric: bool) -> Float[Array, "h w 3"]:
+def _augment_one(key: PRNGKeyArray, image: Float[jax.Array, "h w 3"], geometric: bool) -> Float[jax.Array, "h w 3"]:
     key_geometry, key_apply, key_colour = jax.random.split(key, 3)
     image = image / 2.0 + 0.5
     if geometric:
@@ -55,8 +60,8 @@ def _draw_geometry(key: PRNGKeyArray) -> tuple[Float[Array, " 2"], Float[Array, 
 
 
 def crop_and_rotate(
-    image: Float[Array, "h w 3"], offset: Float[Array, " 2"], angle: Float[Array, ""]
-) -> Float[Array, "h w 3"]:
+    image: Float[jax.Array, "h w 3"], offset: Float[Array, " 2"], angle: Float[Array, ""]
+) -> Float[jax.Array, "h w 3"]:
     """The `CROP` part of the image at `offset`, scaled back to full size and rotated about its centre.
 
     Args:
@@ -74,8 +79,8 @@ def crop_and_rotate(
 
 
 def _sample_bilinear(
-    image: Float[Array, "h w 3"], y: Float[Array, "h w"], x: Float[Array, "h w"]
-) -> Float[Array, "h w 3"]:
+    image: Float[jax.Array, "h w 3"], y: Float[Array, "h w"], x: Float[Array, "h w"]
+) -> Float[jax.Array, "h w 3"]:
     """Bilinear interpolation at pixel coordinates; zero outside the image."""
     height, width = image.shape[:2]
     pixels = image.reshape(height * width, 3)
@@ -91,11 +96,11 @@ def _sample_bilinear(
 
 
 def jitter_colour(
-    image: Float[Array, "h w 3"],
+    image: Float[jax.Array, "h w 3"],
     brightness: Float[Array, ""],
     contrast: Float[Array, ""],
     hue: Float[Array, ""],
-) -> Float[Array, "h w 3"]:
+) -> Float[jax.Array, "h w 3"]:
     """Changes an image in HSV space.
 
     Args:

@@ -69,7 +69,7 @@ def train_loop(
         step += 1
         if previous is not None:
             check_finite(previous)
-        previous = StepResult(step, state, scalars, batch_rows(host_batch), wait_seconds)
+        previous = StepResult(step, state, scalars, np.asarray(batch_rows(host_batch)), wait_seconds)
         if step >= num_train_steps:
             check_finite(previous)
         yield previous

@@ -122,7 +122,7 @@ def joint_loss_fn(value: LossFn, language: LossFn, weight: float) -> LossFn:
 
 def prepare(observation: Observation, key: PRNGKeyArray | None) -> Observation:
     """Pixels to float32 [-1, 1], augmented when a key is given."""
-    images = {name: scale_pixels(image) for name, image in observation.images.items()}
+    images = {name: scale_pixels(jnp.asarray(image)) for name, image in observation.images.items()}
     return observation.replace(images=images if key is None else augment_images(key, images))
 
 
@@ -138,7 +138,7 @@ def masked_loss(
     batch: ValueBatch,
     value_function: ValueFunction,
     label_encoding: LabelEncoding = "two_hot",
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+) -> tuple[Float[jax.Array, ""], Float[jax.Array, ""]]:
     """Mean cross-entropy and mean KL divergence from the target, over the frames that are not padding.
 
     The target is "two_hot", whose mean is the label, or "one_hot": all of it on the nearest atom.

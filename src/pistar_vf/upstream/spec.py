@@ -64,9 +64,7 @@ def is_upstream(checkpoint: Path) -> bool:
     return not (checkpoint / FILE_NAME).is_file()
 
 
-def upstream_spec(
-    checkpoint: Path, inputs: UpstreamInputs, *, use_ema: bool
-) -> tuple[ValueSpec, str, CuttingTokenizer]:
+def upstream_spec(checkpoint: Path, inputs: UpstreamInputs, *, use_ema: bool) -> tuple[ValueSpec, str, PromptTokenizer]:
     """The spec of a checkpoint of upstream.
 
     Args:

@@ -68,7 +68,7 @@ def convert_weights(
     model, step = source_model(paths, model)
     allow = allow_uninformative_tower
     params = _read(ValueModelWeightLoader(paths, model, allow_uninformative_tower=allow), model, seed)
-    averages = {}
+    averages: Params = {}
     if to in _FLOAT32_ONLY and len(paths) == 1 and open_weights(paths[0]).key is not None:
         averages = _averages(
             ValueModelWeightLoader(paths, model, key="ema_params", allow_uninformative_tower=allow), params

@@ -37,6 +37,8 @@ def resize_position_embedding(
     """
     _, count, width = stored.shape
     before, after = grid_side(count), grid_side(num_tokens)
+    if before is None or after is None:
+        raise ValueError(f"expected square grids of positions, got {count} and {num_tokens} tokens")
     grid = jnp.asarray(stored.reshape(before, before, width), jnp.float32)
     resized = jax.image.resize(grid, (after, after, width), "bilinear", antialias=True)
     return np.asarray(resized).reshape(1, num_tokens, width)

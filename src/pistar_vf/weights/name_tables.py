@@ -86,11 +86,11 @@ class Entry:
         """Takes this entry's parts from an iterator and assembles our leaf, one part in memory at a time."""
         if not self.stacked:
             return self.layout.load(np.asarray(next(parts)), shape)
-        whole = None
-        for index in range(len(self.theirs)):
-            part = self.layout.load(np.asarray(next(parts)), shape[1:])
-            whole = np.empty(shape, part.dtype) if whole is None else whole
-            whole[index] = part
+        first = self.layout.load(np.asarray(next(parts)), shape[1:])
+        whole = np.empty(shape, first.dtype)
+        whole[0] = first
+        for index in range(1, len(self.theirs)):
+            whole[index] = self.layout.load(np.asarray(next(parts)), shape[1:])
         return whole
 
     def store(self, leaf: Array) -> dict[str, np.ndarray]:

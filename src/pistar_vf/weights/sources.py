@@ -174,7 +174,8 @@ class OrbaxSource(Source):
 
     def read(self, names: Sequence[str]) -> Iterator[np.ndarray]:
         # A call costs 0.1 s whatever it reads, so small leaves are read together.
-        group, size = [], 0
+        group: list[str] = []
+        size = 0
         for name in names:
             leaf = self.leaves[name]
             count = math.prod(leaf.shape) * leaf.dtype.itemsize
@@ -187,7 +188,7 @@ class OrbaxSource(Source):
             yield from self._read_group(group)
 
     def _read_group(self, names: Sequence[str]) -> Iterator[np.ndarray]:
-        arrays = flatten(read_arrays(self.path, _pick(self._tree, set(names))))
+        arrays = dict(flatten(read_arrays(self.path, _pick(self._tree, set(names)))))
         for name in names:
             yield arrays.pop(name)
 
