@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.labelled_sets import in_frames
 
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
@@ -127,6 +128,13 @@ def test_other_labels_are_computed_in_the_models_unit(config, spec, tiny_dataset
             assert np.isnan(own).all()
     timeouts = [e.index for e in dataset.episodes if e.metadata["outcome"] == "timeout"]
     assert [episode.index for episode in targets.timeouts.episodes] == timeouts
+
+
+def test_labels_in_frames_are_computed_in_the_models_unit(config, spec, tiny_dataset, tmp_path):
+    raw = load_lerobot(in_frames(tiny_dataset, tmp_path / "nttg", -1000.0))
+    np.testing.assert_array_equal(
+        evaluation_targets(config, raw, spec).labels, read_value_labels(load_lerobot(tiny_dataset))
+    )
 
 
 def test_a_dataset_without_labels_needs_outcomes(config, spec, tiny_dataset):

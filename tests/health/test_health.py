@@ -96,6 +96,25 @@ def test_contents(healthy, tmp_path, version):
     assert report.count("error") == report.count("warning") == 0
 
 
+def test_labels_in_frames(damaged):
+    _set(damaged, 0, "value_label", _put(slice(None), [-3, -2, -1, 0]))
+    _set(damaged, 1, "value_label", _put(slice(None), -9))
+    _set(damaged, 2, "value_label", _put(slice(None), [-2, -1, 0]))
+    report = _check(damaged)
+    assert report.contents.labels.conventions == ("nttg",)
+    assert report.contents.labels.outcomes_of_labels == {"failure": 1, "success": 2}
+    assert [(f.severity, f.problem) for f in report.findings] == [
+        ("note", "the value labels count frames to the end; failures are -9")
+    ]
+    _set(damaged, 2, "value_label", _put(1, -1.5))
+    report = _check(damaged)
+    errors = [f for f in report.findings if f.severity == "error"]
+    assert [(f.check, f.episode, f.frame) for f in errors] == [("value labels", i, 0) for i in range(3)]
+    assert [f.advice for f in report.findings if f.check == "convention"] == [
+        "they cannot be trained on; see 'Conventions' in the documentation of the data"
+    ]
+
+
 def test_demonstrations_are_told_from_rollouts(damaged):
     _set(damaged, 0, "intervention", _put(slice(None), 1))
     _set(damaged, 1, "intervention", _put(slice(None), 0))

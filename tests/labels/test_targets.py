@@ -78,6 +78,59 @@ def test_the_per_episode_ramp_from_labels_of_the_collector(unlabelled: LeRobotDa
     np.testing.assert_array_equal(read_targets(collected, "episode_ramp").labels, np.float32(VALUES))
 
 
+NTTG = [-3, -2, -1, 0, -9, -9, -9, -9, -9, -2, -1, 0]
+
+
+def test_labels_in_frames_are_divided_by_the_tasks_longest_episode(tmp_path: Path) -> None:
+    dataset = columns_in(tmp_path / "set", value_label=NTTG)
+    targets = read_targets(dataset)
+    np.testing.assert_array_equal(targets.labels, np.float32(PAPER))
+    assert (targets.column, targets.convention, targets.outcomes) == ("value_label", "nttg", OUTCOMES)
+    assert targets.normaliser == Normaliser("paper", {"push": 5})
+    np.testing.assert_array_equal(read_targets(dataset, convention="nttg").labels, np.float32(PAPER))
+    # In the unit of a model that knows longer episodes; and by the length of each.
+    longer = read_targets(dataset, normaliser=Normaliser("paper", {"push": 10}))
+    np.testing.assert_allclose(longer.labels[:4], [-0.3, -0.2, -0.1, 0], atol=1e-7)
+    ramp = read_targets(dataset, "episode_ramp")
+    np.testing.assert_array_equal(ramp.labels, np.float32(VALUES))
+    assert ramp.outcomes == OUTCOMES
+
+
+def test_labels_in_frames_and_outcomes_must_agree(tmp_path: Path) -> None:
+    dataset = columns_in(tmp_path / "set", value_label=NTTG)
+    assert read_targets(dataset, outcomes=OUTCOMES).outcomes == OUTCOMES
+    with pytest.raises(LabelError, match=r"episode 1: expected the labels of a success, .* got those of a failure"):
+        read_targets(dataset, outcomes={**OUTCOMES, 1: S})
+
+
+def test_a_timeout_among_labels_in_frames_is_bootstrapped(tmp_path: Path) -> None:
+    dataset = columns_in(tmp_path / "set", value_label=[*NTTG[:4], *[np.nan] * 5, *NTTG[9:]])
+    targets = read_targets(dataset, outcomes={**OUTCOMES, 1: T})
+    assert (targets.convention, len(targets.timeouts.episodes)) == ("nttg", 1)
+    targets.timeouts.write(targets.labels, np.array([-0.4]))
+    np.testing.assert_allclose(targets.labels, [*PAPER[:4], -1, -1, -0.8, -0.6, -0.4, *PAPER[9:]], atol=1e-6)
+
+
+def test_labels_that_nearly_count_frames_are_refused_with_the_way_to_the_difference(tmp_path: Path) -> None:
+    dataset = columns_in(tmp_path / "set", value_label=[-3, -2, -1, 0, -9, -9, -9, -9, -9, -3, -1, 0])
+    with pytest.raises(
+        LabelError, match=r"frame 0: expected a value label in \[-1, 0\], got -3.*--label_convention nttg"
+    ):
+        read_targets(dataset)
+    with pytest.raises(LabelError, match=r"set: episode 2, frame 0: expected value_label -2 by the declared .*got -3"):
+        read_targets(dataset, convention="nttg")
+
+
+def test_an_infinite_reward_label_is_refused(tmp_path: Path) -> None:
+    rewards = [0.0] * 12
+    rewards[6] = np.inf
+    dataset = columns_in(tmp_path / "set", value_label=VALUES, reward_label=rewards)
+    with pytest.raises(
+        LabelError, match=r"'reward_label' .*episode 1, frame 2: expected a finite reward label, got inf"
+    ):
+        read_targets(dataset)
+
+
 ADD_VALUE_LABELS = [-1, -3 / 4, -2 / 4, -1 / 4, -1, -4 / 5, -3 / 5, -2 / 5, -1 / 5, -1, -2 / 3, -1 / 3]
 
 

@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from support.labelled_sets import in_frames
 
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import LabelError
 from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.returns import Normaliser, Outcome
@@ -45,6 +47,18 @@ def test_rewards_of_the_dataset_bring_their_own_end(dataset, spec):
     found = read_rollouts(dataset, spec, reward_column="reward_label")
     np.testing.assert_array_equal(found.reward, dataset.read_column("reward_label"))
     assert found.keeps_last_value.tolist() == [outcome is Outcome.FAILURE for outcome in found.outcomes]
+
+
+def test_labels_in_frames_say_how_the_episodes_ended(dataset, spec, tiny_dataset, tmp_path):
+    raw = load_lerobot(in_frames(tiny_dataset, tmp_path / "nttg", -1000.0))
+    found, expected = read_rollouts(raw, spec), read_rollouts(dataset, spec)
+    assert found.outcomes == expected.outcomes
+    np.testing.assert_array_equal(found.target, expected.target)
+    np.testing.assert_array_equal(found.reward, expected.reward)
+    own = dataclasses.replace(spec, normaliser=read_targets(raw).normaliser, label_convention="nttg")
+    assert read_rollouts(raw, own).target.min() == -1.0
+    with pytest.raises(LabelError, match=r"says what rewards are, got 'nttg', which does not; leave out --reward_col"):
+        read_rollouts(raw, own, reward_column="reward_label")
 
 
 def test_rewards_in_other_units_are_refused(dataset, spec):

@@ -89,7 +89,7 @@ def test_what_an_outcome_does_not_decide_is_not_written(name) -> None:
     message = rf"\(recap, libero_rollout, robot_collector\), got '{name}', whose values are .*; it can be read, not"
     with pytest.raises(LabelError, match=message):
         recap_columns(2, Outcome.FAILURE, convention=name)
-    with pytest.raises(ConfigError, match=r"label convention: expected one of recap, .*, paper, got 'mine'"):
+    with pytest.raises(ConfigError, match=r"label convention: expected one of recap, .*, nttg, got 'mine'"):
         recap_columns(2, Outcome.SUCCESS, convention="mine")
 
 

@@ -20,6 +20,7 @@ SUCCESS_FIRST = {
     "srpo_progress": ([-0.9, -0.6, -0.7, 0, -0.8, -0.4], [-0.3, 0.1, -0.7, 0, -0.4, -0.4]),
     # The longest episode of the task has 8 frames; the penalty is 8 steps.
     "paper": ([-3 / 8, -2 / 8, -1 / 8, 0, -1, -1], [-1 / 8, -1 / 8, -1 / 8, 0, -1 / 8, -1]),
+    "nttg": ([-3, -2, -1, 0, -7, -7], [0.0, 0, 0, 1, 0, 0]),
 }
 
 
@@ -47,6 +48,7 @@ VALUES_ONLY = [
     ("add_value_labels", ("add_value_labels",)),
     ("srpo_progress", ()),
     ("paper", ()),
+    ("nttg", ("nttg",)),
 ]
 
 
@@ -133,6 +135,25 @@ def test_one_frame_episodes_fit_where_they_can() -> None:
     """A success of one frame is worth 0; only add_value_labels says -1, as does any failure."""
     assert fitting_conventions(columns([0], [0], (1,))) == ("recap", "libero_rollout", "robot_collector")
     assert fitting_conventions(columns([-1], [0], (1,))) == ("recap", "add_value_labels")
+
+
+@pytest.mark.parametrize(
+    ("failures", "got"),
+    [((-7, -8), r"episode 2: .*got -8"), ((-2.5, -2.5), r"episode 1: .*got -2.5"), ((-7, 2), r"episode 2: .*got 2")],
+)
+def test_failures_in_frames_are_one_low_number(failures, got) -> None:
+    found = columns([-3, -2, -1, 0, failures[0], failures[0], failures[1]], None, (4, 2, 1))
+    assert fitting_conventions(found) == ()
+    with pytest.raises(LabelError, match=f"{got}; declare another convention or none"):
+        check_convention("nttg", found, np.arange(3))
+
+
+def test_each_task_has_its_own_low_number() -> None:
+    two_tasks = columns([-1, 0, -2, -3, -2, -1, 0, -9], None, (2, 1, 4, 1), (0, 0, 3, 3))
+    assert fitting_conventions(two_tasks) == ("nttg",)
+    assert shown_failures(two_tasks, ["nttg"]).tolist() == [False, True, False, True]
+    assert fitting_conventions(columns([-9, -9, -9], None, (2, 1))) == ("nttg",)
+    assert fitting_conventions(columns([-9, -8, -9], None, (2, 1))) == ()
 
 
 BOOTSTRAPS = [("recap", "last_value"), ("libero_rollout", "zero"), ("robot_collector", "zero"), ("paper", "zero")]

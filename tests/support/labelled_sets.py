@@ -1,8 +1,11 @@
 """Small datasets of three episodes whose labels are worked out by hand."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
@@ -26,6 +29,18 @@ def write(path: Path, columns: list[dict] | None = None, metadata: list[dict] | 
         episode(length, (columns or [{}] * 3)[i], **(metadata or [{}] * 3)[i]) for i, length in enumerate(LENGTHS)
     ]
     return load_lerobot(write_lerobot_v21(path, episodes, fps=10, codec="mpeg4"))
+
+
+def in_frames(source: Path, path: Path, low: float) -> Path:
+    """A copy of a labelled v2.1 dataset whose labels count frames: 0, -1, -2 … backwards, `low` in failures."""
+    shutil.copytree(source, path, symlinks=True)
+    for file in (path / "data").rglob("*.parquet"):
+        table = pq.read_table(file)
+        failed = table["value_label"][-1].as_py() < 0
+        values = np.full(len(table), low) if failed else -np.arange(len(table))[::-1]
+        place = table.column_names.index("value_label")
+        pq.write_table(table.set_column(place, "value_label", pa.array(values, pa.float32())), file)
+    return path
 
 
 def flags(*values: list) -> list[dict]:

@@ -9,6 +9,7 @@ from pistar_vf.errors import LabelError
 from pistar_vf.health.findings import Findings
 from pistar_vf.health.tables import Columns
 from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.targets import IN_FRAMES
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
@@ -61,6 +62,8 @@ class LabelCheck:
         self._labels: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._tasks: dict[int, int] = {}
         self._timeouts: set[int] = set()
+        self._below: list[tuple[np.ndarray, dict]] = []
+        """Labels that are wrong unless they count frames, and where they are."""
         self._driven: dict[int, float] | None = {} if INTERVENTION_COLUMN in dataset.columns else None
         self._intervention_frames = 0
 
@@ -107,14 +110,19 @@ class LabelCheck:
                 advice = "if it timed out, say so with --outcome_column or --outcome_file when training"
                 self._findings.warning("value labels", "expected labels, got NaN in all frames", advice, **place)
             return
-        bad = missing | (values < -1 - _TOLERANCE) | (values > _TOLERANCE)
+        bad = ~np.isfinite(values) | (values > _TOLERANCE)
         if bad.any():
-            frame = int(np.argmax(bad))
-            problem = f"expected a value in [-1, 0], got {values[frame]:g} ({int(bad.sum())} frames of the episode)"
-            self._findings.error("value labels", problem, _RELABEL, frame=frame, **place)
+            self._refuse(values, bad, place)
+        elif (values < -1 - _TOLERANCE).any():
+            self._below.append((values, place))
         rewards = None if rewards is None else frame_numbers(rewards, str(episode.parquet))
         self._labels[episode.index] = (values, rewards)
         self._tasks[episode.index] = int(columns["task_index"][0]) if "task_index" in columns else 0
+
+    def _refuse(self, values: np.ndarray, bad: np.ndarray, place: dict) -> None:
+        frame = int(np.argmax(bad))
+        problem = f"expected a value in [-1, 0], got {values[frame]:g} ({int(bad.sum())} frames of the episode)"
+        self._findings.error("value labels", problem, _RELABEL, frame=frame, **place)
 
     def _add_interventions(self, episode: Episode, flags: np.ndarray) -> None:
         if not is_number_per_frame(flags) or not np.isin(flags, (0, 1)).all():
@@ -127,11 +135,25 @@ class LabelCheck:
         if not self._labels:
             return ()
         names = fitting_conventions(self._columns())
+        if names == (IN_FRAMES,):
+            self._note_frames()
+            return names
+        for values, place in self._below:
+            self._refuse(values, values < -1 - _TOLERANCE, place)
         if not names:
             problem = "the labels follow none of the known conventions"
-            advice = "they can be trained on, but not converted; see 'Conventions' in the documentation of the data"
+            refused = any(item.severity == "error" and item.check == "value labels" for item in self._findings.items)
+            advice = "they cannot be trained on" if refused else "they can be trained on, but not converted"
+            advice += "; see 'Conventions' in the documentation of the data"
             self._findings.warning("convention", problem, advice, key=self._value)
         return names
+
+    def _note_frames(self) -> None:
+        last = np.unique([values[-1] for values, _ in self._labels.values()])
+        numbers = ", ".join(f"{number:g}" for number in last if number < 0)
+        problem = f"the value labels count frames to the end; failures are {numbers or 'not among them'}"
+        advice = "training divides them by the longest episode of the task, or of each (--target episode_ramp)"
+        self._findings.note("convention", problem, advice, key=self._value)
 
     def _columns(self) -> LabelColumns:
         values, rewards = zip(*self._labels.values())

@@ -12,6 +12,7 @@ from pistar_vf.labels.value_labels import (
     REWARD_COLUMN,
     find_value_column,
     frames_of,
+    read_numbers,
     read_rewards,
     read_value_labels,
 )
@@ -22,6 +23,8 @@ from pistar_vf.typing import Float, Int
 
 TargetRule: TypeAlias = Literal["dataset", "episode_ramp", "paper"]
 UNKNOWN = "unknown"
+IN_FRAMES = "nttg"
+"""The convention whose labels count frames and are brought into [-1, 0] here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,8 @@ def read_targets(
 
     Args:
         dataset: all of its episodes; all of them, held-out ones too, decide a task's maximum length.
-        rule: "dataset" takes the value column as it is; the others compute targets from outcomes.
+        rule: "dataset" takes the value column as it is, divided by the task's longest episode where it counts frames;
+            the others compute targets from outcomes.
         column: value column, see `read_value_labels`.
         convention: the declared convention of the columns, None to recognise it.
         outcomes: how every episode ended; None tells it from the value labels, where their convention shows it.
@@ -82,9 +86,15 @@ def read_targets(
     column = "" if outcomes is not None else column or find_value_column(dataset)
     outcomes = outcomes or _shown_outcomes(dataset, column, convention)
     normaliser = normaliser or measure_normaliser([dataset], rule, failure_penalty)
-    lengths, tasks = _lengths(dataset), _tasks(dataset, rule)
+    return _computed(dataset, normaliser, outcomes, column, rule)
+
+
+def _computed(
+    dataset: LeRobotDataset, normaliser: Normaliser, outcomes: Mapping[int, Outcome], column: str, convention: str
+) -> Targets:
+    lengths, tasks = _lengths(dataset), _tasks(dataset, normaliser.rule)
     labels = normaliser.targets(lengths, tasks, [outcomes[e.index] for e in dataset.episodes])
-    return Targets(labels, column, rule, normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
+    return Targets(labels, column, convention, normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
 
 
 def measure_normaliser(
@@ -129,14 +139,16 @@ def _column_targets(
 ) -> Targets:
     column = column or find_value_column(dataset)
     cut_off = _of_outcome(outcomes, Outcome.TIMEOUT)
-    labels = read_value_labels(dataset, column, cut_off)
-    columns = _label_columns(dataset, labels, cut_off)
-    names = _conventions(dataset, columns, declared, cut_off)
+    columns, names = _read_columns(dataset, column, declared, cut_off)
     kept = [episode for episode in dataset.episodes if episode.index not in cut_off]
     failed = shown_failures(columns, names) if kept else None
     shown = None if failed is None else _as_outcomes(kept, failed)
     if outcomes is not None:
         _check_outcomes(dataset, column, shown or {}, outcomes)
+    if names == (IN_FRAMES,):
+        normaliser = normaliser or measure_normaliser([dataset], "paper")
+        return _computed(dataset, normaliser, outcomes or shown or {}, column, IN_FRAMES)
+    labels = read_value_labels(dataset, column, cut_off)
     normaliser = normaliser or _shown_normaliser(dataset, columns, names)
     if cut_off and normaliser is None:
         raise LabelError(
@@ -150,6 +162,25 @@ def _column_targets(
     return Targets(labels, column, " or ".join(names) or UNKNOWN, normaliser, said, timeouts)
 
 
+def _read_columns(
+    dataset: LeRobotDataset, column: str, declared: str | None, cut_off: Collection[int]
+) -> tuple[LabelColumns, tuple[str, ...]]:
+    """The label columns of all episodes but the time-outs, and the conventions that they may follow."""
+    if column not in dataset.columns:
+        read_value_labels(dataset, column)  # refuses
+    columns = _label_columns(dataset, read_numbers(dataset, column), cut_off)
+    names = fitting_conventions(columns) if declared is None else (declared,)
+    if names != (IN_FRAMES,):
+        read_value_labels(dataset, column, cut_off)  # refuses what is not in [-1, 0]
+    if declared is not None:
+        numbers = np.array([e.index for e in dataset.episodes if e.index not in cut_off], np.int64)
+        try:
+            check_convention(declared, columns, numbers)
+        except LabelError as error:
+            raise LabelError(f"{dataset.root}: {error}") from error
+    return columns, names
+
+
 def _label_columns(dataset: LeRobotDataset, labels: np.ndarray, cut_off: Collection[int]) -> LabelColumns:
     """The columns of all episodes but the time-outs, whose labels are nobody's convention."""
     kept = ~frames_of(dataset, cut_off)
@@ -158,19 +189,6 @@ def _label_columns(dataset: LeRobotDataset, labels: np.ndarray, cut_off: Collect
     starts = [episode.start for episode in episodes]
     lengths = np.array([episode.length for episode in episodes], np.int64)
     return LabelColumns(labels[kept], rewards, lengths, dataset.prompt_index()[starts].astype(np.int64))
-
-
-def _conventions(
-    dataset: LeRobotDataset, columns: LabelColumns, declared: str | None, cut_off: Collection[int]
-) -> tuple[str, ...]:
-    if declared is None:
-        return fitting_conventions(columns)
-    numbers = np.array([episode.index for episode in dataset.episodes if episode.index not in cut_off], np.int64)
-    try:
-        check_convention(declared, columns, numbers)
-    except LabelError as error:
-        raise LabelError(f"{dataset.root}: {error}") from error
-    return (declared,)
 
 
 def _shown_normaliser(dataset: LeRobotDataset, columns: LabelColumns, names: Sequence[str]) -> Normaliser | None:
@@ -185,8 +203,7 @@ def _shown_normaliser(dataset: LeRobotDataset, columns: LabelColumns, names: Seq
 
 def _shown_outcomes(dataset: LeRobotDataset, column: str, declared: str | None) -> dict[int, Outcome]:
     """Outcomes from value labels, see `shown_failures`."""
-    columns = _label_columns(dataset, read_value_labels(dataset, column), ())
-    names = _conventions(dataset, columns, declared, ())
+    columns, names = _read_columns(dataset, column, declared, ())
     failed = shown_failures(columns, names)
     if failed is None:
         raise LabelError(

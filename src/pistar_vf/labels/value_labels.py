@@ -53,7 +53,7 @@ def read_value_labels(
     missing = f"{advice}; if the episode timed out, say so with --outcome_column or --outcome_file"
     _refuse_first(dataset, column, labels, np.isnan(labels) & ~unknown, "a finite value label", missing)
     outside = ((labels < -1 - _TOLERANCE) | (labels > _TOLERANCE)) & ~unknown
-    _refuse_first(dataset, column, labels, outside, "a value label in [-1, 0]", advice)
+    _refuse_first(dataset, column, labels, outside, "a value label in [-1, 0]", _advice_outside(dataset, labels))
     labels[unknown] = np.nan
     return np.clip(labels, -1.0, 0.0)
 
@@ -102,9 +102,22 @@ def find_value_column(dataset: LeRobotDataset) -> str:
     return OLD_VALUE_COLUMN
 
 
+def _advice_outside(dataset: LeRobotDataset, labels: np.ndarray) -> str:
+    """Labels below -1 count frames perhaps, but then something about them is wrong."""
+    advice = "label the dataset again with `pistar-vf label`"
+    if labels.min() < -1 - _TOLERANCE and labels.max() <= _TOLERANCE:
+        return f"{advice}; labels in frames need the convention 'nttg': --label_convention nttg says where they differ"
+    return advice
+
+
 def _refuse_first(
     dataset: LeRobotDataset, column: str, labels: np.ndarray, bad: np.ndarray, wanted: str, advice: str
 ) -> None:
+    """Names the file, episode and frame of the first bad number.
+
+    Raises:
+        LabelError: there is one.
+    """
     if not bad.any():
         return
     row = int(np.argmax(bad))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.labels.outcomes import read_outcomes
-from pistar_vf.labels.targets import Targets, measure_normaliser, read_targets
+from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
@@ -24,7 +24,11 @@ def training_targets(config: TrainConfig, datasets: Sequence[LeRobotDataset]) ->
     normaliser = None
     if config.target != "dataset":
         normaliser = measure_normaliser(datasets, config.target, config.failure_penalty)
-    return [_targets(config, dataset, normaliser) for dataset in datasets]
+    targets = [_targets(config, dataset, normaliser) for dataset in datasets]
+    if normaliser is None and len(datasets) > 1 and {each.convention for each in targets} == {IN_FRAMES}:
+        together = measure_normaliser(datasets, "paper")
+        return [_targets(config, dataset, together) for dataset in datasets]
+    return targets
 
 
 def validation_targets(config: TrainConfig, dataset: LeRobotDataset, trained: Targets) -> Targets:

@@ -112,6 +112,11 @@ def _own_rewards(
             "computed from the outcomes"
         )
     conventions = [find_convention(name) for name in targets.convention.split(" or ") if name != UNKNOWN]
+    if not all(convention.has_rewards for convention in conventions):
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected a convention that says what rewards are, got "
+            f"'{targets.convention}', which does not; leave out --reward_col, and they are computed from the outcomes"
+        )
     present = set(outcomes.values())
     keeps = {
         tuple(o for o in Outcome if o in present and terminal_bootstrap(c, o) == "last_value") for c in conventions

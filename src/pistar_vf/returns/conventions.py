@@ -28,8 +28,8 @@ class Convention:
         name: what flags, specs and messages call it.
         producer: the program whose datasets follow it.
         value: `value_label` of a success, for people.
-        form: "episode" divides the steps to go by the episode's own length, "task" by the longest episode of the task;
-            "progress" is a measured progress minus one.
+        form: "episode" divides the steps to go by the episode's own length, "task" by the longest episode of the task,
+            "frames" by nothing; "progress" is a measured progress minus one.
         steps_at_end: steps to go that the formula gives the last frame: 0 for T-1-t, 1 for T-t.
         zero_at_end: the last value of a success is set to 0 afterwards.
         has_failures: failures are labelled as such.
@@ -41,7 +41,7 @@ class Convention:
     name: str
     producer: str
     value: str
-    form: Literal["episode", "task", "progress"] = "episode"
+    form: Literal["episode", "task", "frames", "progress"] = "episode"
     steps_at_end: int = 0
     zero_at_end: bool = False
     has_failures: bool = True
@@ -68,6 +68,13 @@ CONVENTIONS = {
         ),
         Convention("srpo_progress", "SRPO's progress labels", "progress - 1, in failures too", form="progress"),
         Convention("paper", "the π*0.6 paper; `pistar-vf label --target paper`", "-(T-1-t)/L of the task", form="task"),
+        Convention(
+            "nttg",
+            "negative time-to-go before it is normalised",
+            "-(T-1-t) in frames, one low number in failures",
+            form="frames",
+            has_rewards=False,
+        ),
     )
 }
 WRITABLE = ("recap", "libero_rollout", "robot_collector")

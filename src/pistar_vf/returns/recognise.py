@@ -38,7 +38,7 @@ def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
     successes, for one, does not show what the last reward of a failure is. The two forms that fit many numbers,
     "paper" and "srpo_progress", are considered last, and only with rewards to check them against.
     """
-    for form in ("episode", "task", "progress") if columns.reward is not None else ("episode",):
+    for form in ("episode", "frames", "task", "progress") if columns.reward is not None else ("episode", "frames"):
         names = tuple(c.name for c in CONVENTIONS.values() if c.form == form and _fits(c, columns))
         if names:
             return names
@@ -53,8 +53,8 @@ def all_at_bottom(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]
 def shown_failures(columns: LabelColumns, names: Sequence[str]) -> Bool[np.ndarray, " e"] | None:
     """Which episodes the labels say are failures; None where they do not say.
 
-    Conventions that count an episode's own steps give a failure -1 in every frame, and nothing else. In "paper" and
-    "srpo_progress" the last reward carries the penalty.
+    Conventions that count an episode's own steps give a failure -1 in every frame, and nothing else; in frames it is
+    another number than 0. In "paper" and "srpo_progress" the last reward carries the penalty.
 
     Args:
         columns: at least one episode.
@@ -65,6 +65,8 @@ def shown_failures(columns: LabelColumns, names: Sequence[str]) -> Bool[np.ndarr
         return None
     if all(convention.form == "episode" for convention in conventions):
         return all_at_bottom(columns.value, columns.lengths)
+    if all(convention.form == "frames" for convention in conventions):
+        return _end_below_zero(columns)
     if columns.reward is None:
         return None
     return columns.reward[np.cumsum(columns.lengths) - 1] < -_TOLERANCE
@@ -89,6 +91,14 @@ def check_convention(name: str, columns: LabelColumns, episode_numbers: Int[np.n
     if contradicted.any():
         episode = int(np.argmax(contradicted))
         raise LabelError(_contradiction(convention, columns, readings, int(starts[episode]), episode, episode_numbers))
+    misplaced = _misplaced_constants(convention, columns)
+    if misplaced.any():
+        episode = int(np.argmax(misplaced))
+        raise LabelError(
+            f"episode {episode_numbers[episode]}: expected the one number of a failure ('{name}') to be that of the "
+            f"task's other failures and no higher than the labels of its successes, got "
+            f"{columns.value[starts[episode]]:g}; declare another convention or none"
+        )
     if convention.form == "task" and columns.reward is not None and paper_scale(columns) is None:
         raise LabelError(
             "expected reward labels that divide every task by one length ('paper'), got several lengths or failure "
@@ -118,6 +128,25 @@ def paper_scale(columns: LabelColumns) -> tuple[dict[int, int], float | None] | 
     return scale, None if at_bottom.all() else float(np.round(penalty.mean(), 3))
 
 
+def _end_below_zero(columns: LabelColumns) -> Bool[np.ndarray, " e"]:
+    """Which episodes are failures in labels that count frames."""
+    return np.abs(columns.value[np.cumsum(columns.lengths) - 1]) > _TOLERANCE
+
+
+def _misplaced_constants(convention: Convention, columns: LabelColumns) -> Bool[np.ndarray, " e"]:
+    """Failures in frames whose number is not low, or not that of the task's other failures."""
+    if convention.form != "frames":
+        return np.zeros(len(columns.lengths), bool)
+    last, failed = np.cumsum(columns.lengths) - 1, _end_below_zero(columns)
+    number = columns.value[last]
+    lowest = np.zeros(columns.tasks.max(initial=0) + 1)
+    first_of_task = np.zeros(len(lowest))
+    np.minimum.at(lowest, columns.tasks[~failed], 1.0 - columns.lengths[~failed])
+    first_of_task[columns.tasks[failed][::-1]] = number[failed][::-1]
+    differs = np.abs(number - first_of_task[columns.tasks]) > _TOLERANCE
+    return failed & (differs | (number > lowest[columns.tasks] + _TOLERANCE))
+
+
 def _spread(numbers: np.ndarray) -> float:
     return float(np.ptp(numbers) / np.abs(numbers).min()) if len(numbers) else 0.0
 
@@ -125,6 +154,10 @@ def _spread(numbers: np.ndarray) -> float:
 def _fits(convention: Convention, columns: LabelColumns) -> bool:
     starts = np.cumsum(columns.lengths) - columns.lengths
     if not _episodes_that_fit(_readings(convention, columns), starts).all():
+        return False
+    if _misplaced_constants(convention, columns).any():
+        return False
+    if convention.form == "frames" and not (columns.value < -1 - _TOLERANCE).any():
         return False
     if convention.form == "progress":
         return _steps_vary(columns)
@@ -158,7 +191,8 @@ def _readings(convention: Convention, columns: LabelColumns) -> list[_Reading]:
         if columns.reward is None or not convention.has_rewards:
             reward = None
         # Written so that a NaN differs.
-        differs = ~(np.abs(columns.value - value) <= _TOLERANCE)
+        with np.errstate(invalid="ignore"):
+            differs = ~(np.abs(columns.value - value) <= _TOLERANCE)
         if reward is not None:
             differs |= ~(np.abs(columns.reward - reward) <= _TOLERANCE)
         readings.append(_Reading(outcome, value, reward, differs))
@@ -169,9 +203,12 @@ def _expected(convention: Convention, columns: LabelColumns, failed: bool) -> tu
     """The two columns by a convention; what it leaves open is taken from the columns themselves."""
     if convention.form == "episode":
         return step_labels(convention, columns.lengths, np.full(len(columns.lengths), failed))
+    last = np.cumsum(columns.lengths) - 1
+    if convention.form == "frames":
+        constant = np.repeat(columns.value[last], columns.lengths)
+        return (constant if failed else -steps_left(columns.lengths).astype(np.float64)), constant
     if columns.reward is None:
         return columns.value, columns.value
-    last = np.cumsum(columns.lengths) - 1
     if convention.form == "progress":
         reward = columns.value - np.append(columns.value[1:], 0.0)
         reward[last] = columns.value[last] if failed else 0.0
