@@ -9,9 +9,9 @@ from pistar_vf.categorical import Support
 from pistar_vf.metrics import (
     InputSensitivity,
     auc,
-    collect,
     episode_spearman,
     frame_metrics,
+    late_values,
     same_time_concordance,
     summarise,
 )
@@ -55,11 +55,6 @@ def test_equally_likely_atoms_share_the_top():
 def test_a_perfect_prediction_has_no_divergence():
     logits = jnp.log(jnp.array([[0.0, 0.4, 0.6, 0.0, 0.0]]) + 1e-30)
     assert abs(frame_metrics(logits, jnp.array([-0.6]), FIVE)["kl"].item()) < 1e-6
-
-
-def test_padding_is_dropped():
-    parts = [({"x": np.array([1.0, 2.0])}, np.array([5, 6])), ({"x": np.array([3.0, 99.0])}, np.array([7, -1]))]
-    np.testing.assert_array_equal(collect(parts)["x"], [1, 2, 3])
 
 
 def test_summary_by_hand():
@@ -163,3 +158,9 @@ def test_warnings(mae, shuffled, std, words):
     warnings = InputSensitivity(mae, shuffled, float("nan"), std).warnings()
     assert len(warnings) == (words is not None)
     assert all(text.startswith(words) for text in warnings)
+
+
+def test_late_values_by_hand():
+    """Of 4 frames the last one, of 9 the last two, of 1 that one."""
+    value = np.array([0, 0, 0, -0.5, 0, 0, 0, 0, 0, 0, 0, -0.25, -0.75, -1.0], np.float32)
+    np.testing.assert_array_equal(late_values(value, np.array([4, 9, 1])), [-0.5, -0.5, -1.0])

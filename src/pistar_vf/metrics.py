@@ -40,14 +40,10 @@ def frame_metrics(
     }
 
 
-def collect(parts: Iterable[tuple[dict[str, Array], Array]]) -> dict[str, np.ndarray]:
-    """Concatenates per-frame metrics of batches and drops padding.
-
-    Args:
-        parts: (metrics, frame) per batch; `frame` is -1 on padding.
-    """
-    kept = [({k: np.asarray(v) for k, v in metrics.items()}, np.asarray(frame) >= 0) for metrics, frame in parts]
-    return {name: np.concatenate([metrics[name][real] for metrics, real in kept]) for name in kept[0][0]}
+def collect(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Concatenates per-frame numbers of batches."""
+    kept = list(parts)
+    return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
 
 
 def summarise(
@@ -162,6 +158,17 @@ def _concordant_pairs(
 def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
     """At most so many of them, evenly spread."""
     return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int))]
+
+
+def late_values(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
+    """Mean V over the last quarter of each episode, at least its last frame: what success is told from failure by.
+
+    Args:
+        value: V of the episodes' frames, one episode after the other.
+        lengths: frames of each episode, none of them 0.
+    """
+    spans = zip(np.cumsum(lengths), np.maximum(1, lengths // 4))
+    return np.array([value[end - quarter : end].mean(dtype=np.float64) for end, quarter in spans])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.plain_values import plain_values
 
 from pistar_vf.categorical import Support
 from pistar_vf.errors import ConfigError, LabelError
@@ -17,10 +18,9 @@ from pistar_vf.evaluation.baselines import state_tree_baseline
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
 from pistar_vf.evaluation.frames import EvaluatedFrames, score_trees
-from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
 from pistar_vf.evaluation.run import run_eval
+from pistar_vf.frames import shards
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.inference import predict
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.labels.split import select_episodes
 from pistar_vf.labels.value_labels import read_value_labels
@@ -45,33 +45,43 @@ def dataset(tiny_dataset):
 def found(config):
     """The evaluation of all episodes, in shards and groups of one or two of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "_SHARD_FRAMES", 60)
+        patch.setattr(shards, "_SHARD_FRAMES", 60)
         patch.setattr(evaluated_frames, "_GROUP_FRAMES", 60)
         return run_eval(config, progress=False)
 
 
 @pytest.fixture(scope="module")
-def held_out(config, trained_run, dataset):
-    """The same model through the evaluator of the training loop."""
-    model = load_value_model(trained_run.checkpoint)
-    table = open_table_for(model, dataset, read_value_labels(dataset), config.cache_dir)
-    return predict_episodes(model, table, dataset.episodes)
+def plain(config, trained_run, dataset):
+    """The same model, all frames in one call."""
+    return plain_values(load_value_model(trained_run.checkpoint), dataset, read_value_labels(dataset), config.cache_dir)
 
 
 def figures(evaluation, name="model") -> dict[str, float]:
     return dict(zip(MEASURES, evaluation.scores[name].figures()))
 
 
-def test_the_model_is_scored_as_in_training(found, held_out):
-    expected = held_out.scores()
-    own = figures(found)
-    assert own["mae"] == pytest.approx(expected["mae"], abs=1e-5)
-    assert own["loss"] == pytest.approx(expected["cross_entropy"], abs=1e-4)
-    late = [held_out.value[held_out.number == i][-(e.length // 4) :].mean() for i, e in enumerate(held_out.episodes)]
+def test_the_model_is_scored_by_what_it_predicts(found, plain, dataset):
+    own, error = figures(found), plain.value - plain.target
+    assert own["mae"] == pytest.approx(np.abs(error).mean(), abs=1e-5)
+    assert own["mse"] == pytest.approx(np.square(error).mean(), abs=1e-5)
+    late = [plain.value[e.start : e.start + e.length][-(e.length // 4) :].mean() for e in dataset.episodes]
     np.testing.assert_allclose(found.scores["model"].late_value, late, atol=1e-5)
-    for name in ("kl", "top1", "top5"):
-        assert own[name] == pytest.approx(float(held_out.frames[name].mean()), abs=1e-4)
-    assert own["mse"] == pytest.approx(np.square(held_out.value - held_out.target).mean(), abs=1e-5)
+    target = two_hot(plain.target)
+    loss = -(target * plain.log_probs).sum(axis=1)
+    entropy = -(target * np.log(np.where(target > 0, target, 1.0))).sum(axis=1)
+    assert own["loss"] == pytest.approx(loss.mean(), abs=1e-4)
+    assert own["kl"] == pytest.approx((loss - entropy).mean(), abs=1e-4)
+    nearest = np.take_along_axis(plain.log_probs, target.argmax(axis=1)[:, None], axis=1)
+    for name, k in (("top1", 1), ("top5", 5)):
+        assert own[name] == pytest.approx(((plain.log_probs > nearest).sum(axis=1) < k).mean(), abs=1e-4)
+
+
+def two_hot(target):
+    hot, position = np.zeros((len(target), 201)), (target + 1) * 200
+    lower = np.minimum(position.astype(int), 199)
+    hot[np.arange(len(target)), lower] = 1 - (position - lower)
+    hot[np.arange(len(target)), lower + 1] = position - lower
+    return hot
 
 
 def test_the_facts(found, trained_run, dataset):
@@ -84,10 +94,10 @@ def test_the_facts(found, trained_run, dataset):
     assert found.scores["model"].num_frames.tolist() == [episode.length for episode in dataset.episodes]
 
 
-def test_every_nth_frame(config, held_out, dataset):
+def test_every_nth_frame(config, plain, dataset):
     own = run_eval(dataclasses.replace(config, frame_skip=3), progress=False)
     kept = np.concatenate([np.arange(episode.length) % 3 == 0 for episode in dataset.episodes])
-    error = np.abs(held_out.value - held_out.target)[kept].mean()
+    error = np.abs(plain.value - plain.target)[kept].mean()
     assert figures(own)["mae"] == pytest.approx(error, abs=1e-5)
     assert own.scores["clock"].num_frames.sum() == own.scores["trees"].num_frames.sum() == kept.sum()
 
@@ -99,13 +109,6 @@ def test_the_constant_baseline_by_hand(found, dataset, trained_run):
     train = np.concatenate(
         [labels[e.start : e.start + e.length] for e in select_episodes(dataset.episodes, trained, "x")]
     )
-
-    def two_hot(target):
-        hot, position = np.zeros((len(target), 201)), (target + 1) * 200
-        lower = np.minimum(position.astype(int), 199)
-        hot[np.arange(len(target)), lower] = 1 - (position - lower)
-        hot[np.arange(len(target)), lower + 1] = position - lower
-        return hot
 
     probs = (two_hot(train).sum(0) + 1 / 201) / (len(train) + 1)
     own = figures(found, "constant")

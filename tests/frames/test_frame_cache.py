@@ -152,6 +152,40 @@ def test_only_missing_episodes_are_decoded(written, tmp_path):
     assert not frames[12:].any()
 
 
+def test_only_the_episodes_asked_for_are_decoded(written, tmp_path, monkeypatch):
+    """Runs on different episodes share one cache, and none decodes what another one did."""
+    dataset = load_lerobot(written)
+    decoded = []
+    plain = episode_decoder.decode_episode
+
+    def noting(dataset, episode, *args, **kwargs):
+        decoded.append(episode.index)
+        return plain(dataset, episode, *args, **kwargs)
+
+    monkeypatch.setattr(episode_decoder, "decode_episode", noting)
+    expected = _plain(dataset)
+    some = _open(dataset, tmp_path, episodes=[dataset.episodes[4], dataset.episodes[1]])
+    assert sorted(decoded) == [1, 4]
+    assert _done(tmp_path) == [0, 1, 0, 0, 1, 0]
+    for episode in dataset.episodes:
+        own = slice(episode.start, episode.start + episode.length)
+        np.testing.assert_array_equal(some[own], expected[own] if episode.index in (1, 4) else 0)
+    _open(dataset, tmp_path, episodes=dataset.episodes[:2])
+    assert decoded[2:] == [0]
+    np.testing.assert_array_equal(_open(dataset, tmp_path), expected)
+    assert sorted(decoded) == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(some, expected)  # one file: what was opened before sees what came later
+
+
+def test_disk_space_of_the_episodes_asked_for(written, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=7 * SIZE * SIZE * 3))
+    dataset = load_lerobot(written)
+    _open(dataset, tmp_path, episodes=[dataset.episodes[1]])  # 7 frames
+    with pytest.raises(DatasetError, match=r"only 0\.00 GiB are free"):
+        _open(dataset, tmp_path, episodes=[dataset.episodes[4]])  # 8 frames
+
+
 @pytest.mark.parametrize("damage", ["short-frames", "no-frames", "no-done"])
 def test_a_damaged_cache_is_built_again(written, tmp_path, damage):
     dataset = load_lerobot(written)

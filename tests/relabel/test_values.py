@@ -1,13 +1,14 @@
-"""Streamed values are those of the evaluator, are computed once, and survive an interruption."""
+"""Streamed values are those of one call of the model, are computed once, and survive an interruption."""
 
 import dataclasses
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from support.plain_values import plain_values
 
 from pistar_vf.errors import LabelError
-from pistar_vf.evaluation.held_out import open_table_for, predict_episodes
+from pistar_vf.frames import cache, shards
 from pistar_vf.inference import predict
 from pistar_vf.labels.value_labels import read_value_labels
 from pistar_vf.lerobot.dataset import load_lerobot
@@ -43,12 +44,11 @@ def compute(dataset, models, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(dataset, models, frame_cache_dir):
-    table = open_table_for(models[0].predictor, dataset, read_value_labels(dataset), frame_cache_dir)
-    return predict_episodes(models[0].predictor, table, dataset.episodes).value
+    return plain_values(models[0].predictor, dataset, read_value_labels(dataset), frame_cache_dir).value
 
 
-def test_streamed_in_shards_like_the_evaluator(compute, expected, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)  # a shard for every episode or two
+def test_streamed_in_shards_like_one_call_of_the_model(compute, expected, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_SHARD_FRAMES", 60)  # a shard for every episode or two
     found = compute(tmp_path / "values", batch_size=7)
     np.testing.assert_allclose(found.value, expected, atol=1e-6)
     assert found.probs.shape == (dataset.num_frames, 201)
@@ -61,7 +61,7 @@ def test_frames_that_were_decoded_already_are_used(compute, expected, frame_cach
     def decode_nothing(*_, **__):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(predict, "open_frame_cache", decode_nothing)
+    monkeypatch.setattr(cache, "run_jobs", decode_nothing)
     found = compute(tmp_path / "values", cache_dir=frame_cache_dir)
     np.testing.assert_allclose(found.value, expected, atol=1e-6)
 
@@ -84,7 +84,7 @@ def test_a_second_call_computes_nothing(compute, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(compute, expected, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)
+    monkeypatch.setattr(shards, "_SHARD_FRAMES", 60)
     scored = []
     score = values._Store.score
 
@@ -122,7 +122,7 @@ def test_each_frame_is_encoded_once(compute, dataset, tmp_path, monkeypatch):
         return original(self, table, rows)
 
     monkeypatch.setattr(predict.FramePredictor, "values", counting)
-    monkeypatch.setattr(predict, "_SHARD_FRAMES", 60)
+    monkeypatch.setattr(shards, "_SHARD_FRAMES", 60)
     compute(tmp_path / "values")
     assert sum(counted[:-1]) == dataset.num_frames
 

@@ -2,21 +2,25 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pistar_vf.checkpoints.provenance import recorded_parts
 from pistar_vf.demo.folder import make_room, write_scores
-from pistar_vf.drawing.curves import draw_curves
-from pistar_vf.evaluation.held_out import HeldOut, curve_of, open_table_for, predict_episodes, with_prompts
-from pistar_vf.frames.loader import FrameTable
+from pistar_vf.drawing.curves import Curve, draw_curves
+from pistar_vf.evaluation.config import EvalConfig
+from pistar_vf.evaluation.episode_scores import MEASURES
+from pistar_vf.evaluation.run import MODEL, run_eval
+from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.labels.split import select_episodes
 from pistar_vf.labels.value_labels import read_value_labels
-from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.dataset import Episode, load_lerobot
+from pistar_vf.lerobot.episode_rows import EpisodeRows
+from pistar_vf.metrics import late_values
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.label import LabelConfig, run_label
 from pistar_vf.recipes.presets import PRESETS
@@ -27,6 +31,7 @@ from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
 _SWAPPED = "V, prompt names the other bin"
+_BATCH_SIZE = 64
 _LOOKAHEAD = 10
 """One second; episodes have 26 to 64 frames."""
 
@@ -80,18 +85,56 @@ def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfi
 
 
 def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, float], Path]:
-    """Prints the table of held-out scores and draws the curves of one episode of each kind."""
-    dataset = load_lerobot(config.data_dir)
-    predictor = load_value_model(checkpoint)
-    table = open_table_for(predictor, dataset, read_value_labels(dataset), config.cache_dir)
-    held_out = recorded_parts(predictor.spec.trained_on, dataset)["val"]
-    episodes = select_episodes(dataset.episodes, held_out, "val_episodes")
-    own = predict_episodes(predictor, table, episodes)
-    swapped_table = with_prompts(table, predictor, [swap_prompt(prompt) for prompt in dataset.prompts])
-    swapped = predict_episodes(predictor, swapped_table, episodes)
-    scores = {**own.scores(), **_prompt_effect(own, swapped)}
-    _print_table(scores, own)
-    return scores, _draw(table, own, swapped, Path(config.checkpoint_dir).parent)
+    """Scores the held-out episodes, again under the prompt of the other bin, and draws one of each kind."""
+    evaluation = run_eval(
+        EvalConfig(
+            checkpoint=checkpoint,
+            data_dir=config.data_dir,
+            split="val",
+            cache_dir=config.cache_dir,
+            num_workers=config.num_workers,
+        )
+    )
+    own = evaluation.scores[MODEL]
+    figures = dict(zip(MEASURES, own.figures()))
+    views = _two_prompts(config, checkpoint, [about["episode_index"] for about in evaluation.episodes])
+    ends = [late_values(view.swapped, np.array([len(view.swapped)]))[0] for view in views]
+    scores = {
+        **{name: float(figures[name]) for name in ("mae", "spearman")},
+        "auc_last_quarter": float(figures["auc"]),
+        "late_value": _mean(own.late_value[own.succeeded]),
+        "late_value_swapped": _mean(np.array(ends)[own.succeeded]),
+    }
+    _print_table(scores, own.succeeded)
+    return scores, _draw(views, own.succeeded, Path(config.checkpoint_dir).parent)
+
+
+@dataclasses.dataclass(frozen=True)
+class _TwoPrompts:
+    """One episode: V of every frame under its prompt and under the one that names the other bin."""
+
+    episode: Episode
+    value: np.ndarray
+    swapped: np.ndarray
+    label: np.ndarray
+    pictures: np.ndarray
+
+
+def _two_prompts(config: TrainConfig, checkpoint: Path, indices: Sequence[int]) -> list[_TwoPrompts]:
+    predictor, dataset = load_value_model(checkpoint), load_lerobot(config.data_dir)
+    labels, episodes = read_value_labels(dataset), select_episodes(dataset.episodes, indices, "held-out episodes")
+    swapped = dataclasses.replace(dataset, tasks={i: swap_prompt(text) for i, text in dataset.tasks.items()})
+    source, other = (frame_source(predictor, d, cache_dir=config.cache_dir) for d in (dataset, swapped))
+    table, rows = source.table(episodes), EpisodeRows(episodes).all()
+    frame_predictor = FramePredictor(predictor, _BATCH_SIZE)
+    values = [frame_predictor.metrics(t, rows)["value"] for t in (table, other.table(episodes))]
+    ends = np.cumsum([episode.length for episode in episodes])[:-1]
+    camera = table.cameras[min(table.cameras)]
+    spans = [slice(episode.start, episode.start + episode.length) for episode in episodes]
+    return [
+        _TwoPrompts(episode, value, under_other, labels[span], camera[span])
+        for episode, span, value, under_other in zip(episodes, spans, *(np.split(v, ends) for v in values))
+    ]
 
 
 def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[str, float]:
@@ -124,23 +167,11 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
     return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.passed)}
 
 
-def _late(held_out: HeldOut, successes: bool) -> np.ndarray:
-    """Frames in the last quarter of the successes, or of the failures."""
-    chosen = np.zeros(len(held_out.rows), bool)
-    for i, (episode, succeeded) in enumerate(zip(held_out.episodes, held_out.succeeded())):
-        if succeeded == successes:
-            chosen[np.flatnonzero(held_out.number == i)[-(episode.length // 4) :]] = True
-    return chosen
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
-def _prompt_effect(own: HeldOut, swapped: HeldOut) -> dict[str, float]:
-    """Mean V over the successes' last quarters under the right prompt and under the one that names the other bin."""
-    late = _late(own, successes=True)
-    return {"late_value": float(own.value[late].mean()), "late_value_swapped": float(swapped.value[late].mean())}
-
-
-def _print_table(scores: dict[str, float], own: HeldOut) -> None:
-    successes = int(own.succeeded().sum())
+def _print_table(scores: dict[str, float], succeeded: np.ndarray) -> None:
     rows = {
         "frame by frame |V - label|": f"{scores['mae']:.3f}",
         "Spearman within a success (mean)": f"{scores['spearman']:.3f}",
@@ -148,23 +179,22 @@ def _print_table(scores: dict[str, float], own: HeldOut) -> None:
         "V at the end of a success": f"{scores['late_value']:.3f}",
         "  same pictures, prompt names the other bin": f"{scores['late_value_swapped']:.3f}",
     }
-    title = f"held-out episodes: {successes} successes, {len(own.episodes) - successes} failures and time-outs"
+    successes = int(succeeded.sum())
+    title = f"held-out episodes: {successes} successes, {len(succeeded) - successes} failures and time-outs"
     table = Table("measure", "score", title=title)
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
 
 
-def _draw(table: FrameTable, own: HeldOut, swapped: HeldOut, folder: Path) -> Path:
+def _draw(views: Sequence[_TwoPrompts], succeeded: np.ndarray, folder: Path) -> Path:
     """One success and one failure, the first of each among the held-out episodes."""
-    succeeded = own.succeeded()
-    camera = next(iter(sorted(table.cameras)))
     curves = []
     for kind, wanted in (("success", True), ("failure", False)):
-        found = [episode for episode, is_success in zip(own.episodes, succeeded) if is_success == wanted]
+        found = [view for view, is_success in zip(views, succeeded) if is_success == wanted]
         if found:
-            episode = found[0]
-            outcome = episode.metadata.get("outcome", kind)
-            title = f"{outcome}: “{episode.tasks[0]}” (episode {episode.index}, held out)"
-            curves.append(curve_of(title, own, episode, table.cameras[camera], swapped, _SWAPPED))
+            view = found[0]
+            outcome = view.episode.metadata.get("outcome", kind)
+            title = f"{outcome}: “{view.episode.tasks[0]}” (episode {view.episode.index}, held out)"
+            curves.append(Curve(title, view.value, view.label, view.pictures, (_SWAPPED, view.swapped)))
     return draw_curves(curves, folder / "value_curves.png")

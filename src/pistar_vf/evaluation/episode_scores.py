@@ -7,7 +7,7 @@ import numpy as np
 
 from pistar_vf.categorical import Support
 from pistar_vf.evaluation.frame_scores import FRAME_MEASURES
-from pistar_vf.metrics import auc, episode_spearman
+from pistar_vf.metrics import auc, episode_spearman, late_values
 from pistar_vf.typing import Bool, Float, Int
 
 MEASURES = (*FRAME_MEASURES[:6], "spearman", "auc", "ece", *FRAME_MEASURES[6:])
@@ -59,12 +59,11 @@ class EpisodeScores:
         ends = np.cumsum(lengths)
         stacked = np.stack([columns[name].astype(np.float64) for name in FRAME_MEASURES], axis=1)
         spans = [slice(end - length, end) for end, length in zip(ends, lengths)]
-        late = [value[max(span.start, span.stop - max(1, (span.stop - span.start) // 4)) : span.stop] for span in spans]
         return cls(
             num_frames=lengths,
             sums=np.add.reduceat(stacked, ends - lengths, axis=0),
             spearman=np.array([_spearman(value[span], target[span]) for span in spans]),
-            late_value=np.array([own.mean() for own in late]),
+            late_value=late_values(value, lengths),
             succeeded=succeeded,
             bins=_bin(value, target, lengths, support),
         )

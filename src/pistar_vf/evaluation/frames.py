@@ -16,7 +16,8 @@ from pistar_vf.evaluation.episode_scores import EpisodeScores
 from pistar_vf.evaluation.frame_scores import score_logits, score_probs, score_values
 from pistar_vf.evaluation.source import Source
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.inference.predict import FramePredictor, iterate_shards
+from pistar_vf.frames.shards import iterate_shards
+from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.typing import Float
 
@@ -88,18 +89,12 @@ def score_model(
 ) -> EpisodeScores:
     """The value model, a few thousand frames in memory at a time; `advance` is told how many are done."""
     predictor = FramePredictor(source.predictor, batch_size, score_logits)
-    shards = iterate_shards(
-        source.predictor,
-        source.dataset,
-        source.predictor.spec.camera_keys,
-        frames.episodes,
-        labels=frames.labels,
-        cache_dir=cache_dir,
-        num_workers=num_workers,
+    opened = frame_source(
+        source.predictor, source.dataset, labels=frames.labels, cache_dir=cache_dir, num_workers=num_workers
     )
     scores = []
-    for shard in shards:
-        rows = frames.rows(shard.episodes) - shard.episodes[0].start
+    for shard in iterate_shards(opened, frames.episodes):
+        rows = frames.rows(shard.episodes)
         scores.append(frames.score(shard.episodes, predictor.metrics(shard.table, rows)))
         advance(len(rows))
     return EpisodeScores.concatenate(scores)

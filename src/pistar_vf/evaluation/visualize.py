@@ -15,7 +15,8 @@ from pistar_vf.evaluation.config import VisualizeConfig
 from pistar_vf.evaluation.parts import choose_part
 from pistar_vf.evaluation.source import Source, evaluation_targets, open_source
 from pistar_vf.frames.episode_decoder import decode_episode
-from pistar_vf.inference.predict import FramePredictor, Shard, iterate_shards
+from pistar_vf.frames.shards import Shard, iterate_shards
+from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.labels.split import parse_episodes, select_episodes
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.value_labels import read_numbers
@@ -36,16 +37,16 @@ def run_visualize(config: VisualizeConfig, *, progress: bool = True) -> Path:
         PistarError: anything a user can put right.
     """
     source = open_source(config)
-    spec, dataset = source.predictor.spec, source.dataset
+    dataset = source.dataset
     targets = _known_targets(config, source)
     episodes = _episodes(config, source, targets)
     drawing = _Drawing(config, source, targets)
     drawing.folder.mkdir(parents=True, exist_ok=True)
     predictor = FramePredictor(source.predictor, config.batch_size)
-    decoding = {"cache_dir": config.cache_dir, "num_workers": config.num_workers}
+    frames = frame_source(source.predictor, dataset, cache_dir=config.cache_dir, num_workers=config.num_workers)
     entries = []
     with tqdm(total=len(episodes), desc="drawing", unit=" episodes", disable=not progress) as bar:
-        for shard in iterate_shards(source.predictor, dataset, spec.camera_keys, episodes, **decoding):
+        for shard in iterate_shards(frames, episodes):
             for episode in shard.episodes:
                 entries.append(drawing.draw(shard, episode, predictor))
                 bar.update(1)
@@ -98,11 +99,10 @@ class _Drawing:
         return view.title, files
 
     def _view(self, shard: Shard, episode: Episode, predictor: FramePredictor) -> EpisodeView:
-        first = episode.start - shard.episodes[0].start
-        found = list(predictor.values(shard.table, np.arange(first, first + episode.length)))
         own = slice(episode.start, episode.start + episode.length)
+        found = list(predictor.values(shard.table, np.arange(own.start, own.stop)))
         target = None if self._targets is None else self._targets.labels[own]
-        prompt = self._source.dataset.prompts[shard.table.prompt_index[first]]
+        prompt = self._source.dataset.prompts[shard.table.prompt_index[own.start]]
         title, known = f"episode {episode.index}: “{prompt}”", target is not None and bool(np.isfinite(target).all())
         if self._targets is not None and self._targets.outcomes is not None:
             title += f" ({self._targets.outcomes[episode.index]})"
@@ -117,10 +117,9 @@ class _Drawing:
 
     def _pictures(self, shard: Shard, episode: Episode) -> dict[str, np.ndarray]:
         """What the model sees, by the dataset's names of the cameras."""
-        first = episode.start - shard.episodes[0].start
         cropped = {}
         for name, key in self._cameras().items():
-            frames = shard.table.cameras[name][first : first + episode.length]
+            frames = shard.table.cameras[name][episode.start : episode.start + episode.length]
             padded = self._source.predictor.spec.image_fit == "pad"
             cropped[_short(key)] = without_padding(frames, *self._source.dataset.image_size(key)) if padded else frames
         return cropped

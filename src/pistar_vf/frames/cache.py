@@ -6,36 +6,38 @@ covers what decides the pixels, the source files' sizes and modification times i
 episodes, their places in it; so a changed source makes a new cache, and a copy of a dataset made with hard links
 shares the cache of the original.
 
+Only the episodes that are asked for are decoded. The file has room for all of them from the start, but holes take no
+disk space; so runs on different episodes of a dataset share one cache, and what one has decoded the next one finds.
+
 Building is safe to interrupt at any moment (only episodes without their byte are decoded the next time) and
 safe to start twice (the second process waits for the first).
 """
 
 import contextlib
 import dataclasses
-import fcntl
-import hashlib
+import functools
 import json
-import logging
 import multiprocessing
 import os
-import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8  # not from pistar_vf.typing: decoding needs no JAX
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.errors import ConfigError, DatasetError, VideoError
+from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.frames.cache_folder import (
+    FORMAT_VERSION,
+    cache_home,
+    check_disk_space,
+    exclusive_lock,
+    find_folder,
+    frame_digest,
+)
 from pistar_vf.frames.episode_decoder import DecodeJob, run_jobs
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.video.decoding import check_fit
-
-FORMAT_VERSION = 1
-"""Part of the digest: raise it when the same sources would give other pixels."""
-
-_logger = logging.getLogger(__name__)
 
 
 def open_frame_cache(
@@ -44,6 +46,7 @@ def open_frame_cache(
     *,
     size: int,
     fit: str,
+    episodes: Sequence[Episode] | None = None,
     cache_dir: str | Path | None = None,
     num_workers: int | None = None,
     progress: bool = True,
@@ -55,6 +58,7 @@ def open_frame_cache(
         camera_key: one of `dataset.camera_keys`.
         size: side of the square frames, pixels.
         fit: "pad" or "stretch", see `pistar_vf.video.decoding.resize_frame`.
+        episodes: those whose frames are wanted; None for all. Of others the frames may be there, or black.
         cache_dir: where caches live; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`.
         num_workers: decoding processes; None for one per core, 0 to decode in this process. A script that decodes
             in other processes needs the usual `if __name__ == "__main__":`.
@@ -68,105 +72,123 @@ def open_frame_cache(
         DatasetError: the disk is too full, or an episode cannot be decoded (a VideoError, if its video is at fault);
             all others are decoded nevertheless, and kept.
     """
-    check_fit(fit)
-    if camera_key not in dataset.camera_keys:
-        raise ConfigError(
-            f"'{camera_key}' is not a camera of {dataset.root}; cameras: {', '.join(dataset.camera_keys)}"
-        )
-    home = _home(cache_dir)
-    digest = frame_digest(dataset, camera_key, size, fit)
-    cache = _Cache(_find_folder(home, dataset, camera_key, size, fit, digest), dataset, camera_key, size, fit)
-    if cache.missing():
-        _check_not_a_worker(camera_key)
-        with _exclusive_lock(home / f"{digest}.lock"):
-            # Looked for again: whoever held the lock may have made it under another dataset's name.
-            cache = dataclasses.replace(cache, folder=_find_folder(home, dataset, camera_key, size, fit, digest))
-            cache.build(_num_cores() if num_workers is None else num_workers, progress)
-    return cache.open()
-
-
-def find_frame_cache(
-    dataset: LeRobotDataset, camera_key: str, *, size: int, fit: str, cache_dir: str | Path | None = None
-) -> UInt8[np.memmap, "t {size} {size} 3"] | None:
-    """The frames of a camera, if all of them have been decoded already; arguments as of `open_frame_cache`."""
-    home = _home(cache_dir)
-    folder = _find_folder(home, dataset, camera_key, size, fit, frame_digest(dataset, camera_key, size, fit))
-    cache = _Cache(folder, dataset, camera_key, size, fit)
-    return None if cache.missing() else cache.open()
+    cache = FrameCache.find(dataset, camera_key, size=size, fit=fit, cache_dir=cache_dir)
+    return cache.open_with(dataset.episodes if episodes is None else episodes, num_workers, progress)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Cache:
-    """One cache folder; it may not exist yet, or be half built."""
+class FrameCache:
+    """The cache folder of one camera; it may not exist yet, or hold some episodes only.
 
-    folder: Path
+    Attributes:
+        home: the folder of all caches.
+        digest: of all that decides the pixels.
+        dataset: all of its episodes.
+        camera_key: one of its cameras.
+        size: side of the frames, pixels.
+        fit: "pad" or "stretch".
+    """
+
+    home: Path
+    digest: str
     dataset: LeRobotDataset
     camera_key: str
     size: int
     fit: str
 
-    @property
-    def frames_path(self) -> Path:
-        return self.folder / "frames.u8"
+    @classmethod
+    def find(
+        cls, dataset: LeRobotDataset, camera_key: str, *, size: int, fit: str, cache_dir: str | Path | None = None
+    ) -> "FrameCache":
+        """The cache of a camera, for arguments as of `open_frame_cache`; nothing is decoded."""
+        check_fit(fit)
+        if camera_key not in dataset.camera_keys:
+            raise ConfigError(
+                f"'{camera_key}' is not a camera of {dataset.root}; cameras: {', '.join(dataset.camera_keys)}"
+            )
+        digest = frame_digest(dataset, camera_key, size, fit)
+        return cls(cache_home(cache_dir), digest, dataset, camera_key, size, fit)
+
+    def at(self, cache_dir: str | Path) -> "FrameCache":
+        """The same frames in another place."""
+        return dataclasses.replace(self, home=cache_home(cache_dir))
+
+    def open_with(
+        self, episodes: Sequence[Episode], num_workers: int | None, progress: bool
+    ) -> UInt8[np.memmap, "t {self.size} {self.size} 3"]:
+        """All frames, after decoding those of some episodes, see `open_frame_cache`."""
+        if self.missing(episodes):
+            _check_not_a_worker(self.camera_key)
+            with exclusive_lock(self.home / f"{self.digest}.lock"):
+                self._build(episodes, _num_cores() if num_workers is None else num_workers, progress)
+        return self.open()
+
+    def open(self) -> UInt8[np.memmap, "t {self.size} {self.size} 3"]:
+        """All frames, read-only; those of `missing` episodes are black."""
+        shape = (self.dataset.num_frames, self.size, self.size, 3)
+        return np.memmap(self._folder / "frames.u8", np.uint8, mode="r", shape=shape)
+
+    def missing(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """Those of the episodes whose frames are not on disk."""
+        folder = self._folder
+        if not self._has_files(folder):
+            return list(episodes)
+        done = (folder / "done.u8").read_bytes()
+        position = self._position
+        return [e for e in episodes if done[position[e.index] : position[e.index] + 1] != b"\x01"]
 
     @property
-    def done_path(self) -> Path:
-        return self.folder / "done.u8"
+    def _folder(self) -> Path:
+        """Looked for every time: another process may have made it under another dataset's name."""
+        return find_folder(self.home, self.dataset, self.camera_key, self.size, self.fit, self.digest)
+
+    @functools.cached_property
+    def _position(self) -> dict[int, int]:
+        return {episode.index: i for i, episode in enumerate(self.dataset.episodes)}
 
     @property
-    def frame_bytes(self) -> int:
+    def _frame_bytes(self) -> int:
         return self.size * self.size * 3
 
-    def open(self) -> np.memmap:
-        """All frames, read-only."""
-        shape = (self.dataset.num_frames, self.size, self.size, 3)
-        return np.memmap(self.frames_path, np.uint8, mode="r", shape=shape)
+    def _has_files(self, folder: Path) -> bool:
+        frames, expected = folder / "frames.u8", self.dataset.num_frames * self._frame_bytes
+        return (folder / "done.u8").is_file() and frames.is_file() and frames.stat().st_size == expected
 
-    def missing(self) -> list[Episode]:
-        """The episodes whose frames are not on disk."""
-        episodes = self.dataset.episodes
-        expected = self.dataset.num_frames * self.frame_bytes
-        if not self.frames_path.is_file() or self.frames_path.stat().st_size != expected:
-            return list(episodes)
-        done = self.done_path.read_bytes() if self.done_path.is_file() else b""
-        return [episode for i, episode in enumerate(episodes) if done[i : i + 1] != b"\x01"]
-
-    def build(self, num_workers: int, progress: bool) -> None:
-        """Decodes the missing episodes; the caller holds the lock."""
-        missing = self.missing()
+    def _build(self, episodes: Sequence[Episode], num_workers: int, progress: bool) -> None:
+        """Decodes what is missing of the episodes; the caller holds the lock."""
+        missing = self.missing(episodes)
         if not missing:
             return  # another process was faster
-        num_frames = sum(episode.length for episode in missing)
-        _check_disk_space(self.folder.parent, num_frames * self.frame_bytes)
-        if len(missing) == len(self.dataset.episodes):
-            self._create_files()
-        position = {episode.index: i for i, episode in enumerate(self.dataset.episodes)}
+        folder, num_frames = self._folder, sum(episode.length for episode in missing)
+        check_disk_space(folder.parent, num_frames * self._frame_bytes)
+        if not self._has_files(folder):
+            self._create_files(folder)
         failures: list[DatasetError] = []
-        jobs = run_jobs(self._jobs(missing), min(num_workers, len(missing)))
+        jobs = run_jobs(self._jobs(missing, folder / "frames.u8"), min(num_workers, len(missing)))
         bar = tqdm(total=num_frames, unit=" frames", desc=f"decoding {self.camera_key}", disable=not progress)
         # Closing `jobs` drops the queued ones when this is interrupted; the interpreter would run them all first.
-        with contextlib.closing(jobs), bar, self.done_path.open("r+b", buffering=0) as done:
+        with contextlib.closing(jobs), bar, (folder / "done.u8").open("r+b", buffering=0) as done:
             for episode, error in jobs:
                 if error is not None:
                     failures.append(error)
                     continue
-                os.pwrite(done.fileno(), b"\x01", position[episode.index])
+                os.pwrite(done.fileno(), b"\x01", self._position[episode.index])
                 bar.update(episode.length)
         if failures:
             others = f" ({len(failures) - 1} more of {len(missing)} episodes failed)" if len(failures) > 1 else ""
             raise type(failures[0])(f"{failures[0]}{others}") from failures[0]
 
-    def _jobs(self, episodes: list[Episode]) -> list[DecodeJob]:
+    def _jobs(self, episodes: list[Episode], frames_path: Path) -> list[DecodeJob]:
         # Only its own episode travels to the process that decodes it.
         alone = [dataclasses.replace(self.dataset, episodes=(episode,)) for episode in episodes]
-        return [DecodeJob(dataset, self.camera_key, self.size, self.fit, self.frames_path) for dataset in alone]
+        return [DecodeJob(dataset, self.camera_key, self.size, self.fit, frames_path) for dataset in alone]
 
-    def _create_files(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _create_files(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         # Before the frames: next to a new file of the right size, old bytes would pass for decoded episodes.
-        self.done_path.write_bytes(bytes(len(self.dataset.episodes)))
-        with self.frames_path.open("wb") as frames:
-            frames.truncate(self.dataset.num_frames * self.frame_bytes)
+        (folder / "done.u8").write_bytes(bytes(len(self.dataset.episodes)))
+        with (folder / "frames.u8").open("wb") as frames:
+            frames.truncate(self.dataset.num_frames * self._frame_bytes)
         meta = {
             "dataset": str(self.dataset.root.absolute()),
             "camera": self.camera_key,
@@ -175,40 +197,7 @@ class _Cache:
             "fit": self.fit,
             "format_version": FORMAT_VERSION,
         }
-        (self.folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-
-
-def _home(cache_dir: str | Path | None) -> Path:
-    return Path(cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser() / "frames"
-
-
-def _find_folder(home: Path, dataset: LeRobotDataset, camera_key: str, size: int, fit: str, digest: str) -> Path:
-    """The folder with this digest, whatever the name of the dataset it was built from; else a new one."""
-    name = re.sub(r"[^\w.-]+", "_", f"{dataset.name}-{camera_key}-{size}{fit}-{digest}")
-    return min(home.glob(f"*-{digest}"), default=home / name)
-
-
-def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) -> str:
-    """Changes with whatever decides the frames of a camera: the source files, their times and how they are resized.
-
-    Raises:
-        VideoError: a file is missing.
-    """
-    is_video = dataset.features[camera_key]["dtype"] == "video"
-    sources = []
-    for episode in dataset.episodes:
-        if is_video:
-            clip = dataset.video_clip(episode, camera_key)
-            path, place = clip.path, () if clip.end_seconds is None else (clip.start_seconds, clip.end_seconds)
-        else:
-            path, place = episode.parquet, (episode.first_row,) if episode.first_row else ()
-        if not path.is_file():
-            raise VideoError(f"episode {episode.index}, camera {camera_key}: no video at {path}; download it again")
-        stat = path.stat()
-        sources.append([path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns, *place])
-    lengths = [episode.length for episode in dataset.episodes]
-    key = json.dumps([FORMAT_VERSION, camera_key, size, fit, lengths, sources])
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+        (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_not_a_worker(camera_key: str) -> None:
@@ -217,27 +206,6 @@ def _check_not_a_worker(camera_key: str) -> None:
         raise ConfigError(
             f'decoding {camera_key}: expected the script\'s work below `if __name__ == "__main__":`, got a script that '
             "begins anew in every process that it starts to decode; add that line, or pass num_workers=0"
-        )
-
-
-@contextlib.contextmanager
-def _exclusive_lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _logger.warning("another process is decoding these frames (%s); waiting for it", path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _check_disk_space(folder: Path, needed: int) -> None:
-    available = shutil.disk_usage(folder).free
-    if needed > available:
-        raise DatasetError(
-            f"{folder}: decoding needs {needed / 2**30:.2f} GiB, but only {available / 2**30:.2f} GiB are free; "
-            "free some space, or put the cache elsewhere with --cache_dir or $PISTAR_VF_CACHE"
         )
 
 

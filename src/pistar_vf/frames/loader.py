@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +45,7 @@ class FrameTable:
         token_mask: [prompts, l] bool.
         state: raw robot state [n, s] float32, None for a model without state.
         state_statistics: how to normalise it.
+        opened: [n], frames whose pictures and state are here; None for all. Of the others they are 0.
     """
 
     cameras: dict[str, np.ndarray | None]
@@ -55,10 +56,12 @@ class FrameTable:
     token_mask: np.ndarray
     state: np.ndarray | None = None
     state_statistics: StateStatistics | None = None
+    opened: np.ndarray | None = None
 
     def gather(self, rows: np.ndarray) -> ValueBatch:
         """The frames at `rows`; a row of -1 is padding and repeats frame 0 with `frame` = -1."""
         real = np.maximum(rows, 0)
+        assert self.opened is None or self.opened[rows[rows >= 0]].all(), "frames of episodes that were not opened"
         prompt = self.prompt_index[real]
         observation = Observation(
             images={name: self._pixels(pixels, real) for name, pixels in self.cameras.items()},
@@ -68,6 +71,25 @@ class FrameTable:
             state=None if self.state is None else self.state_statistics.normalise(self.state[real]),
         )
         return ValueBatch(observation=observation, target=self.labels[real], frame=rows.astype(np.int32))
+
+    def take(self, rows: np.ndarray) -> "FrameTable":
+        """The frames at `rows` as a table of their own, in memory."""
+        cameras = {name: None if frames is None else np.asarray(frames[rows]) for name, frames in self.cameras.items()}
+        columns = {"labels": self.labels[rows], "prompt_index": self.prompt_index[rows]}
+        state = None if self.state is None else self.state[rows]
+        return dataclasses.replace(self, cameras=cameras, state=state, opened=None, **columns)
+
+    @classmethod
+    def concatenate(cls, tables: Sequence["FrameTable"]) -> "FrameTable":
+        """Tables of the same dataset that `take` made, one after the other."""
+        first = tables[0]
+        cameras = {
+            name: None if frames is None else np.concatenate([table.cameras[name] for table in tables])
+            for name, frames in first.cameras.items()
+        }
+        state = None if first.state is None else np.concatenate([table.state for table in tables])
+        columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in ("labels", "prompt_index")}
+        return dataclasses.replace(first, cameras=cameras, state=state, **columns)
 
     def _pixels(self, pixels: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
         if pixels is None:

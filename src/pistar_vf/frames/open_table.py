@@ -1,15 +1,17 @@
-"""Builds a `FrameTable` from a dataset: the one way for training, evaluation and relabelling alike."""
+"""From a dataset to a `FrameTable`: the one way for training, evaluation and relabelling alike."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pistar_vf.errors import DatasetError
-from pistar_vf.frames.cache import open_frame_cache
+from pistar_vf.frames.cache import FrameCache
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.typing import Float
 
@@ -17,20 +19,8 @@ STATE_COLUMN = "observation.state"
 """Where LeRobot keeps the robot's state."""
 
 
-def open_frame_table(
-    dataset: LeRobotDataset,
-    *,
-    camera_keys: dict[str, str | None],
-    image_size: int,
-    image_fit: str,
-    tokenizer: PromptTokenizer,
-    statistics: StateStatistics | None,
-    labels: Float[np.ndarray, " t"],
-    cache_dir: Path | None = None,
-    num_workers: int | None = None,
-    progress: bool = True,
-) -> FrameTable:
-    """Decodes what is not cached yet and reads the columns a model needs.
+class FrameSource:
+    """A dataset as a model reads it; only what is asked for is decoded and read.
 
     Args:
         dataset: all of its episodes.
@@ -39,39 +29,87 @@ def open_frame_table(
         image_fit: "pad" or "stretch".
         tokenizer: of the prompts.
         statistics: which column is the state and how to normalise it; None for a model without state.
-        labels: value labels of all frames.
+        labels: value labels of all frames; None for 0 everywhere.
         cache_dir: of decoded frames, see `open_frame_cache`.
         num_workers: decoding processes.
         progress: whether to show progress.
 
     Raises:
-        PistarError: a camera, the state or a video is missing or damaged, or a prompt is too long.
+        PistarError: a camera or a video is missing, or a prompt is too long.
     """
-    cameras = {
-        name: None
-        if key is None
-        else open_frame_cache(
-            dataset,
-            key,
-            size=image_size,
-            fit=image_fit,
-            cache_dir=cache_dir,
-            num_workers=num_workers,
-            progress=progress,
+
+    def __init__(
+        self,
+        dataset: LeRobotDataset,
+        *,
+        camera_keys: dict[str, str | None],
+        image_size: int,
+        image_fit: str,
+        tokenizer: PromptTokenizer,
+        statistics: StateStatistics | None,
+        labels: Float[np.ndarray, " t"] | None = None,
+        cache_dir: Path | None = None,
+        num_workers: int | None = None,
+        progress: bool = True,
+    ):
+        self.dataset, self._image_size, self._statistics = dataset, image_size, statistics
+        self._labels = np.zeros(dataset.num_frames, np.float32) if labels is None else labels
+        self._camera_keys, self._num_workers, self._progress = camera_keys, num_workers, progress
+        self._caches = {
+            key: FrameCache.find(dataset, key, size=image_size, fit=image_fit, cache_dir=cache_dir)
+            for key in dict.fromkeys(camera_keys.values())
+            if key is not None
+        }
+        self._tokens, self._token_mask = tokenizer.tokenize_many(dataset.prompts)
+
+    def table(self, episodes: Sequence[Episode] | None = None) -> FrameTable:
+        """The frames of some episodes, or of all, in the cache for good.
+
+        Raises:
+            PistarError: the state or a video is missing or damaged.
+        """
+        wanted = self.dataset.episodes if episodes is None else tuple(episodes)
+        how = (self._num_workers, self._progress)
+        return self._table(wanted, {key: cache.open_with(wanted, *how) for key, cache in self._caches.items()})
+
+    def passing_table(self, episodes: Sequence[Episode]) -> FrameTable:
+        """The same without leaving anything behind: what is not in the cache is gone with the table.
+
+        Raises:
+            PistarError: the state or a video is missing or damaged.
+        """
+        frames = {key: self._passing_frames(cache, episodes) for key, cache in self._caches.items()}
+        return self._table(tuple(episodes), frames)
+
+    def _passing_frames(self, cache: FrameCache, episodes: Sequence[Episode]) -> np.ndarray:
+        if not cache.missing(episodes):
+            return cache.open()
+        with tempfile.TemporaryDirectory(prefix="pistar_vf_frames_", ignore_cleanup_errors=True) as folder:
+            # The mapping outlives the file's name, and the file its mapping: no disk space is left behind.
+            # A process for one episode would take longer to start than to decode it.
+            return cache.at(folder).open_with(episodes, self._num_workers if len(episodes) > 1 else 0, progress=False)
+
+    def _table(self, episodes: tuple[Episode, ...], frames: dict[str, np.ndarray]) -> FrameTable:
+        rows = EpisodeRows(episodes)
+        opened = np.zeros(self.dataset.num_frames, bool)
+        opened[rows.all()] = True
+        return FrameTable(
+            cameras={name: None if key is None else frames[key] for name, key in self._camera_keys.items()},
+            image_size=self._image_size,
+            labels=self._labels,
+            prompt_index=self.dataset.prompt_index(),
+            tokens=self._tokens,
+            token_mask=self._token_mask,
+            state=None if self._statistics is None else self._state(self._statistics.key, episodes, rows),
+            state_statistics=self._statistics,
+            opened=opened,
         )
-        for name, key in camera_keys.items()
-    }
-    tokens, mask = tokenizer.tokenize_many(dataset.prompts)
-    return FrameTable(
-        cameras=cameras,
-        image_size=image_size,
-        labels=labels,
-        prompt_index=dataset.prompt_index(),
-        tokens=tokens,
-        token_mask=mask,
-        state=None if statistics is None else read_state(dataset, statistics.key),
-        state_statistics=statistics,
-    )
+
+    def _state(self, key: str, episodes: tuple[Episode, ...], rows: EpisodeRows) -> Float[np.ndarray, "t s"]:
+        own = read_state(self.dataset, key, episodes)
+        state = np.zeros((self.dataset.num_frames, own.shape[1]), np.float32)
+        state[rows.all()] = own
+        return state
 
 
 def read_state(

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 
 from pistar_vf.batch import Observation
-from pistar_vf.categorical import expected_value
 from pistar_vf.checkpoints.manager import TOKENIZER_FILE, find_checkpoint
 from pistar_vf.checkpoints.orbax_tree import read_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.inference.forward import compiled_forward, value_and_probs
 from pistar_vf.models.value_model import ValueFunction
+from pistar_vf.params import flatten
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.typing import Float, Params
 from pistar_vf.video.decoding import resize_frame
@@ -34,6 +35,9 @@ class Prediction:
     atoms: Float[np.ndarray, " atoms"]
 
 
+_value_and_probs = jax.jit(value_and_probs, static_argnums=1)
+
+
 class ValuePredictor:
     """A restored value model.
 
@@ -45,15 +49,8 @@ class ValuePredictor:
 
     def __init__(self, spec: ValueSpec, params: Params, tokenizer: PromptTokenizer):
         self.spec, self.params, self.tokenizer = spec, params, tokenizer
-        value_function = ValueFunction(spec.model)
-        support = spec.model.support
-
-        def predict(params: Params, observation: Observation) -> tuple[jax.Array, jax.Array]:
-            logits = value_function.apply(params, observation)
-            return expected_value(logits, support), jax.nn.softmax(logits, axis=-1)
-
-        # The parameters are an argument: as a closure they would be baked into the program as constants.
-        self._predict = jax.jit(predict)
+        self._forward = compiled_forward(spec.model)
+        self._flat = flatten(params)
 
     def predict(
         self,
@@ -89,7 +86,8 @@ class ValuePredictor:
             tokenized_prompt_mask=token_mask,
             state=self._state(state, size),
         )
-        value, probs = jax.device_get(self._predict(self.params, observation))
+        logits = self._forward(self._flat, {}, observation)
+        value, probs = jax.device_get(_value_and_probs(logits, self.spec.model.support))
         return Prediction(value=value, probs=probs, atoms=np.asarray(self.spec.model.support.atoms))
 
     def _cameras(self, images: np.ndarray | Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray | None]:

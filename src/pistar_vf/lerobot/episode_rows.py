@@ -24,6 +24,10 @@ class EpisodeRows:
         """Dataset rows of positions in [0, len)."""
         return position + self._shift[np.searchsorted(self._ends, position, side="right")]
 
+    def all(self) -> np.ndarray:
+        """Dataset rows of every position, in order."""
+        return self.at(np.arange(len(self)))
+
     def episode_numbers(self) -> np.ndarray:
         """For every position, which of `episodes` it belongs to; int32."""
         lengths = np.diff(self._ends, prepend=0)

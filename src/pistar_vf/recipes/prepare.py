@@ -11,7 +11,7 @@ from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.loader import Frames, FrameTable
 from pistar_vf.frames.mixture import JoinedTable, join_targets, place
-from pistar_vf.frames.open_table import open_frame_table
+from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
@@ -25,7 +25,7 @@ from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.language import VqaSettings, open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import check_mixture, common_cameras, state_statistics
-from pistar_vf.recipes.split import record_data, split_dataset
+from pistar_vf.recipes.split import Split, record_data, split_dataset
 from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
 from pistar_vf.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
 
@@ -88,8 +88,10 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     check_timeouts(config, timeouts, train_rows.episodes)
 
     tables = [
-        _frame_table(config, dataset, labels, camera_keys, tokenizer, statistics)
-        for dataset, labels in zip(datasets, np.split(targets.labels, [p.first_row for p in places[1:]]))
+        _frame_table(config, dataset, _in_use(config, split), labels, camera_keys, tokenizer, statistics)
+        for dataset, split, labels in zip(
+            datasets, splits, np.split(targets.labels, [p.first_row for p in places[1:]]), strict=True
+        )
     ]
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, targets.labels)
     held_out = [episode for p, split in zip(places, splits) for episode in p.of(split.val)]
@@ -132,8 +134,8 @@ def _validation(
         require_sound_rows(dataset)
         _check_cameras(dataset, camera_keys)
         targets = validation_targets(config, dataset, targets)
-        table = _frame_table(config, dataset, targets.labels, camera_keys, tokenizer, table.state_statistics)
-        held_out = dataset.episodes
+        held_out, statistics = dataset.episodes, table.state_statistics
+        table = _frame_table(config, dataset, held_out, targets.labels, camera_keys, tokenizer, statistics)
     # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
     open_ones = {episode.index for episode in targets.timeouts.episodes}
     rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
@@ -146,6 +148,12 @@ def _validation(
             "--val_interval 0"
         )
     return table, rows, dataset
+
+
+def _in_use(config: TrainConfig, split: Split) -> tuple[Episode, ...]:
+    """The episodes whose frames are read."""
+    chosen = {*split.train, *split.val} if config.val_interval > 0 else set(split.train)
+    return tuple(sorted(chosen, key=lambda episode: episode.start))
 
 
 def model_image_size(config: TrainConfig) -> int:
@@ -219,12 +227,13 @@ def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> Promp
 def _frame_table(
     config: TrainConfig,
     dataset: LeRobotDataset,
+    episodes: Sequence[Episode],
     labels: np.ndarray,
     camera_keys: dict[str, str | None],
     tokenizer: PromptTokenizer,
     statistics: StateStatistics | None,
 ) -> FrameTable:
-    return open_frame_table(
+    source = FrameSource(
         dataset,
         camera_keys=camera_keys,
         image_size=model_image_size(config),
@@ -236,6 +245,7 @@ def _frame_table(
         num_workers=config.num_workers,
         progress=jax.process_index() == 0,
     )
+    return source.table(episodes)
 
 
 def _check_cameras(dataset: LeRobotDataset, camera_keys: dict[str, str | None]) -> None:

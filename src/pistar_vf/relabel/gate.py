@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from pistar_vf.intervals import bootstrap_interval
-from pistar_vf.metrics import CONSTANT_STD, auc
+from pistar_vf.metrics import CONSTANT_STD, auc, late_values
 from pistar_vf.relabel.clock import clock_squared_errors
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, LabelRule, Labels
 from pistar_vf.relabel.rollouts import Rollouts
@@ -247,10 +247,7 @@ def _auc_at(values: np.ndarray, rollouts: Rollouts, part: float) -> float:
 
 def _auc_late(values: np.ndarray, rollouts: Rollouts) -> float:
     """The same by the mean V over the last quarter of each episode."""
-    ends = np.cumsum(rollouts.lengths)
-    quarter = np.maximum(1, rollouts.lengths // 4)
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return _auc((total[ends] - total[ends - quarter]) / quarter, rollouts)
+    return _auc(late_values(values, rollouts.lengths), rollouts)
 
 
 def _auc(score: np.ndarray, rollouts: Rollouts) -> float:

@@ -16,7 +16,7 @@ from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
 from pistar_vf.changes.staging import check_output
 from pistar_vf.errors import ConfigError, DatasetError, GateError
-from pistar_vf.frames.cache import frame_digest
+from pistar_vf.frames.cache_folder import frame_digest
 from pistar_vf.frames.open_table import read_state
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.targets import REWARD_COLUMN

@@ -18,7 +18,10 @@ import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import LabelError
-from pistar_vf.inference.predict import FramePredictor, Shard, concatenate_tables, iterate_shards, pick_rows
+from pistar_vf.frames.loader import FrameTable
+from pistar_vf.frames.open_table import FrameSource
+from pistar_vf.frames.shards import Shard, iterate_shards
+from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.relabel.gate import ImageProbe
 from pistar_vf.relabel.models import ScoringModel
@@ -76,7 +79,7 @@ def compute_values(
     store = _Store(folder, dataset, models[0].predictor.spec.model.support.num_atoms)
     if not store.table_path.is_file():
         store.create()
-        streaming = {"cache_dir": cache_dir, "num_workers": num_workers}
+        opened = {"camera_keys": camera_keys, "cache_dir": cache_dir, "num_workers": num_workers}
         with tqdm(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
             bar.update(dataset.num_frames - sum(episode.length for episode in store.missing()))
             for model in models:
@@ -84,11 +87,12 @@ def compute_values(
                 if not mine:
                     continue
                 frame_predictor = FramePredictor(model.predictor, batch_size)
-                for shard in iterate_shards(model.predictor, dataset, camera_keys, mine, **streaming):
+                for shard in iterate_shards(frame_source(model.predictor, dataset, **opened), mine):
                     store.score(shard, frame_predictor, bar.update)
         # In folds, one that scores nothing has nothing to probe either.
         prober = next(model for model in models if model.episodes)
-        store.finish(_probe(prober, dataset, camera_keys, batch_size, streaming))
+        frames = frame_source(prober.predictor, dataset, **opened)
+        store.finish(_probe(prober, frames, batch_size))
     return store.read()
 
 
@@ -122,7 +126,7 @@ class _Store:
         """Computes and writes the values of a shard, then marks its episodes."""
         row = shard.episodes[0].start
         probs, values = self._open("probabilities.f16", "r+"), self._open("values.f32", "r+")
-        for value, prob in frame_predictor.values(shard.table, np.arange(len(shard.table.labels))):
+        for value, prob in frame_predictor.values(shard.table, shard.rows):
             if not np.isfinite(value).all():
                 raise LabelError(
                     f"{self._dataset.root}: V of frame {row + int(np.isfinite(value).argmin())} is not finite"
@@ -168,17 +172,15 @@ class _Store:
         return np.memmap(self._folder / name, dtype, mode, shape=shape)
 
 
-def _probe(
-    model: ScoringModel, dataset: LeRobotDataset, camera_keys: dict[str, str | None], batch_size: int, streaming: dict
-) -> ImageProbe:
+def _probe(model: ScoringModel, frames: FrameSource, batch_size: int) -> ImageProbe:
     """Exchanges the images of an even sample of frames from a few episodes at random."""
-    mine = [episode for episode in dataset.episodes if episode.index in model.episodes]
+    mine = [episode for episode in frames.dataset.episodes if episode.index in model.episodes]
     chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, _PROBE_EPISODES).round().astype(int))]
     tables = [
-        pick_rows(shard.table, _evenly(len(shard.table.labels), _PROBE_FRAMES // len(chosen)))
-        for shard in iterate_shards(model.predictor, dataset, camera_keys, chosen, **streaming)
+        shard.table.take(shard.rows[_evenly(len(shard.rows), _PROBE_FRAMES // len(chosen))])
+        for shard in iterate_shards(frames, chosen)
     ]
-    table = concatenate_tables(tables)
+    table = FrameTable.concatenate(tables)
     rows = np.random.default_rng(0).permutation(len(table.labels))
     frame_predictor = FramePredictor(model.predictor, batch_size)
     value = np.concatenate([value for value, _ in frame_predictor.values(table, rows)])

@@ -148,12 +148,3 @@ def masked_loss(
     weight = (batch.frame >= 0).astype(jnp.float32)
     weight = weight / jnp.clip(jnp.sum(weight), min=1.0)
     return jnp.sum(loss * weight), jnp.sum((loss - entropy(target)) * weight)
-
-
-def create_logits_fn(value_function: ValueFunction) -> Callable[[Params, Params, Observation], jax.Array]:
-    """A function (part, frozen, observation) -> logits, without augmentation; jit it."""
-
-    def logits(part: Params, frozen: Params, observation: Observation) -> Float[Array, "b atoms"]:
-        return value_function.apply(unflatten({**frozen, **part}), prepare(observation, None))
-
-    return logits
