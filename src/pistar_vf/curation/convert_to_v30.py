@@ -6,7 +6,6 @@ References:
 
 import contextlib
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table
 from pistar_vf.lerobot.schema import conform
+from pistar_vf.lerobot.tasks import write_tasks
 
 _MB = 2**20
 _EPISODES_AT_ONCE = 256
@@ -61,7 +61,7 @@ def write_v30(
     columns |= _file_columns("data", numbers, dataset.chunks_size)
     columns["dataset_from_index"] = [episode.start for episode in dataset.episodes]
     columns["dataset_to_index"] = [episode.start + episode.length for episode in dataset.episodes]
-    _write_tasks(dataset.tasks, folder)
+    write_tasks(v30.CODEBASE_VERSION, folder, dataset.tasks)
     _write_episodes(dataset, columns, folder)
     _write_info(dataset, folder, max_data_file_mb, max_video_file_mb)
 
@@ -119,25 +119,6 @@ def _check_index(table: pa.Table, episode: Episode) -> None:
             f"{episode.parquet}: expected episode_index {episode.index} in every row, got {found}; in v3.0 this column "
             "tells whose rows they are: repair it"
         )
-
-
-def _write_tasks(tasks: Mapping[int, str], folder: Path) -> None:
-    """The texts as a pandas index, which is how LeRobot looks them up."""
-    path = folder / v30.TASKS_PATH
-    path.parent.mkdir(parents=True, exist_ok=True)
-    indices = sorted(tasks)
-    table = pa.table({"task_index": pa.array(indices, pa.int64()), v30.PANDAS_INDEX: [tasks[i] for i in indices]})
-    column = {"metadata": None, "field_name": "task_index", "name": "task_index"}
-    text = {"metadata": None, "field_name": v30.PANDAS_INDEX, "name": None}
-    pandas = {
-        "index_columns": [v30.PANDAS_INDEX],
-        "column_indexes": [],
-        "columns": [
-            column | {"pandas_type": "int64", "numpy_type": "int64"},
-            text | {"pandas_type": "unicode", "numpy_type": "object"},
-        ],
-    }
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
 
 
 def _write_episodes(dataset: LeRobotDataset, columns: Mapping[str, Sequence[Any]], folder: Path) -> None:

@@ -52,7 +52,7 @@ def _augment_one(key: PRNGKeyArray, image: Float[jax.Array, "h w 3"], geometric:
     return image * 2.0 - 1.0
 
 
-def _draw_geometry(key: PRNGKeyArray) -> tuple[Float[Array, " 2"], Float[Array, ""]]:
+def _draw_geometry(key: PRNGKeyArray) -> tuple[Float[jax.Array, " 2"], Float[jax.Array, ""]]:
     """Crop offset as a fraction of the free margin in [-1, 1] (y, x), and the angle in radians."""
     key_offset, key_angle = jax.random.split(key)
     offset = jax.random.uniform(key_offset, (2,), minval=-1.0, maxval=1.0)
@@ -60,7 +60,7 @@ def _draw_geometry(key: PRNGKeyArray) -> tuple[Float[Array, " 2"], Float[Array, 
 
 
 def crop_and_rotate(
-    image: Float[jax.Array, "h w 3"], offset: Float[Array, " 2"], angle: Float[Array, ""]
+    image: Float[jax.Array, "h w 3"], offset: Float[jax.Array, " 2"], angle: Float[jax.Array, ""]
 ) -> Float[jax.Array, "h w 3"]:
     """The `CROP` part of the image at `offset`, scaled back to full size and rotated about its centre.
 
@@ -79,7 +79,7 @@ def crop_and_rotate(
 
 
 def _sample_bilinear(
-    image: Float[jax.Array, "h w 3"], y: Float[Array, "h w"], x: Float[Array, "h w"]
+    image: Float[jax.Array, "h w 3"], y: Float[jax.Array, "h w"], x: Float[jax.Array, "h w"]
 ) -> Float[jax.Array, "h w 3"]:
     """Bilinear interpolation at pixel coordinates; zero outside the image."""
     height, width = image.shape[:2]
@@ -97,9 +97,9 @@ def _sample_bilinear(
 
 def jitter_colour(
     image: Float[jax.Array, "h w 3"],
-    brightness: Float[Array, ""],
-    contrast: Float[Array, ""],
-    hue: Float[Array, ""],
+    brightness: Float[jax.Array, ""],
+    contrast: Float[jax.Array, ""],
+    hue: Float[jax.Array, ""],
 ) -> Float[jax.Array, "h w 3"]:
     """Changes an image in HSV space.
 
@@ -116,11 +116,11 @@ def jitter_colour(
     return _hsv_to_rgb(hue, saturation, _contrast(_brightness(value, brightness), contrast))
 
 
-def _brightness(value: Array, amount: Array) -> Array:
+def _brightness(value: jax.Array, amount: jax.Array) -> jax.Array:
     return jnp.where(amount < 0, value * (1 + amount), value * (1 - amount) + amount)
 
 
-def _contrast(value: Array, contrast: Array) -> Array:
+def _contrast(value: jax.Array, contrast: jax.Array) -> jax.Array:
     """A continuous piecewise linear curve through (0, 0), (½, ½) and (1, 1), steeper or flatter in the middle."""
     slope = jnp.tan((contrast + 1) * jnp.pi / 4)
     # (slope - slope²) / (2 (1 - slope²)) without its 0/0 at slope 1.
@@ -129,7 +129,7 @@ def _contrast(value: Array, contrast: Array) -> Array:
     return jnp.where(value < knee, value / slope, jnp.where(value > 1 - knee, (value - 1) / slope + 1, middle))
 
 
-def _hue(image: Array, value: Array, spread: Array) -> Array:
+def _hue(image: jax.Array, value: jax.Array, spread: jax.Array) -> jax.Array:
     """Hue in turns; 0 for greys."""
     red, green, blue = image[..., 0], image[..., 1], image[..., 2]
     safe = jnp.where(spread > 0, spread, 1.0)
@@ -141,7 +141,7 @@ def _hue(image: Array, value: Array, spread: Array) -> Array:
     return jnp.where(spread > 0, sextant / 6, 0.0)
 
 
-def _hsv_to_rgb(hue: Array, saturation: Array, value: Array) -> Array:
+def _hsv_to_rgb(hue: jax.Array, saturation: jax.Array, value: jax.Array) -> jax.Array:
     position = jnp.mod(jnp.array([5.0, 3.0, 1.0]).reshape((1,) * hue.ndim + (3,)) + hue[..., None] * 6, 6)
     ramp = jnp.clip(jnp.minimum(position, 4 - position), min=0.0, max=1.0)
     return value[..., None] * (1 - saturation[..., None] * ramp)
