@@ -13,7 +13,8 @@ TABLE = """\
 | floor | rooms |
 |---|---|
 | 0 | `__init__`, `typing`, `errors`, `messages` |
-| 1 | `batch`, `categorical`, `foreign_files`, `intervals`, `metrics`, `multihost`, `params`, `returns`, `sharding` |
+| 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `intervals`, `metrics` |
+| 1 | `multihost`, `params`, `returns`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, two_hot
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.typing import Array, Bool, Float, Int
 
 _MAX_MOMENTS, _MAX_EPISODES = 50, 500
@@ -167,8 +168,9 @@ def late_values(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) 
         value: V of the episodes' frames, one episode after the other.
         lengths: frames of each episode, none of them 0.
     """
-    spans = zip(np.cumsum(lengths), np.maximum(1, lengths // 4))
-    return np.array([value[end - quarter : end].mean(dtype=np.float64) for end, quarter in spans])
+    layout, quarter = EpisodeLayout(lengths), np.maximum(1, lengths // 4)
+    late = layout.steps_left() < layout.spread(quarter)
+    return layout.sum(np.where(late, value, 0.0).astype(np.float64)) / quarter
 
 
 @dataclasses.dataclass(frozen=True)

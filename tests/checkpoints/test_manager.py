@@ -34,7 +34,7 @@ SPEC = ValueSpec(
     state=None,
     tokenizer_sha256=TOKENIZER.digest,
     label_column="value_label",
-    label_convention="unknown",
+    label_conventions=(),
     trained_on=None,
 )
 TX = optax.adam(0.1)

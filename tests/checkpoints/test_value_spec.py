@@ -20,7 +20,7 @@ SPEC = ValueSpec(
     state=StateStatistics("observation.state", (0.5, 1.0, 2.0, -1.0), (1.0, 0.25, 3.0, 1e-3)),
     tokenizer_sha256="ab" * 32,
     label_column="value_label",
-    label_convention="episode_ramp",
+    label_conventions=("recap", "libero_rollout"),
     trained_on=TrainedOn(
         (RecordedDataset("π-demo", "somewhere/π-demo", train=(0,), val=(1,), digests={0: "ab", 1: "cd"}),), num_frames=3
     ),
@@ -68,12 +68,14 @@ def test_the_normaliser_is_stored_in_numbers():
 def test_old_specs_are_read():
     """The one convention that was recognised then divides by the episode's own length; of others nothing is known."""
     spec = ValueSpec.from_json(OLD, "x.json")
-    assert (spec.label_convention, spec.normaliser) == ("episode_ramp", Normaliser("episode_ramp"))
+    assert (spec.label_conventions, spec.normaliser) == (("episode_ramp",), Normaliser("episode_ramp"))
     unknown = OLD.replace('"episode_ramp"', '"unknown"')
     assert ValueSpec.from_json(unknown, "x.json").normaliser is None
     assert spec.trained_on == TrainedOn((RecordedDataset("old"),))
     # Models and what is known of the data gain settings.
-    kept = {name: value for name, value in json.loads(OLD).items() if name not in ("model", "dataset")}
+    kept = {
+        name: value for name, value in json.loads(OLD).items() if name not in ("model", "dataset", "label_convention")
+    }
     assert kept.items() <= json.loads(spec.to_json()).items()
 
 

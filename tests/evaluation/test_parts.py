@@ -40,7 +40,7 @@ def spec(**facts):
         state=None,
         tokenizer_sha256="",
         label_column="value_label",
-        label_convention="recap",
+        label_conventions=("recap",),
         trained_on=TrainedOn.from_facts({**recorded, "split": None, "val_dataset": None, **facts}),
     )
 

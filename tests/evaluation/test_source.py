@@ -105,17 +105,17 @@ def test_labels_of_the_models_convention_are_taken_as_they_are(config, spec, tin
 def test_a_convention_that_the_data_cannot_tell_is_the_models_own(config, spec, tiny_dataset):
     dataset = load_lerobot(tiny_dataset)
     expected = read_value_labels(dataset)
-    for name in ("recap or libero_rollout", "libero_rollout and recap"):
-        found = evaluation_targets(config, dataset, dataclasses.replace(spec, label_convention=name))
+    for names in (("recap", "libero_rollout"), ("libero_rollout", "recap")):
+        found = evaluation_targets(config, dataset, dataclasses.replace(spec, label_conventions=names))
         np.testing.assert_array_equal(found.labels, expected)
-        assert found.convention == "recap"
+        assert found.conventions == ("recap",)
 
 
 def test_other_labels_are_computed_in_the_models_unit(config, spec, tiny_dataset):
     """By the paper's rule with another dataset's maximum lengths; its failures are -1 all the same."""
     dataset = load_lerobot(tiny_dataset)
     lengths = dict.fromkeys(dataset.prompts, 500)
-    scaled = dataclasses.replace(spec, normaliser=Normaliser("paper", lengths), label_convention="paper")
+    scaled = dataclasses.replace(spec, normaliser=Normaliser("paper", lengths), label_conventions=("paper",))
     targets = evaluation_targets(dataclasses.replace(config, outcome_column="outcome"), dataset, scaled)
     for episode in dataset.episodes:
         own = targets.labels[episode.start : episode.start + episode.length]
@@ -148,7 +148,7 @@ def test_a_dataset_without_labels_needs_outcomes(config, spec, tiny_dataset):
 
 
 def test_labels_of_another_unknown_kind(config, spec, tiny_dataset):
-    strange = dataclasses.replace(spec, normaliser=None, label_convention="unknown")
+    strange = dataclasses.replace(spec, normaliser=None, label_conventions=())
     with pytest.raises(LabelError, match=r"convention 'unknown' in column 'value_label', as the model .*, got others"):
         evaluation_targets(config, load_lerobot(tiny_dataset), strange)
 

@@ -71,7 +71,7 @@ def test_padding_is_marked(table):
 def test_episode_rows_are_the_episodes_one_after_another():
     assert len(ROWS) == 17
     assert ROWS.at(np.arange(17)).tolist() == DATASET_ROWS
-    assert ROWS.episode_numbers().tolist() == [0] * 4 + [1] * 5 + [2] * 8
+    assert ROWS.layout.numbers().tolist() == [0] * 4 + [1] * 5 + [2] * 8
 
 
 def frames(batches, count):

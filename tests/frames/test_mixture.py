@@ -36,14 +36,14 @@ def test_targets_are_joined(datasets) -> None:
     assert joined.outcomes == {**outcomes, **{index + 3: outcome for index, outcome in outcomes.items()}}
     assert joined.timeouts.last_rows.tolist() == [8, 20]
     # The successes of both look alike, and the one failure of each is a time-out here.
-    assert (joined.column, joined.convention) == ("value_label", "recap or libero_rollout")
+    assert (joined.column, joined.conventions) == ("value_label", ("recap", "libero_rollout"))
     assert joined.normaliser == Normaliser("episode_ramp")
 
 
 def test_conventions_of_the_same_unit_may_be_mixed(datasets) -> None:
     targets = [read_targets(dataset) for dataset in datasets[:2]]
     joined = join_targets(targets, place(datasets[:2]), ["one", "two"])
-    assert (joined.convention, joined.outcomes) == ("recap and libero_rollout", None)
+    assert (joined.conventions, joined.outcomes) == (("recap", "libero_rollout"), None)
 
 
 def test_labels_in_different_units_are_refused(datasets) -> None:

@@ -76,7 +76,7 @@ def test_missing_or_unusable_column(dataset: LeRobotDataset) -> None:
 def test_target_summary_by_hand(tmp_path: Path) -> None:
     """12 labels: 5 at -1; -0.75, -2/3, -0.5, -1/3, -0.25 in between; 2 at 0."""
     dataset = labels_in(tmp_path / "set", VALUES)
-    summary = describe_targets(read_value_labels(dataset), dataset.episodes)
+    summary = describe_targets(read_value_labels(dataset), dataset.layout)
     assert (summary.num_frames, summary.num_successes, summary.num_failures) == (12, 2, 1)
     expected = np.array([5, 0, 1, 1, 0, 1, 1, 1, 0, 2]) / 12
     np.testing.assert_allclose(summary.mass, expected, atol=1e-5)
@@ -93,15 +93,15 @@ def test_target_summary_by_hand(tmp_path: Path) -> None:
 def test_two_hot_mass_is_split_between_atoms(tmp_path: Path) -> None:
     """With 3 atoms (-1, -0.5, 0), a label of -0.75 puts half its mass on -1."""
     dataset = labels_in(tmp_path / "set", [-0.75] * 12)
-    summary = describe_targets(read_value_labels(dataset), dataset.episodes, support_num_atoms=3)
+    summary = describe_targets(read_value_labels(dataset), dataset.layout, support_num_atoms=3)
     assert summary.mass_at_minus_one == pytest.approx(0.5)
     np.testing.assert_allclose(summary.mass, [0.5, 0, 0, 0, 0, 0.5, 0, 0, 0, 0])
 
 
 def test_a_missing_class_is_warned_about(dataset: LeRobotDataset) -> None:
-    failures = describe_targets(np.full(12, -1, np.float32), dataset.episodes)
+    failures = describe_targets(np.full(12, -1, np.float32), dataset.layout)
     assert "every episode is labelled a failure" in failures.warning
-    successes = describe_targets(np.zeros(12, np.float32), dataset.episodes)
+    successes = describe_targets(np.zeros(12, np.float32), dataset.layout)
     assert "no episode is labelled a failure" in successes.warning
     assert str(successes).splitlines()[-1] == f"WARNING: {successes.warning}"
 
@@ -109,20 +109,20 @@ def test_a_missing_class_is_warned_about(dataset: LeRobotDataset) -> None:
 def test_timeouts_are_counted_apart(dataset: LeRobotDataset) -> None:
     """Episode 1 is open: 7 known labels, of which 4 are -1."""
     labels = np.array([0, 0, 0, 0, *[np.nan] * 5, -1, -1, -1], np.float32)
-    summary = describe_targets(labels, dataset.episodes)
+    summary = describe_targets(labels, dataset.layout)
     assert (summary.num_frames, summary.num_successes, summary.num_failures, summary.num_timeouts) == (12, 1, 1, 1)
     assert summary.mass_at_minus_one == pytest.approx(3 / 7)
     first = str(summary).splitlines()[0]
     assert first == "value targets: 12 frames, 1 successes, 1 failures, 1 time-outs (bootstrapped in training)"
-    only = describe_targets(np.full(12, np.nan, np.float32), dataset.episodes)
+    only = describe_targets(np.full(12, np.nan, np.float32), dataset.layout)
     assert (only.num_timeouts, only.mass_at_minus_one, sum(only.mass)) == (3, 0, 0)
     assert "0.0%" in str(only)
 
 
 def test_outcomes_count_where_they_are_known(dataset: LeRobotDataset) -> None:
     """A failure under a small penalty is not at -1 everywhere."""
-    outcomes = {0: Outcome.SUCCESS, 1: Outcome.FAILURE, 2: Outcome.FAILURE}
-    summary = describe_targets(np.full(12, -0.5, np.float32), dataset.episodes, outcomes)
+    outcomes = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.FAILURE)
+    summary = describe_targets(np.full(12, -0.5, np.float32), dataset.layout, outcomes)
     assert (summary.num_successes, summary.num_failures, summary.warning) == (1, 2, None)
 
 

@@ -37,20 +37,20 @@ def columns_in(path: Path, **columns: list[float]) -> LeRobotDataset:
 def test_columns_are_taken_as_they_are(labelled: LeRobotDataset) -> None:
     targets = read_targets(labelled)
     np.testing.assert_array_equal(targets.labels, np.float32(VALUES))
-    assert (targets.column, targets.convention, targets.outcomes) == ("value_label", "recap", OUTCOMES)
+    assert (targets.column, targets.conventions, targets.outcomes) == ("value_label", ("recap",), OUTCOMES)
     assert targets.normaliser == Normaliser("episode_ramp")
     assert targets.timeouts.episodes == ()
 
 
 def test_a_convention_that_cannot_be_told_is_said_to_be_one_of_several(tmp_path: Path) -> None:
     dataset = columns_in(tmp_path / "set", value_label=VALUES)
-    assert read_targets(dataset).convention == "recap or libero_rollout"
-    assert read_targets(dataset, convention="libero_rollout").convention == "libero_rollout"
+    assert read_targets(dataset).conventions == ("recap", "libero_rollout")
+    assert read_targets(dataset, convention="libero_rollout").conventions == ("libero_rollout",)
 
 
 def test_labels_of_no_known_convention_have_no_unit(tmp_path: Path) -> None:
     targets = read_targets(columns_in(tmp_path / "set", value_label=[-0.5] * 12))
-    assert (targets.convention, targets.normaliser) == ("unknown", None)
+    assert (targets.conventions, targets.normaliser) == ((), None)
 
 
 def test_a_declaration_that_the_data_contradict_is_refused(labelled: LeRobotDataset) -> None:
@@ -61,7 +61,7 @@ def test_a_declaration_that_the_data_contradict_is_refused(labelled: LeRobotData
 def test_the_papers_target_from_outcomes_needs_no_labels(unlabelled: LeRobotDataset) -> None:
     targets = read_targets(unlabelled, "paper", outcomes=OUTCOMES)
     np.testing.assert_array_equal(targets.labels, np.float32(PAPER))
-    assert (targets.column, targets.convention, targets.outcomes) == ("", "paper", OUTCOMES)
+    assert (targets.column, targets.conventions, targets.outcomes) == ("", ("paper",), OUTCOMES)
     assert targets.normaliser == Normaliser("paper", {"push": 5})
 
 
@@ -85,7 +85,7 @@ def test_labels_in_frames_are_divided_by_the_tasks_longest_episode(tmp_path: Pat
     dataset = columns_in(tmp_path / "set", value_label=NTTG)
     targets = read_targets(dataset)
     np.testing.assert_array_equal(targets.labels, np.float32(PAPER))
-    assert (targets.column, targets.convention, targets.outcomes) == ("value_label", "nttg", OUTCOMES)
+    assert (targets.column, targets.conventions, targets.outcomes) == ("value_label", ("nttg",), OUTCOMES)
     assert targets.normaliser == Normaliser("paper", {"push": 5})
     np.testing.assert_array_equal(read_targets(dataset, convention="nttg").labels, np.float32(PAPER))
     # In the unit of a model that knows longer episodes; and by the length of each.
@@ -106,7 +106,7 @@ def test_labels_in_frames_and_outcomes_must_agree(tmp_path: Path) -> None:
 def test_a_timeout_among_labels_in_frames_is_bootstrapped(tmp_path: Path) -> None:
     dataset = columns_in(tmp_path / "set", value_label=[*NTTG[:4], *[np.nan] * 5, *NTTG[9:]])
     targets = read_targets(dataset, outcomes={**OUTCOMES, 1: T})
-    assert (targets.convention, len(targets.timeouts.episodes)) == ("nttg", 1)
+    assert (targets.conventions, len(targets.timeouts.episodes)) == (("nttg",), 1)
     targets.timeouts.write(targets.labels, np.array([-0.4]))
     np.testing.assert_allclose(targets.labels, [*PAPER[:4], -1, -1, -0.8, -0.6, -0.4, *PAPER[9:]], atol=1e-6)
 
@@ -163,7 +163,7 @@ def test_columns_of_the_paper_show_their_normaliser(unlabelled: LeRobotDataset, 
     normaliser = Normaliser("paper", {"push": 9}, penalty)
     copy = label(unlabelled, tmp_path / "out", normaliser=normaliser)
     targets = read_targets(copy)
-    assert (targets.convention, targets.normaliser) == ("paper", normaliser)
+    assert (targets.conventions, targets.normaliser) == (("paper",), normaliser)
     computed = read_targets(unlabelled, "paper", outcomes=OUTCOMES, normaliser=normaliser)
     np.testing.assert_allclose(targets.labels, computed.labels, atol=1e-7)
 
@@ -221,7 +221,7 @@ def test_labels_of_a_bootstrapped_copy(unlabelled: LeRobotDataset, tmp_path: Pat
     with pytest.raises(LabelError, match=r"episode 1, frame 0: expected a finite .* timed out, say so"):
         read_targets(copy)
     targets = read_targets(copy, outcomes={**WITH_TIMEOUT, 0: F})
-    assert (targets.convention, targets.normaliser) == ("recap", Normaliser("episode_ramp"))
+    assert (targets.conventions, targets.normaliser) == (("recap",), Normaliser("episode_ramp"))
     targets.timeouts.write(targets.labels, np.float32([-1]))
     assert targets.labels[4:9].tolist() == [-1] * 5
 

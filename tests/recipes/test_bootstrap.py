@@ -161,7 +161,7 @@ def test_a_resume_with_other_timeouts_is_refused(straight, settings, tmp_path):
 
 def test_the_spec_says_what_the_targets_were(straight, data):
     spec = load_value_model(straight[0]).spec
-    assert (spec.label_column, spec.label_convention) == ("", "paper")
+    assert (spec.label_column, spec.label_conventions) == ("", ("paper",))
     lengths = {}
     for episode in data.train_rows.episodes:
         lengths[episode.tasks[0]] = max(lengths.get(episode.tasks[0], 0), episode.length)

@@ -89,7 +89,7 @@ def test_several_datasets_are_one_table(both, settings, later_dataset):
     assert len(later_part.val) == 1
     assert len(data.train_rows) == sum(len(rows) for rows in data.train_parts)
     assert data.train_parts[1].at(np.array([0]))[0] >= 265
-    assert data.targets.convention == "recap and libero_rollout"
+    assert data.targets.conventions == ("recap", "libero_rollout")
     rows = np.array([3, 270, 100])
     batch, first = data.table.gather(rows), alone.table.gather(rows[[0, 2]])
     np.testing.assert_array_equal(batch.target, data.table.labels[rows])

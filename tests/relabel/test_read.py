@@ -55,7 +55,7 @@ def test_labels_in_frames_say_how_the_episodes_ended(dataset, spec, tiny_dataset
     assert found.outcomes == expected.outcomes
     np.testing.assert_array_equal(found.target, expected.target)
     np.testing.assert_array_equal(found.reward, expected.reward)
-    own = dataclasses.replace(spec, normaliser=read_targets(raw).normaliser, label_convention="nttg")
+    own = dataclasses.replace(spec, normaliser=read_targets(raw).normaliser, label_conventions=("nttg",))
     assert read_rollouts(raw, own).target.min() == -1.0
     with pytest.raises(LabelError, match=r"says what rewards are, got 'nttg', which does not; leave out --reward_col"):
         read_rollouts(raw, own, reward_column="reward_label")

@@ -6,6 +6,7 @@ readable as JSON, and is the only source of cameras, normalisation, prompt forma
 
 import dataclasses
 import json
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ class ValueSpec:
         state: normalisation of the robot state, None for a model without state.
         tokenizer_sha256: digest of the SentencePiece model stored beside this file.
         label_column: the column the targets came from, "" when they were computed from outcomes.
-        label_convention: name of the rule that made the targets, see `data.targets.Targets`; "episode_ramp" also in
-            checkpoints of older versions, which did not tell "recap" from "libero_rollout".
+        label_conventions: names of the rules that may have made the targets, see `labels.targets.Targets`;
+            "episode_ramp" also in checkpoints of older versions, which did not tell "recap" from "libero_rollout".
         trained_on: the datasets and episodes of the run; None where nobody knows, as of checkpoints of upstream. Called
             "dataset" in the file.
         normaliser: what scales the targets of any dataset that is compared with these values; None where the labels
@@ -52,7 +53,7 @@ class ValueSpec:
     state: StateStatistics | None
     tokenizer_sha256: str
     label_column: str
-    label_convention: str
+    label_conventions: tuple[str, ...]
     trained_on: TrainedOn | None
     normaliser: Normaliser | None = None
     prompt_suffix: str = PROMPT_SUFFIX
@@ -82,9 +83,11 @@ class ValueSpec:
             nested = {
                 "model": _model_from_dict(raw["model"]),
                 "state": _state_from_dict(raw["state"]),
+                "label_conventions": _conventions_from_dict(raw),
                 "trained_on": _trained_on_from_dict(raw.pop("dataset")),
                 "normaliser": _normaliser_from_dict(raw.get("normaliser", _implied_normaliser(raw))),
             }
+            raw.pop("label_convention", None)
             return cls(**{**raw, **nested})
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise CheckpointError(
@@ -127,13 +130,19 @@ def _normaliser_from_dict(raw: dict[str, Any] | None) -> Normaliser | None:
     return None if raw is None else Normaliser(**raw)
 
 
+def _conventions_from_dict(raw: dict[str, Any]) -> tuple[str, ...]:
+    """Older versions joined the names: "recap or paper" where the data could not tell, "and" for several datasets."""
+    names = raw["label_conventions"] if "label_conventions" in raw else re.split(" or | and ", raw["label_convention"])
+    return tuple(name for name in names if name != "unknown")
+
+
 def _trained_on_from_dict(raw: dict[str, Any]) -> TrainedOn | None:
     return TrainedOn.from_facts(raw) if raw else None
 
 
 def _implied_normaliser(raw: dict[str, Any]) -> dict[str, Any] | None:
     """Of specs from before there was a normaliser: the one rule that was recognised then needs no numbers."""
-    return {"rule": "episode_ramp"} if raw["label_convention"] == "episode_ramp" else None
+    return {"rule": "episode_ramp"} if raw.get("label_convention") == "episode_ramp" else None
 
 
 def _versions() -> dict[str, str]:

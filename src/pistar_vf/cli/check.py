@@ -18,6 +18,7 @@ from pistar_vf.errors import DatasetError
 from pistar_vf.health import Finding, HealthReport, check_dataset
 from pistar_vf.health.check import Contents
 from pistar_vf.health.findings import SEVERITIES
+from pistar_vf.returns import in_words
 
 EXIT_UNHEALTHY = 1
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -95,8 +96,8 @@ def _facts(contents: Contents) -> Iterator[tuple[str, str]]:
     more = f"\nand {len(prompts) - _NUM_PROMPTS} more prompts" if len(prompts) > _NUM_PROMPTS else ""
     yield "prompts", "\n".join(f"{count} × {prompt!r}" for prompt, count in prompts[:_NUM_PROMPTS]) + more
     labels = contents.labels
-    convention = " or ".join(labels.conventions) or "unknown"
-    yield "labels", "none" if labels.value_column is None else f"{labels.value_column}, convention {convention}"
+    shown = f"{labels.value_column}, convention {in_words(labels.conventions)}"
+    yield "labels", "none" if labels.value_column is None else shown
     yield "outcomes by labels", _counted(labels.outcomes_of_labels) or "not shown"
     yield "outcomes by metadata", _counted(labels.outcomes_of_metadata) or "not stated"
     if labels.intervention_frames is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pistar_vf.categorical import Support
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.evaluation.frame_scores import FRAME_MEASURES
 from pistar_vf.metrics import auc, episode_spearman, late_values
 from pistar_vf.typing import Bool, Float, Int
@@ -56,16 +57,15 @@ class EpisodeScores:
         value, target = frames["value"].astype(np.float64), target.astype(np.float64)
         error = value - target
         columns = {**frames, "mae": np.abs(error), "mse": error**2}
-        ends = np.cumsum(lengths)
+        layout = EpisodeLayout(lengths)
         stacked = np.stack([columns[name].astype(np.float64) for name in FRAME_MEASURES], axis=1)
-        spans = [slice(end - length, end) for end, length in zip(ends, lengths)]
         return cls(
             num_frames=lengths,
-            sums=np.add.reduceat(stacked, ends - lengths, axis=0),
-            spearman=np.array([_spearman(value[span], target[span]) for span in spans]),
+            sums=layout.sum(stacked),
+            spearman=np.array([_spearman(*own) for own in zip(layout.split(value), layout.split(target))]),
             late_value=late_values(value, lengths),
             succeeded=succeeded,
-            bins=_bin(value, target, lengths, support),
+            bins=_bin(value, target, layout, support),
         )
 
     @classmethod
@@ -127,9 +127,9 @@ def _spearman(value: np.ndarray, target: np.ndarray) -> float:
     return episode_spearman(value, target, np.zeros(len(value), np.int64))
 
 
-def _bin(value: np.ndarray, target: np.ndarray, lengths: np.ndarray, support: Support) -> np.ndarray:
+def _bin(value: np.ndarray, target: np.ndarray, layout: EpisodeLayout, support: Support) -> np.ndarray:
     part = (value - support.v_min) / (support.v_max - support.v_min) * _NUM_BINS
-    cell = np.repeat(np.arange(len(lengths)), lengths) * _NUM_BINS + np.clip(part.astype(np.int64), 0, _NUM_BINS - 1)
-    size = len(lengths) * _NUM_BINS
+    cell = layout.numbers() * _NUM_BINS + np.clip(part.astype(np.int64), 0, _NUM_BINS - 1)
+    size = len(layout.lengths) * _NUM_BINS
     sums = [np.bincount(cell, weights=numbers, minlength=size) for numbers in (value, target)]
-    return np.stack(sums, axis=1).reshape(len(lengths), _NUM_BINS, 2)
+    return np.stack(sums, axis=1).reshape(-1, _NUM_BINS, 2)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import re
 from pathlib import Path
 
 from pistar_vf.checkpoints.manager import find_checkpoint
@@ -15,6 +14,7 @@ from pistar_vf.labels.targets import Targets, read_targets
 from pistar_vf.labels.value_labels import find_value_column
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import dataset_above, find_dataset
+from pistar_vf.returns import in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +71,16 @@ def evaluation_targets(config: EvaluationConfig, dataset: LeRobotDataset, spec: 
     column = spec.label_column or find_value_column(dataset)
     if column in dataset.columns:
         own = read_targets(dataset, column=column, outcomes=outcomes)
-        if own.normaliser == spec.normaliser and _names(own.convention) & _names(spec.label_convention):
+        alike = own.conventions == spec.label_conventions or set(own.conventions) & set(spec.label_conventions)
+        if own.normaliser == spec.normaliser and alike:
             return own
     if spec.normaliser is None:
         raise LabelError(
-            f"{dataset.root}: expected value labels of the convention '{spec.label_convention}' in column '{column}', "
-            "as the model was trained on, got others; its value_spec.json does not say what a step is worth, so they "
-            "cannot be computed. Evaluate it on the kind of labels it was trained on"
+            f"{dataset.root}: expected value labels of the convention '{in_words(spec.label_conventions)}' in column "
+            f"'{column}', as the model was trained on, got others; its value_spec.json does not say what a step is "
+            "worth, so they cannot be computed. Evaluate it on the kind of labels it was trained on"
         )
     return read_targets(dataset, spec.normaliser.rule, outcomes=outcomes, normaliser=spec.normaliser)
-
-
-def _names(convention: str) -> set[str]:
-    """Of "recap or paper" and "recap and paper", which say that the data could not tell, or was several datasets."""
-    return set(re.split(" or | and ", convention))
 
 
 def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:

@@ -12,6 +12,7 @@ from pistar_vf.frames.loader import FrameTable
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.returns import in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,10 @@ def join_targets(targets: Sequence[Targets], places: Sequence[Place], names: Seq
         ConfigError: the labels are in different units.
     """
     if any(t.normaliser != targets[0].normaliser for t in targets):
-        lines = [f"  {name}: {t.convention}, {t.normaliser or 'in no known unit'}" for name, t in zip(names, targets)]
+        lines = [
+            f"  {name}: {in_words(t.conventions)}, {t.normaliser or 'in no known unit'}"
+            for name, t in zip(names, targets)
+        ]
         raise ConfigError(
             "expected labels in the same unit in every --data_dir, got\n" + "\n".join(lines) + "\n"
             "pass --target episode_ramp or --target paper to compute all of them by one rule"
@@ -71,7 +75,7 @@ def join_targets(targets: Sequence[Targets], places: Sequence[Place], names: Seq
     return Targets(
         labels=np.concatenate([t.labels for t in targets]),
         column=" and ".join(dict.fromkeys(t.column for t in targets)),
-        convention=" and ".join(dict.fromkeys(t.convention for t in targets)),
+        conventions=tuple(dict.fromkeys(name for t in targets for name in t.conventions)),
         normaliser=targets[0].normaliser,
         outcomes=outcomes if all(t.outcomes is not None for t in targets) else None,
         timeouts=timeouts,

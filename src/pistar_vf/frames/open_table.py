@@ -138,11 +138,10 @@ def _refuse_holes(key: str, state: np.ndarray, episodes: Sequence[Episode]) -> N
     if not bad.any():
         return
     row, component = np.argwhere(bad)[0]
-    ends = np.cumsum([episode.length for episode in episodes])
-    position = int(np.searchsorted(ends, row, side="right"))
-    episode = episodes[position]
+    rows = EpisodeRows(episodes)
+    episode, frame = rows.episodes[rows.layout.numbers()[row]], rows.layout.frame_index()[row]
     raise DatasetError(
-        f"column '{key}' of {episode.parquet}, episode {episode.index}, frame {row - ends[position] + episode.length}, "
+        f"column '{key}' of {episode.parquet}, episode {episode.index}, frame {frame}, "
         f"component {component}: expected a finite number, got {state[row, component]} ({int(bad.any(axis=1).sum())} "
         "such frames); repair or drop that episode"
     )

@@ -15,10 +15,10 @@ from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers, is_number_per_frame
 from pistar_vf.returns import Outcome
+from pistar_vf.returns.outcome import LABEL_TOLERANCE
 from pistar_vf.returns.recognise import LabelColumns, fitting_conventions, shown_failures
 
 OUTCOME_KEY = "outcome"
-_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
 _RELABEL = "label the dataset again with `pistar-vf label`"
 
 
@@ -110,10 +110,10 @@ class LabelCheck:
                 advice = "if it timed out, say so with --outcome_column or --outcome_file when training"
                 self._findings.warning("value labels", "expected labels, got NaN in all frames", advice, **place)
             return
-        bad = ~np.isfinite(values) | (values > _TOLERANCE)
+        bad = ~np.isfinite(values) | (values > LABEL_TOLERANCE)
         if bad.any():
             self._refuse(values, bad, place)
-        elif (values < -1 - _TOLERANCE).any():
+        elif (values < -1 - LABEL_TOLERANCE).any():
             self._below.append((values, place))
         rewards = None if rewards is None else frame_numbers(rewards, str(episode.parquet))
         self._labels[episode.index] = (values, rewards)
@@ -139,7 +139,7 @@ class LabelCheck:
             self._note_frames()
             return names
         for values, place in self._below:
-            self._refuse(values, values < -1 - _TOLERANCE, place)
+            self._refuse(values, values < -1 - LABEL_TOLERANCE, place)
         if not names:
             problem = "the labels follow none of the known conventions"
             refused = any(item.severity == "error" and item.check == "value labels" for item in self._findings.items)

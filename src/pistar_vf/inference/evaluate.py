@@ -34,7 +34,7 @@ class FrameSample:
         position = np.arange(count)
         if max_frames is not None and max_frames < count:
             position = np.linspace(0, count - 1, max_frames).round().astype(np.int64)
-        return cls(rows=episodes.at(position), episode=episodes.episode_numbers()[position])
+        return cls(rows=episodes.at(position), episode=episodes.layout.numbers()[position])
 
 
 class Evaluator:

@@ -8,8 +8,7 @@ import numpy as np
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.returns import Outcome
-from pistar_vf.returns.recognise import all_at_bottom
+from pistar_vf.returns import Outcome, labelled_outcomes
 from pistar_vf.typing import Float, Int
 
 PARTS = ("train", "val", "test")
@@ -122,14 +121,14 @@ def episode_strata(
     Args:
         dataset: all of its episodes.
         labels: value labels of all frames.
-        outcomes: how every episode ended; None takes an episode whose labels are all -1 for a failure.
+        outcomes: how every episode ended; None tells it from the labels, see `labelled_outcomes`.
     """
-    starts = [episode.start for episode in dataset.episodes]
-    tasks = [dataset.prompts[number] for number in dataset.prompt_index()[starts]]
+    tasks = [dataset.prompts[number] for number in dataset.prompt_index()[dataset.layout.starts]]
     if outcomes is None:
-        failed = all_at_bottom(labels, np.array([episode.length for episode in dataset.episodes], np.int64))
-        outcomes = {e.index: Outcome.FAILURE if lost else Outcome.SUCCESS for e, lost in zip(dataset.episodes, failed)}
-    return [(str(outcomes[episode.index]), task) for episode, task in zip(dataset.episodes, tasks)]
+        ended = labelled_outcomes(labels, dataset.layout)
+    else:
+        ended = tuple(outcomes[episode.index] for episode in dataset.episodes)
+    return [(str(outcome), task) for outcome, task in zip(ended, tasks)]
 
 
 def split_by_ratio(

@@ -17,12 +17,11 @@ from pistar_vf.labels.value_labels import (
     read_value_labels,
 )
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.returns import Normaliser, Outcome, find_convention
+from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words
 from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale, shown_failures
-from pistar_vf.typing import Float, Int
+from pistar_vf.typing import Float
 
 TargetRule: TypeAlias = Literal["dataset", "episode_ramp", "paper"]
-UNKNOWN = "unknown"
 IN_FRAMES = "nttg"
 """The convention whose labels count frames and are brought into [-1, 0] here."""
 
@@ -34,8 +33,8 @@ class Targets:
     Attributes:
         labels: of every frame, float32 in [-1, 0]; NaN in time-outs.
         column: where they came from, "" when they were computed from outcomes.
-        convention: name of the rule that made them; several joined by " or " where the data cannot tell, "unknown"
-            where none of the known ones fits.
+        conventions: names of the rules that may have made them; several where the data cannot tell, none where none of
+            the known ones fits.
         normaliser: what scaled them, None where the convention does not say.
         outcomes: episode index to outcome, as the caller or else the labels say; None where neither does.
         timeouts: episodes whose targets are left to training.
@@ -43,7 +42,7 @@ class Targets:
 
     labels: Float[np.ndarray, " t"]
     column: str
-    convention: str
+    conventions: tuple[str, ...]
     normaliser: Normaliser | None
     outcomes: Mapping[int, Outcome] | None
     timeouts: Timeouts
@@ -92,9 +91,9 @@ def read_targets(
 def _computed(
     dataset: LeRobotDataset, normaliser: Normaliser, outcomes: Mapping[int, Outcome], column: str, convention: str
 ) -> Targets:
-    lengths, tasks = _lengths(dataset), _tasks(dataset, normaliser.rule)
-    labels = normaliser.targets(lengths, tasks, [outcomes[e.index] for e in dataset.episodes])
-    return Targets(labels, column, convention, normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
+    tasks = _tasks(dataset, normaliser.rule)
+    labels = normaliser.targets(dataset.layout.lengths, tasks, [outcomes[e.index] for e in dataset.episodes])
+    return Targets(labels, column, (convention,), normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
 
 
 def measure_normaliser(
@@ -107,7 +106,9 @@ def measure_normaliser(
         LabelError: an episode has several prompts.
     """
     tasks = [task for dataset in datasets for task in _tasks(dataset, rule)]
-    return Normaliser.measure(rule, np.concatenate([_lengths(d) for d in datasets]), tasks, failure_penalty)
+    return Normaliser.measure(
+        rule, np.concatenate([dataset.layout.lengths for dataset in datasets]), tasks, failure_penalty
+    )
 
 
 def episode_tasks(dataset: LeRobotDataset) -> tuple[str, ...]:
@@ -117,8 +118,8 @@ def episode_tasks(dataset: LeRobotDataset) -> tuple[str, ...]:
         LabelError: an episode has several prompts, so that no task's maximum length applies to it.
     """
     index = dataset.prompt_index()
-    first = index[[episode.start for episode in dataset.episodes]]
-    changing = index != np.repeat(first, _lengths(dataset))
+    first = index[dataset.layout.starts]
+    changing = index != dataset.layout.spread(first)
     if changing.any():
         row = int(np.argmax(changing))
         episode = dataset.episode_of(row)
@@ -153,13 +154,13 @@ def _column_targets(
     if cut_off and normaliser is None:
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected a convention that says what a step is worth, to bootstrap "
-            f"{len(cut_off)} time-outs, got {' or '.join(names) or UNKNOWN}; pass --target episode_ramp or paper, "
+            f"{len(cut_off)} time-outs, got {in_words(names)}; pass --target episode_ramp or paper, "
             "or declare it with --label_convention"
         )
     tasks = _tasks(dataset, normaliser.rule if cut_off and normaliser is not None else "episode_ramp")
     timeouts = _timeouts(dataset, tasks, outcomes or {}, normaliser)
     said = shown if outcomes is None else outcomes
-    return Targets(labels, column, " or ".join(names) or UNKNOWN, normaliser, said, timeouts)
+    return Targets(labels, column, names, normaliser, said, timeouts)
 
 
 def _read_columns(
@@ -208,7 +209,7 @@ def _shown_outcomes(dataset: LeRobotDataset, column: str, declared: str | None) 
     if failed is None:
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected labels that tell failures from successes, got the "
-            f"convention {' or '.join(names) or UNKNOWN}; say how the episodes ended with --outcome_column or "
+            f"convention {in_words(names)}; say how the episodes ended with --outcome_column or "
             "--outcome_file"
         )
     return _as_outcomes(dataset.episodes, failed)
@@ -246,7 +247,3 @@ def _timeouts(
 def _tasks(dataset: LeRobotDataset, rule: str) -> tuple[str, ...]:
     """Prompts where the rule asks for them."""
     return episode_tasks(dataset) if rule == "paper" else ("",) * len(dataset.episodes)
-
-
-def _lengths(dataset: LeRobotDataset) -> Int[np.ndarray, " e"]:
-    return np.array([episode.length for episode in dataset.episodes], np.int64)

@@ -39,7 +39,6 @@ class Timeouts:
     def write(self, labels: Float[np.ndarray, " t"], end_values: Float[np.ndarray, " e"]) -> None:
         """Puts the targets that follow from V of the last frames into their places."""
         rows = EpisodeRows(self.episodes)
-        lengths = np.array([episode.length for episode in self.episodes], np.int64)
-        outcomes = [Outcome.TIMEOUT] * len(lengths)
-        targets = self.normaliser.targets(lengths, self.tasks, outcomes, end_values)
+        outcomes = [Outcome.TIMEOUT] * len(self.episodes)
+        targets = self.normaliser.targets(rows.layout.lengths, self.tasks, outcomes, end_values)
         labels[rows.at(np.arange(len(rows)))] = targets

@@ -3,16 +3,17 @@
 import collections
 import dataclasses
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from pistar_vf.categorical import Support, two_hot
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import DatasetError, LabelError
-from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.frame_numbers import frame_numbers
-from pistar_vf.returns import Outcome
-from pistar_vf.returns.recognise import all_at_bottom
+from pistar_vf.returns import Outcome, labelled_outcomes
+from pistar_vf.returns.outcome import LABEL_TOLERANCE
 from pistar_vf.typing import Bool, Float
 
 _log = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ REWARD_COLUMN = "reward_label"
 OLD_VALUE_COLUMN = "value_lable"
 """How older datasets spell the column."""
 
-_TOLERANCE = 1e-6  # float32 rounding of whoever wrote the labels
 _NUM_BARS = 10
 _CHUNK = 8192  # frames whose targets are held at once
 
@@ -52,7 +52,7 @@ def read_value_labels(
     _refuse_first(dataset, column, labels, np.isinf(labels) & ~unknown, "a finite value label", advice)
     missing = f"{advice}; if the episode timed out, say so with --outcome_column or --outcome_file"
     _refuse_first(dataset, column, labels, np.isnan(labels) & ~unknown, "a finite value label", missing)
-    outside = ((labels < -1 - _TOLERANCE) | (labels > _TOLERANCE)) & ~unknown
+    outside = ((labels < -1 - LABEL_TOLERANCE) | (labels > LABEL_TOLERANCE)) & ~unknown
     _refuse_first(dataset, column, labels, outside, "a value label in [-1, 0]", _advice_outside(dataset, labels))
     labels[unknown] = np.nan
     return np.clip(labels, -1.0, 0.0)
@@ -91,7 +91,7 @@ def frames_of(dataset: LeRobotDataset, episodes: Collection[int]) -> Bool[np.nda
     """Which frames of the dataset belong to the episodes with the given indices."""
     indices = set(episodes)
     chosen = np.array([episode.index in indices for episode in dataset.episodes], bool)
-    return np.repeat(chosen, [episode.length for episode in dataset.episodes])
+    return dataset.layout.spread(chosen)
 
 
 def find_value_column(dataset: LeRobotDataset) -> str:
@@ -105,7 +105,7 @@ def find_value_column(dataset: LeRobotDataset) -> str:
 def _advice_outside(dataset: LeRobotDataset, labels: np.ndarray) -> str:
     """Labels below -1 count frames perhaps, but then something about them is wrong."""
     advice = "label the dataset again with `pistar-vf label`"
-    if labels.min() < -1 - _TOLERANCE and labels.max() <= _TOLERANCE:
+    if labels.min() < -1 - LABEL_TOLERANCE and labels.max() <= LABEL_TOLERANCE:
         return f"{advice}; labels in frames need the convention 'nttg': --label_convention nttg says where they differ"
     return advice
 
@@ -166,16 +166,16 @@ class TargetSummary:
 
 def describe_targets(
     labels: Float[np.ndarray, " t"],
-    episodes: tuple[Episode, ...],
-    outcomes: Mapping[int, Outcome] | None = None,
+    layout: EpisodeLayout,
+    outcomes: Sequence[Outcome] | None = None,
     support_num_atoms: int = 201,
 ) -> TargetSummary:
     """Summarises the two-hot targets of a dataset.
 
     Args:
         labels: of all frames, in [-1, 0], NaN in time-outs, as `read_value_labels` returns them.
-        episodes: where each episode starts and how long it is.
-        outcomes: episode index to outcome; None takes an episode whose labels are all -1 for a failure.
+        layout: how they divide into episodes.
+        outcomes: how each episode ended; None tells it from the labels, see `labelled_outcomes`.
         support_num_atoms: atoms of the value distribution on [-1, 0].
     """
     support = Support(num_atoms=support_num_atoms)
@@ -184,7 +184,9 @@ def describe_targets(
     mass = np.sum([np.asarray(two_hot(chunk, support)).sum(0, dtype=np.float64) for chunk in chunks], axis=0)
     mass /= max(len(known), 1)
     bars = np.minimum(np.arange(support_num_atoms) * _NUM_BARS // (support_num_atoms - 1), _NUM_BARS - 1)
-    counts = collections.Counter(_outcome(labels, episode, outcomes) for episode in episodes)
+    shown = labelled_outcomes(labels, layout)
+    ended = [said if own is not Outcome.TIMEOUT else own for own, said in zip(shown, outcomes or shown)]
+    counts = collections.Counter(ended)
     return TargetSummary(
         num_frames=len(labels),
         num_successes=counts[Outcome.SUCCESS],
@@ -194,15 +196,6 @@ def describe_targets(
         mass_at_minus_one=float(mass[0]),
         warning=_missing_class(counts[Outcome.SUCCESS], counts[Outcome.FAILURE]),
     )
-
-
-def _outcome(labels: np.ndarray, episode: Episode, outcomes: Mapping[int, Outcome] | None) -> Outcome:
-    own = labels[episode.start : episode.start + episode.length]
-    if np.isnan(own).any():
-        return Outcome.TIMEOUT
-    if outcomes is not None:
-        return outcomes[episode.index]
-    return Outcome.FAILURE if all_at_bottom(own, np.array([len(own)]))[0] else Outcome.SUCCESS
 
 
 def _missing_class(num_successes: int, num_failures: int) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int32  # not from pistar_vf.typing: decoding processes must not import JAX
 
 from pistar_vf.changes.journal import check_no_open_transaction
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.cameras import PICTURE_DTYPES, no_colour_picture, stated_size
@@ -138,6 +139,11 @@ class LeRobotDataset:
                 f"dataset have ({len(missing)} of {len(episodes)} episodes lack it); say what it is there with "
                 f"`pistar-vf merge {self.root} --fill {name}=<value> --output_dir <new folder>`, or leave them out"
             )
+
+    @functools.cached_property
+    def layout(self) -> EpisodeLayout:
+        """How the rows of all episodes, one after another, divide into them."""
+        return EpisodeLayout.of(episode.length for episode in self.episodes)
 
     def files(self) -> dict[Path, tuple[Episode, ...]]:
         """The parquet files, and whose rows are in each, in the order of the rows."""

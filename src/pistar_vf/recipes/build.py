@@ -57,7 +57,7 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
         state=data.table.state_statistics,
         tokenizer_sha256=data.tokenizer.digest,
         label_column=data.targets.column,
-        label_convention=data.targets.convention,
+        label_conventions=data.targets.conventions,
         trained_on=data.trained_on,
         normaliser=data.targets.normaliser,
     )

@@ -73,7 +73,8 @@ def run_label(config: LabelConfig) -> Path:
     labelled = load_lerobot(output_dir)
     counted = {index: counted_outcome(outcome, config.timeout_as) for index, outcome in outcomes.items()}
     timeouts = [index for index, outcome in counted.items() if outcome is Outcome.TIMEOUT]
-    print(describe_targets(read_value_labels(labelled, timeouts=timeouts), labelled.episodes, counted))
+    ended = [counted[episode.index] for episode in labelled.episodes]
+    print(describe_targets(read_value_labels(labelled, timeouts=timeouts), labelled.layout, ended))
     print(f"labelled dataset: {output_dir}; train on it with: {_train_command(config, bool(timeouts))}")
     return output_dir
 

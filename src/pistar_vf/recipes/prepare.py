@@ -80,7 +80,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     camera_keys = common_cameras(config, datasets)
     splits = [split_dataset(config, dataset, own) for dataset, own in zip(datasets, own_targets)]
     train_parts = tuple(EpisodeRows(p.of(split.train)) for p, split in zip(places, splits))
-    train_rows = EpisodeRows([episode for part in train_parts for episode in part.episodes])
+    train_rows = EpisodeRows(episode for part in train_parts for episode in part.episodes)
     tokenizer = _tokenizer(config, datasets)
     statistics = state_statistics(config, datasets, [split.train for split in splits])
     print(_describe(targets, train_rows))
@@ -114,9 +114,8 @@ def prepare_data(config: TrainConfig) -> TrainingData:
 def _describe(targets: Targets, train_rows: EpisodeRows) -> TargetSummary:
     """Of the training episodes, as if they were a dataset of their own."""
     labels = targets.labels[train_rows.at(np.arange(len(train_rows)))]
-    starts = np.cumsum([0] + [episode.length for episode in train_rows.episodes])
-    episodes = tuple(dataclasses.replace(e, start=int(start)) for e, start in zip(train_rows.episodes, starts))
-    return describe_targets(labels, episodes, targets.outcomes)
+    outcomes = targets.outcomes and [targets.outcomes[episode.index] for episode in train_rows.episodes]
+    return describe_targets(labels, train_rows.layout, outcomes)
 
 
 def _validation(
@@ -138,7 +137,7 @@ def _validation(
         table = _frame_table(config, dataset, held_out, targets.labels, camera_keys, tokenizer, statistics)
     # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
     open_ones = {episode.index for episode in targets.timeouts.episodes}
-    rows = EpisodeRows([episode for episode in held_out if episode.index not in open_ones])
+    rows = EpisodeRows(episode for episode in held_out if episode.index not in open_ones)
     if not held_out or config.val_interval <= 0:
         return table, None, None
     if len(rows) < config.batch_size:

@@ -10,7 +10,7 @@ from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, rea
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.returns import Normaliser
+from pistar_vf.returns import Normaliser, in_words
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def training_targets(config: TrainConfig, datasets: Sequence[LeRobotDataset]) ->
     if config.target != "dataset":
         normaliser = measure_normaliser(datasets, config.target, config.failure_penalty)
     targets = [_targets(config, dataset, normaliser) for dataset in datasets]
-    if normaliser is None and len(datasets) > 1 and {each.convention for each in targets} == {IN_FRAMES}:
+    if normaliser is None and len(datasets) > 1 and {each.conventions for each in targets} == {(IN_FRAMES,)}:
         together = measure_normaliser(datasets, "paper")
         return [_targets(config, dataset, together) for dataset in datasets]
     return targets
@@ -38,13 +38,13 @@ def validation_targets(config: TrainConfig, dataset: LeRobotDataset, trained: Ta
         PistarError: see `read_targets`.
     """
     targets = _targets(dataclasses.replace(config, outcome_file=None), dataset, trained.normaliser)
-    if targets.convention != trained.convention:
+    if targets.conventions != trained.conventions:
         _log.warning(
             "the labels of %s follow the convention '%s', those of the training data '%s': validation may measure the "
             "difference between the two",
             dataset.root,
-            targets.convention,
-            trained.convention,
+            in_words(targets.conventions),
+            in_words(trained.conventions),
         )
     return targets
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pistar_vf.categorical import Support
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.typing import Float, Int
 
 _CHUNK = 4096  # frames at once: [4096, 201] float64 is 7 MB
@@ -29,8 +30,8 @@ def chance_above(
         num_steps: N, frames.
         threshold: ε of every frame.
     """
-    end = np.repeat(np.cumsum(lengths), lengths)
-    past_end = np.repeat(terminal, lengths)
+    layout = EpisodeLayout(lengths)
+    end, past_end = layout.spread(layout.ends), layout.spread(terminal)
     total = np.concatenate([[0.0], np.cumsum(rewards, dtype=np.float64)])
     found = np.empty(len(probs))
     for start in range(0, len(probs), _CHUNK):

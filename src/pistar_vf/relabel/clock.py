@@ -20,7 +20,7 @@ def clock_squared_errors(rollouts: Rollouts, seen: Bool[np.ndarray, " e"]) -> Fl
     Returns:
         NaN where the target is unknown, and in the only episode of a task.
     """
-    starts = np.cumsum(rollouts.lengths) - rollouts.lengths
+    starts = rollouts.layout.starts
     task_of_episode = rollouts.task[starts]
     known = np.isfinite(rollouts.target[starts])
     found = np.full(len(rollouts.target), np.nan)

@@ -213,9 +213,8 @@ def _share_in_range(rollouts: Rollouts, labels: Labels) -> Criterion:
 
 
 def _tails_of_failures(rollouts: Rollouts, labels: Labels, lookahead: int) -> Criterion:
-    left = np.repeat(rollouts.lengths, rollouts.lengths) - rollouts.frame_index
     failed = rollouts.outcome_is(Outcome.FAILURE)[rollouts.episode]
-    tail = failed & rollouts.autonomous & (left <= lookahead)
+    tail = failed & rollouts.autonomous & (rollouts.layout.steps_left() < lookahead)
     bound = MAX_TAIL_SHARE * _positive_share(labels, rollouts.autonomous)
     share = _positive_share(labels, tail)
     return Criterion(
@@ -240,9 +239,7 @@ def _mean_change(values: np.ndarray, rollouts: Rollouts, steps: int) -> float:
 
 def _auc_at(values: np.ndarray, rollouts: Rollouts, part: float) -> float:
     """AUC of success against failure by V at one moment of the episode."""
-    starts = np.cumsum(rollouts.lengths) - rollouts.lengths
-    moment = starts + np.round(part * (rollouts.lengths - 1)).astype(np.int64)
-    return _auc(values[moment], rollouts)
+    return _auc(values[rollouts.layout.moment(part)], rollouts)
 
 
 def _auc_late(values: np.ndarray, rollouts: Rollouts) -> float:

@@ -139,7 +139,7 @@ def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t
     sentinel = len(position) + num_frames
     # The next intervention at or after each frame, seen from the end.
     following = np.minimum.accumulate(np.where(rollouts.intervention, position, sentinel)[::-1])[::-1]
-    inside = following < np.repeat(np.cumsum(rollouts.lengths), rollouts.lengths)
+    inside = following < rollouts.layout.spread(rollouts.layout.ends)
     return ~rollouts.intervention & inside & (following - position <= num_frames)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.targets import UNKNOWN, episode_tasks, read_targets
+from pistar_vf.labels.targets import episode_tasks, read_targets
 from pistar_vf.labels.value_labels import find_value_column, read_numbers
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.rollouts import Rollouts, standing_still
-from pistar_vf.returns import Normaliser, Outcome, find_convention, terminal_bootstrap
+from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words, terminal_bootstrap
 from pistar_vf.typing import Bool, Float, Int
 
 _log = logging.getLogger(__name__)
@@ -55,15 +55,15 @@ def read_rollouts(
     if spec.normaliser is None:
         raise LabelError(
             "expected a checkpoint whose value_spec.json says what a step is worth, got one trained on labels of the "
-            f"convention '{spec.label_convention}'; train it with --target paper or episode_ramp, or declare the "
-            "convention of its labels with --label_convention"
+            f"convention '{in_words(spec.label_conventions)}'; train it with --target paper or episode_ramp, or "
+            "declare the convention of its labels with --label_convention"
         )
     if outcomes is not None and find_value_column(dataset) in dataset.columns:
         read_targets(dataset, convention=convention, outcomes=outcomes)  # refuses labels that say otherwise
     in_units = read_targets(
         dataset, spec.normaliser.rule, convention=convention, outcomes=outcomes, normaliser=spec.normaliser
     )
-    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
+    lengths = dataset.layout.lengths
     ended = tuple(in_units.outcomes[episode.index] for episode in dataset.episodes)
     if reward_column is None:
         reward, keeps = spec.normaliser.rewards(lengths, _tasks(dataset, spec.normaliser), ended), ()
@@ -89,7 +89,7 @@ def fill_timeouts(
     """Rewards of time-outs, whose step may be worth something that follows from V of their last frame."""
     if not np.isnan(rollouts.reward).any():
         return rollouts
-    last = values[np.cumsum(rollouts.lengths) - 1]
+    last = values[rollouts.layout.last_frames]
     own = normaliser.rewards(rollouts.lengths, _tasks(dataset, normaliser), rollouts.outcomes, last)
     return dataclasses.replace(rollouts, reward=np.where(np.isnan(rollouts.reward), own, rollouts.reward))
 
@@ -108,14 +108,15 @@ def _own_rewards(
     if targets.normaliser != normaliser:
         raise LabelError(
             f"{dataset.root}: column '{column}' is in other units than the model's values: expected those of "
-            f"{normaliser}, got {targets.normaliser} ({targets.convention}); leave out --reward_col, and rewards are "
-            "computed from the outcomes"
+            f"{normaliser}, got {targets.normaliser} ({in_words(targets.conventions)}); leave out --reward_col, and "
+            "rewards are computed from the outcomes"
         )
-    conventions = [find_convention(name) for name in targets.convention.split(" or ") if name != UNKNOWN]
+    conventions = [find_convention(name) for name in targets.conventions]
     if not all(convention.has_rewards for convention in conventions):
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected a convention that says what rewards are, got "
-            f"'{targets.convention}', which does not; leave out --reward_col, and they are computed from the outcomes"
+            f"'{in_words(targets.conventions)}', which does not; leave out --reward_col, and they are computed from "
+            "the outcomes"
         )
     present = set(outcomes.values())
     keeps = {
@@ -124,7 +125,7 @@ def _own_rewards(
     if len(keeps) != 1:
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected one convention, to know whether the last reward of a "
-            f"failure carries its penalty, got {targets.convention}; declare it with --label_convention"
+            f"failure carries its penalty, got {in_words(targets.conventions)}; declare it with --label_convention"
         )
     return read_numbers(dataset, column), keeps.pop()
 
@@ -165,7 +166,7 @@ def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, inter
             f"{dataset.root}: expected the reward column '{reward_column}', as --compat upstream needs it, got "
             f"{', '.join(dataset.columns)}; name it with --reward_col, or label the dataset with `pistar-vf label`"
         )
-    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
+    lengths = dataset.layout.lengths
     try:
         known = read_targets(dataset, "episode_ramp")
         ended, target = tuple(known.outcomes[e.index] for e in dataset.episodes), known.labels

@@ -91,9 +91,8 @@ def _draw(path: Path, gate: Gate, values: np.ndarray, rollouts: Rollouts, labels
 
 def _draw_values(axis: Any, values: np.ndarray, rollouts: Rollouts) -> None:
     """Mean and middle half of V over the episode, by outcome."""
-    starts = np.cumsum(rollouts.lengths) - rollouts.lengths
     part = np.linspace(0, 1, _NUM_MOMENTS)
-    rows = starts[:, None] + np.round(part * (rollouts.lengths[:, None] - 1)).astype(np.int64)
+    rows = np.stack([rollouts.layout.moment(moment) for moment in part], axis=1)
     for outcome, colour in _COLOURS.items():
         own = values[rows[rollouts.outcome_is(outcome)]]
         if len(own):

@@ -1,9 +1,11 @@
 """What relabelling knows of a dataset's frames besides their pictures."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float, Int
 
@@ -36,22 +38,25 @@ class Rollouts:
     target: Float[np.ndarray, " t"]
     keeps_last_value: Bool[np.ndarray, " e"]
 
+    @functools.cached_property
+    def layout(self) -> EpisodeLayout:
+        """How the frames divide into episodes."""
+        return EpisodeLayout(self.lengths)
+
     @property
     def episode(self) -> Int[np.ndarray, " t"]:
         """Position of each frame's episode."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+        return self.layout.numbers()
 
     @property
     def frame_index(self) -> Int[np.ndarray, " t"]:
         """Position of each frame in its episode."""
-        starts = np.cumsum(self.lengths) - self.lengths
-        return np.arange(len(self.task)) - np.repeat(starts, self.lengths)
+        return self.layout.frame_index()
 
     @property
     def demonstration(self) -> Bool[np.ndarray, " t"]:
         """Frames of episodes in which the operator drove all the way."""
-        starts = np.cumsum(self.lengths) - self.lengths
-        return np.repeat(np.logical_and.reduceat(self.intervention, starts), self.lengths)
+        return self.layout.spread(self.layout.all(self.intervention))
 
     @property
     def autonomous(self) -> Bool[np.ndarray, " t"]:
@@ -64,8 +69,7 @@ class Rollouts:
 
     def terminal_values(self, values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " e"]:
         """The value past each episode's last frame."""
-        last = values[np.cumsum(self.lengths) - 1]
-        return np.where(self.keeps_last_value, last, 0.0)
+        return np.where(self.keeps_last_value, values[self.layout.last_frames], 0.0)
 
 
 def standing_still(
@@ -80,5 +84,5 @@ def standing_still(
         tolerance: largest change between neighbouring frames that counts as standing still, standard deviations.
     """
     moved = np.abs(np.diff(state, axis=0) / np.maximum(scale, 1e-8)).max(axis=1) > tolerance
-    moved[np.cumsum(lengths)[:-1] - 1] = False  # from one episode into the next is no movement
+    moved[EpisodeLayout(lengths).last_frames[:-1]] = False  # from one episode into the next is no movement
     return ~(np.append(moved, False) | np.insert(moved, 0, False))

@@ -250,9 +250,5 @@ def _progress_table(dataset: LeRobotDataset, values: np.ndarray) -> pa.Table:
 
 
 def _places(dataset: LeRobotDataset) -> dict[str, np.ndarray]:
-    lengths = np.array([episode.length for episode in dataset.episodes])
-    starts = np.array([episode.start for episode in dataset.episodes])
-    return {
-        "episode_index": np.repeat([episode.index for episode in dataset.episodes], lengths),
-        "frame_index": np.arange(dataset.num_frames) - np.repeat(starts, lengths),
-    }
+    indices = np.array([episode.index for episode in dataset.episodes])
+    return {"episode_index": dataset.layout.spread(indices), "frame_index": dataset.layout.frame_index()}

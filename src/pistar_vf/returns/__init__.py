@@ -4,9 +4,9 @@ Plain numpy. T frames, t = 0 … T-1; several episodes are given as their length
 """
 
 from pistar_vf.returns.columns import RECAP_COLUMNS, recap_columns
-from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, terminal_bootstrap
+from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, in_words, terminal_bootstrap
 from pistar_vf.returns.normaliser import Normaliser
-from pistar_vf.returns.outcome import Outcome, as_outcome
+from pistar_vf.returns.outcome import Outcome, as_outcome, labelled_outcomes
 
 __all__ = [
     "CONVENTIONS",
@@ -16,6 +16,8 @@ __all__ = [
     "Outcome",
     "as_outcome",
     "find_convention",
+    "in_words",
+    "labelled_outcomes",
     "recap_columns",
     "terminal_bootstrap",
 ]

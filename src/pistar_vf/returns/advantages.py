@@ -11,6 +11,7 @@ References:
 import numpy as np
 from scipy.signal import lfilter
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.typing import Float, Int
 
 
@@ -33,12 +34,12 @@ def n_step_advantages(
     Returns:
         float64, computed from sums in float64.
     """
-    episode = np.repeat(np.arange(len(lengths)), lengths)
-    end = np.cumsum(lengths)[episode]
+    layout = EpisodeLayout(lengths)
+    end = layout.spread(layout.ends)
     ahead = np.minimum(np.arange(len(values)) + num_steps, end)
     total = np.concatenate([[0.0], np.cumsum(rewards, dtype=np.float64)])
     inside = ahead < end
-    future = np.where(inside, values[np.minimum(ahead, len(values) - 1)].astype(np.float64), terminal[episode])
+    future = np.where(inside, values[np.minimum(ahead, len(values) - 1)].astype(np.float64), layout.spread(terminal))
     return total[ahead] - total[:-1] + future - values
 
 
@@ -69,6 +70,5 @@ def gae_advantages(
         float64.
     """
     errors = n_step_advantages(rewards, values, lengths, terminal, 1)
-    bounds = np.cumsum(lengths)[:-1]
-    parts = [lfilter([1.0], [1.0, -decay], part[::-1])[::-1] for part in np.split(errors, bounds)]
-    return np.concatenate(parts)
+    parts = EpisodeLayout(lengths).split(errors)
+    return np.concatenate([lfilter([1.0], [1.0, -decay], part[::-1])[::-1] for part in parts])

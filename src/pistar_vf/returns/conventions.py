@@ -9,10 +9,12 @@ References:
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.returns.outcome import Outcome, as_outcome
 from pistar_vf.typing import Bool, Float, Int
@@ -92,6 +94,11 @@ def find_convention(name: str) -> Convention:
     return CONVENTIONS[name]
 
 
+def in_words(names: Sequence[str]) -> str:
+    """Conventions for a message: several mean that the data cannot tell, or comes from several datasets; none fits."""
+    return " or ".join(names) or "unknown"
+
+
 def terminal_bootstrap(convention: Convention, outcome: Outcome | str) -> Bootstrap:
     """What stands for the value past the end of an episode when rewards of this convention are summed.
 
@@ -115,12 +122,6 @@ def terminal_bootstrap(convention: Convention, outcome: Outcome | str) -> Bootst
     return convention.past_failure
 
 
-def steps_left(lengths: Int[np.ndarray, " e"]) -> Int[np.ndarray, " t"]:
-    """T-1-t for every frame of the episodes one after another."""
-    ends = np.cumsum(lengths)
-    return np.repeat(ends, lengths) - 1 - np.arange(ends[-1] if len(ends) else 0)
-
-
 def step_labels(
     convention: Convention, lengths: Int[np.ndarray, " e"], failed: Bool[np.ndarray, " e"]
 ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]:
@@ -134,7 +135,8 @@ def step_labels(
     Returns:
         float32, both in [-1, 0].
     """
-    left, length, lost = steps_left(lengths), np.repeat(lengths, lengths), np.repeat(failed, lengths)
+    layout = EpisodeLayout(lengths)
+    left, length, lost = layout.steps_left(), layout.spread(lengths), layout.spread(failed)
     value = -(left + convention.steps_at_end) / length
     reward = -1.0 / length
     last = left == 0

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.returns.conventions import steps_left
 from pistar_vf.returns.outcome import Outcome, as_outcome
 from pistar_vf.typing import Float, Int
 
@@ -90,7 +90,8 @@ class Normaliser:
             LabelError: a task or an outcome is unknown.
         """
         cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values)
-        values = np.repeat(end, lengths) - steps_left(lengths) * np.repeat(cost, lengths)
+        layout = EpisodeLayout(lengths)
+        values = layout.spread(end) - layout.steps_left() * layout.spread(cost)
         return np.clip(values, -1.0, 0.0).astype(np.float32)
 
     def rewards(
@@ -109,8 +110,9 @@ class Normaliser:
             LabelError: a task or an outcome is unknown.
         """
         cost, end = self._costs_and_ends(lengths, tasks, outcomes, end_values)
-        rewards = -np.repeat(cost, lengths)
-        rewards[np.cumsum(lengths) - 1] = np.where(_are(outcomes, Outcome.FAILURE), end, 0.0)
+        layout = EpisodeLayout(lengths)
+        rewards = -layout.spread(cost)
+        rewards[layout.last_frames] = np.where(_are(outcomes, Outcome.FAILURE), end, 0.0)
         return rewards.astype(np.float32)
 
     def _costs_and_ends(

@@ -1,11 +1,18 @@
-"""How an episode ended, and what a time-out counts as."""
+"""How an episode ended, what its labels say about that, and what a time-out counts as."""
 
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+import numpy as np
+
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import LabelError
+from pistar_vf.typing import Bool, Float
 
 TimeoutAs: TypeAlias = Literal["bootstrap", "failure", "success"]
+
+LABEL_TOLERANCE = 1e-5
+"""By which two labels of the same meaning may differ: float32 rounding, however they were computed."""
 
 
 class Outcome(StrEnum):
@@ -28,6 +35,28 @@ def as_outcome(outcome: Outcome | str) -> Outcome:
         raise LabelError(
             f"outcome: expected one of {', '.join(Outcome)}, got {outcome!r}; say how the episode ended"
         ) from error
+
+
+def all_at_bottom(labels: Float[np.ndarray, " t"], layout: EpisodeLayout) -> Bool[np.ndarray, " e"]:
+    """Which episodes are labelled -1 in every frame, give or take `LABEL_TOLERANCE`; a NaN is not -1.
+
+    The one rule by which the labels of a failure are told from those of a success, in conventions that count an
+    episode's own steps.
+    """
+    return layout.all(labels <= -1 + LABEL_TOLERANCE)
+
+
+def labelled_outcomes(labels: Float[np.ndarray, " t"], layout: EpisodeLayout) -> tuple[Outcome, ...]:
+    """How each episode ended as far as its value labels show it, whatever their convention.
+
+    Failures are those of `all_at_bottom`; an episode with a NaN is a time-out.
+
+    Args:
+        labels: of all frames, in [-1, 0].
+        layout: how they divide into episodes.
+    """
+    ended = np.where(all_at_bottom(labels, layout), Outcome.FAILURE, Outcome.SUCCESS)
+    return tuple(Outcome(found) for found in np.where(layout.any(np.isnan(labels)), Outcome.TIMEOUT, ended))
 
 
 def counted_outcome(outcome: Outcome | str, timeout_as: TimeoutAs | None) -> Outcome:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import LabelError
-from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, step_labels, steps_left
+from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, step_labels
+from pistar_vf.returns.outcome import LABEL_TOLERANCE, all_at_bottom
 from pistar_vf.typing import Bool, Float, Int, Shaped
 
-_TOLERANCE = 1e-5  # float32 rounding, however the labels were computed
-_BOTTOM = 1e-6  # likewise, where a failure is told from a success
 _RELATIVE = 1e-3  # by which two lengths of one task may differ
 
 
@@ -30,6 +30,11 @@ class LabelColumns:
     lengths: Int[np.ndarray, " e"]
     tasks: Int[np.ndarray, " e"]
 
+    @property
+    def layout(self) -> EpisodeLayout:
+        """How the frames divide into episodes."""
+        return EpisodeLayout(self.lengths)
+
 
 def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
     """The names of all conventions that fit every episode.
@@ -43,11 +48,6 @@ def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
         if names:
             return names
     return ()
-
-
-def all_at_bottom(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) -> Bool[np.ndarray, " e"]:
-    """Which episodes are -1 in every frame; a NaN is not."""
-    return np.logical_and.reduceat(value <= -1 + _BOTTOM, np.cumsum(lengths) - lengths)
 
 
 def shown_failures(columns: LabelColumns, names: Sequence[str]) -> Bool[np.ndarray, " e"] | None:
@@ -64,12 +64,12 @@ def shown_failures(columns: LabelColumns, names: Sequence[str]) -> Bool[np.ndarr
     if not conventions or not all(convention.has_failures for convention in conventions):
         return None
     if all(convention.form == "episode" for convention in conventions):
-        return all_at_bottom(columns.value, columns.lengths)
+        return all_at_bottom(columns.value, columns.layout)
     if all(convention.form == "frames" for convention in conventions):
         return _end_below_zero(columns)
     if columns.reward is None:
         return None
-    return columns.reward[np.cumsum(columns.lengths) - 1] < -_TOLERANCE
+    return columns.reward[columns.layout.last_frames] < -LABEL_TOLERANCE
 
 
 def check_convention(name: str, columns: LabelColumns, episode_numbers: Int[np.ndarray, " e"]) -> None:
@@ -86,18 +86,17 @@ def check_convention(name: str, columns: LabelColumns, episode_numbers: Int[np.n
     """
     convention = find_convention(name)
     readings = _readings(convention, columns)
-    starts = np.cumsum(columns.lengths) - columns.lengths
-    contradicted = ~_episodes_that_fit(readings, starts)
+    contradicted = ~_episodes_that_fit(readings, columns.layout)
     if contradicted.any():
         episode = int(np.argmax(contradicted))
-        raise LabelError(_contradiction(convention, columns, readings, int(starts[episode]), episode, episode_numbers))
+        raise LabelError(_contradiction(convention, columns, readings, episode, episode_numbers))
     misplaced = _misplaced_constants(convention, columns)
     if misplaced.any():
         episode = int(np.argmax(misplaced))
         raise LabelError(
             f"episode {episode_numbers[episode]}: expected the one number of a failure ('{name}') to be that of the "
             f"task's other failures and no higher than the labels of its successes, got "
-            f"{columns.value[starts[episode]]:g}; declare another convention or none"
+            f"{columns.value[columns.layout.starts[episode]]:g}; declare another convention or none"
         )
     if convention.form == "task" and columns.reward is not None and paper_scale(columns) is None:
         raise LabelError(
@@ -113,13 +112,12 @@ def paper_scale(columns: LabelColumns) -> tuple[dict[int, int], float | None] | 
         (task number to length, failure penalty as `Normaliser` has it), or None where one task has several lengths
         or the penalties differ. Tasks with one-frame episodes only have no length.
     """
-    starts = np.cumsum(columns.lengths) - columns.lengths
-    long = columns.lengths > 1
-    length = -1.0 / columns.reward[starts[long]].astype(np.float64)
+    layout, long = columns.layout, columns.lengths > 1
+    length = -1.0 / columns.reward[layout.starts[long]].astype(np.float64)
     found = {int(task): length[columns.tasks[long] == task] for task in np.unique(columns.tasks[long])}
-    end = columns.reward[starts[long] + columns.lengths[long] - 1].astype(np.float64)
+    end = columns.reward[layout.last_frames[long]].astype(np.float64)
     penalty = -(end * length)[end < 0]
-    at_bottom = np.abs(end[end < 0] + 1) <= _TOLERANCE
+    at_bottom = np.abs(end[end < 0] + 1) <= LABEL_TOLERANCE
     if any(_spread(lengths) > _RELATIVE for lengths in found.values()):
         return None
     if not at_bottom.all() and _spread(penalty) > _RELATIVE:
@@ -130,21 +128,21 @@ def paper_scale(columns: LabelColumns) -> tuple[dict[int, int], float | None] | 
 
 def _end_below_zero(columns: LabelColumns) -> Bool[np.ndarray, " e"]:
     """Which episodes are failures in labels that count frames."""
-    return np.abs(columns.value[np.cumsum(columns.lengths) - 1]) > _TOLERANCE
+    return np.abs(columns.value[columns.layout.last_frames]) > LABEL_TOLERANCE
 
 
 def _misplaced_constants(convention: Convention, columns: LabelColumns) -> Bool[np.ndarray, " e"]:
     """Failures in frames whose number is not low, or not that of the task's other failures."""
     if convention.form != "frames":
         return np.zeros(len(columns.lengths), bool)
-    last, failed = np.cumsum(columns.lengths) - 1, _end_below_zero(columns)
-    number = columns.value[last]
+    failed = _end_below_zero(columns)
+    number = columns.value[columns.layout.last_frames]
     lowest = np.zeros(columns.tasks.max(initial=0) + 1)
     first_of_task = np.zeros(len(lowest))
     np.minimum.at(lowest, columns.tasks[~failed], 1.0 - columns.lengths[~failed])
     first_of_task[columns.tasks[failed][::-1]] = number[failed][::-1]
-    differs = np.abs(number - first_of_task[columns.tasks]) > _TOLERANCE
-    return failed & (differs | (number > lowest[columns.tasks] + _TOLERANCE))
+    differs = np.abs(number - first_of_task[columns.tasks]) > LABEL_TOLERANCE
+    return failed & (differs | (number > lowest[columns.tasks] + LABEL_TOLERANCE))
 
 
 def _spread(numbers: np.ndarray) -> float:
@@ -152,12 +150,11 @@ def _spread(numbers: np.ndarray) -> float:
 
 
 def _fits(convention: Convention, columns: LabelColumns) -> bool:
-    starts = np.cumsum(columns.lengths) - columns.lengths
-    if not _episodes_that_fit(_readings(convention, columns), starts).all():
+    if not _episodes_that_fit(_readings(convention, columns), columns.layout).all():
         return False
     if _misplaced_constants(convention, columns).any():
         return False
-    if convention.form == "frames" and not (columns.value < -1 - _TOLERANCE).any():
+    if convention.form == "frames" and not (columns.value < -1 - LABEL_TOLERANCE).any():
         return False
     if convention.form == "progress":
         return _steps_vary(columns)
@@ -166,10 +163,9 @@ def _fits(convention: Convention, columns: LabelColumns) -> bool:
 
 def _steps_vary(columns: LabelColumns) -> bool:
     """Whether some frames of an episode are worth more than others: a measured progress, not a count of steps."""
-    last = np.cumsum(columns.lengths) - 1
-    first = np.repeat(columns.reward[last - columns.lengths + 1], columns.lengths)
-    differs = np.abs(columns.reward - first) > _TOLERANCE
-    differs[last] = False
+    layout = columns.layout
+    differs = np.abs(columns.reward - layout.spread(columns.reward[layout.starts])) > LABEL_TOLERANCE
+    differs[layout.last_frames] = False
     return bool(differs.any())
 
 
@@ -192,9 +188,9 @@ def _readings(convention: Convention, columns: LabelColumns) -> list[_Reading]:
             reward = None
         # Written so that a NaN differs.
         with np.errstate(invalid="ignore"):
-            differs = ~(np.abs(columns.value - value) <= _TOLERANCE)
+            differs = ~(np.abs(columns.value - value) <= LABEL_TOLERANCE)
         if reward is not None:
-            differs |= ~(np.abs(columns.reward - reward) <= _TOLERANCE)
+            differs |= ~(np.abs(columns.reward - reward) <= LABEL_TOLERANCE)
         readings.append(_Reading(outcome, value, reward, differs))
     return readings
 
@@ -203,44 +199,41 @@ def _expected(convention: Convention, columns: LabelColumns, failed: bool) -> tu
     """The two columns by a convention; what it leaves open is taken from the columns themselves."""
     if convention.form == "episode":
         return step_labels(convention, columns.lengths, np.full(len(columns.lengths), failed))
-    last = np.cumsum(columns.lengths) - 1
+    layout = columns.layout
+    last = layout.last_frames
     if convention.form == "frames":
-        constant = np.repeat(columns.value[last], columns.lengths)
-        return (constant if failed else -steps_left(columns.lengths).astype(np.float64)), constant
+        constant = layout.spread(columns.value[last])
+        return (constant if failed else -layout.steps_left().astype(np.float64)), constant
     if columns.reward is None:
         return columns.value, columns.value
     if convention.form == "progress":
         reward = columns.value - np.append(columns.value[1:], 0.0)
         reward[last] = columns.value[last] if failed else 0.0
         return columns.value, reward
-    starts = last - columns.lengths + 1
     # One-frame episodes show no step; any will do.
-    cost = np.where(columns.lengths > 1, -columns.reward[starts], 1.0).astype(np.float64)
+    cost = np.where(columns.lengths > 1, -columns.reward[layout.starts], 1.0).astype(np.float64)
     cost[cost <= 0] = np.nan
     end = np.minimum(columns.reward[last], 0.0) if failed else np.zeros(len(last))
-    value = np.repeat(end, columns.lengths) - steps_left(columns.lengths) * np.repeat(cost, columns.lengths)
-    reward = -np.repeat(cost, columns.lengths)
+    value = layout.spread(end) - layout.steps_left() * layout.spread(cost)
+    reward = -layout.spread(cost)
     reward[last] = end
     return np.maximum(value, -1.0), reward
 
 
-def _episodes_that_fit(readings: list[_Reading], starts: np.ndarray) -> Bool[np.ndarray, " e"]:
-    if not len(starts):
-        return np.ones(0, bool)
-    return np.any([~np.logical_or.reduceat(reading.differs, starts) for reading in readings], axis=0)
+def _episodes_that_fit(readings: list[_Reading], layout: EpisodeLayout) -> Bool[np.ndarray, " e"]:
+    return np.any([~layout.any(reading.differs) for reading in readings], axis=0)
 
 
 def _contradiction(
     convention: Convention,
     columns: LabelColumns,
     readings: list[_Reading],
-    start: int,
     episode: int,
     episode_numbers: Shaped[np.ndarray, " e"],
 ) -> str:
     """The first frame that differs, under the reading that goes well for longer."""
-    inside = slice(start, start + int(columns.lengths[episode]))
-    first, reading = max(((int(np.argmax(r.differs[inside])), r) for r in readings), key=lambda pair: pair[0])
+    start, end = int(columns.layout.starts[episode]), int(columns.layout.ends[episode])
+    first, reading = max(((int(np.argmax(r.differs[start:end])), r) for r in readings), key=lambda pair: pair[0])
     row = start + first
     wanted, got = [f"value_label {reading.value[row]:.6g}"], [f"{columns.value[row]:.6g}"]
     if reading.reward is not None:

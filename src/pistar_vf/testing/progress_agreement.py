@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.typing import Bool, Float, Int
 
 _LOSS = 0.05
@@ -56,7 +57,6 @@ def progress_gain(
     progress: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"], num_frames: int
 ) -> Float[np.ndarray, " t"]:
     """Progress after so many frames minus progress now; NaN where the episode ends before."""
-    ends = np.repeat(np.cumsum(lengths), lengths)
     ahead = np.arange(len(progress)) + num_frames
     later = progress[np.minimum(ahead, len(progress) - 1)].astype(np.float64)
-    return np.where(ahead < ends, later - progress, np.nan)
+    return np.where(EpisodeLayout(lengths).steps_left() >= num_frames, later - progress, np.nan)

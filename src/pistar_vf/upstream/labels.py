@@ -8,6 +8,7 @@ Its sums are in float32, and so are ours, because a frame at the threshold depen
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.typing import Bool, Float, Int
 
 
@@ -35,8 +36,8 @@ def upstream_labels(
     Returns:
         (positive, advantage, threshold).
     """
-    bounds = np.cumsum(lengths)[:-1]
-    pairs = zip(np.split(values, bounds), np.split(rewards, bounds))
+    layout = EpisodeLayout(lengths)
+    pairs = zip(layout.split(values), layout.split(rewards))
     advantage = np.concatenate([_advantages(value, reward, lookahead) for value, reward in pairs])
     pool = ~intervention & ~demonstration
     threshold = np.percentile(advantage[pool], 100.0 - top_percent) if pool.any() else np.float32(np.inf)

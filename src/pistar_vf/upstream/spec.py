@@ -106,7 +106,7 @@ def _spec(model: ValueModelConfig, cameras: dict[str, str | None], tokenizer: Pr
         state=None,
         tokenizer_sha256=tokenizer.digest,
         label_column="",
-        label_convention="unknown",
+        label_conventions=(),
         trained_on=None,
         # All of upstream's labelling tools divide an episode's steps by its own length.
         normaliser=Normaliser("episode_ramp"),

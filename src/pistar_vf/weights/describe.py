@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pistar_vf.checkpoints.manager import complete_steps, find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.returns import Normaliser
+from pistar_vf.returns import Normaliser, in_words
 from pistar_vf.weights.bundle import GEMMA_FOLDER, SIGLIP_FILE, VALUE_MODEL_FOLDER
 from pistar_vf.weights.name_tables import Leaves
 from pistar_vf.weights.weight_files import WeightFile, open_weights, uninformative_leaf
@@ -62,7 +62,7 @@ def _spec_lines(spec: ValueSpec | None) -> list[str]:
     support, state = spec.model.support, spec.state
     values = f"{support.num_atoms} atoms on [{support.v_min}, {support.v_max}]"
     return [
-        f"  values:      {values}, labels {spec.label_convention}, unit {_unit(spec.normaliser)}",
+        f"  values:      {values}, labels {in_words(spec.label_conventions)}, unit {_unit(spec.normaliser)}",
         f"  cameras:     {', '.join(f'{name} ({key})' for name, key in spec.camera_keys.items())}",
         f"  images:      {spec.model.siglip.image_size} px, {spec.image_fit}",
         f"  state:       {'not read' if state is None else f'{state.dim} numbers ({state.key})'}",
