@@ -72,16 +72,16 @@ def train_and_test(args: Args, labelled: Path, seed: int) -> Evaluation:
     """One split: a training and the evaluation of its best checkpoint on the test part."""
     folder = args.output_dir / f"split_{seed}"
     changes = {} if args.num_train_steps is None else {"num_train_steps": args.num_train_steps}
-    config = dataclasses.replace(PRESETS[args.preset], data_dir=str(labelled), checkpoint_dir=folder, **changes)
+    config = PRESETS[args.preset].replace(data_dir=str(labelled), checkpoint_dir=folder, **changes)
     if not args.leave_out:
         ratios = {f"{part}_ratio": share for part, share in zip(PARTS, SHARES)}
-        run_training(dataclasses.replace(config, split_seed=seed, **ratios))
-        return run_eval(EvalConfig(checkpoint=folder, output=folder / "evaluation.json"))
+        run_training(config.replace(split_seed=seed, **ratios))
+        return run_eval(EvalConfig.of(checkpoint=folder, output=folder / "evaluation.json"))
     kept = [episode for episode in load_lerobot(labelled).episodes if episode.index not in args.leave_out]
     # All are successes of one task: one stratum.
     train, val, test = split_by_ratio(kept, SplitRatios(*SHARES), seed, [("success", "")] * len(kept))
-    run_training(dataclasses.replace(config, train_episodes=_numbers(train), val_episodes=_numbers(val)))
-    everything = run_eval(EvalConfig(checkpoint=folder, split="all", output=folder / "evaluation.json"))
+    run_training(config.replace(train_episodes=_numbers(train), val_episodes=_numbers(val)))
+    everything = run_eval(EvalConfig.of(checkpoint=folder, split="all", output=folder / "evaluation.json"))
     return _only(everything, [episode.index for episode in test])
 
 

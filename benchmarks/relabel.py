@@ -7,7 +7,6 @@ own. Then the same settings once more (values are kept), with another N.
 """
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
@@ -31,7 +30,7 @@ def write_rollouts(folder: Path, num_episodes: int) -> Path:
 
 
 def measure(folder: Path, data_dir: Path, lookahead: int) -> dict[str, float]:
-    settings = RelabelConfig(
+    settings = RelabelConfig.of(
         data_dir=str(data_dir),
         checkpoint_dir=(folder / "model",),
         lookahead=lookahead,
@@ -63,8 +62,8 @@ def main() -> None:
         return
     args.folder.mkdir(parents=True)
     datasets = [write_rollouts(args.folder, count) for count in args.episodes]
-    config = dataclasses.replace(PRESETS["tiny"], num_train_steps=1, val_interval=0, cache_dir=args.folder / "training")
-    run_training(dataclasses.replace(config, data_dir=str(datasets[0]), checkpoint_dir=args.folder / "model"))
+    config = PRESETS["tiny"].replace(num_train_steps=1, val_interval=0, cache_dir=args.folder / "training")
+    run_training(config.replace(data_dir=str(datasets[0]), checkpoint_dir=args.folder / "model"))
     for lookahead in (10, 5):
         for data_dir in datasets:
             command = [sys.executable, __file__, str(args.folder), "--measure", str(data_dir), str(lookahead)]

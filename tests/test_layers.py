@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "pistar_vf"
 TABLE = """\
 | floor | rooms |
 |---|---|
-| 0 | `__init__`, `typing`, `errors`, `messages` |
+| 0 | `__init__`, `choices`, `errors`, `messages`, `settings`, `typing` |
 | 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `intervals`, `metrics` |
 | 1 | `multihost`, `params`, `returns`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |

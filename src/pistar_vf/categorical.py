@@ -9,7 +9,6 @@ References:
 """
 
 import dataclasses
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,9 +46,6 @@ class Support:
     def spacing(self) -> float:
         """Distance between neighbouring atoms."""
         return (self.v_max - self.v_min) / (self.num_atoms - 1)
-
-
-LabelEncoding = Literal["two_hot", "one_hot"]
 
 
 def one_hot(value: Float[Array, "*b"], support: Support) -> Float[Array, "*b atoms"]:

@@ -12,14 +12,17 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import jax
 import numpy as np
-from jax.typing import DTypeLike
-from jaxtyping import Bool, Float, Int, PRNGKeyArray, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
-Array: TypeAlias = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    import jax
+    from jax.typing import DTypeLike
+    from jaxtyping import PRNGKeyArray
+
+    Array: TypeAlias = jax.Array | np.ndarray
 Params: TypeAlias = Mapping[str, Any]
 """A nested dict of arrays whose keys are the keys of a checkpoint."""
 
@@ -34,3 +37,15 @@ __all__ = [
     "Shaped",
     "UInt8",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names that need JAX, which rooms that work with NumPy alone do not load."""
+    if name not in ("Array", "DTypeLike", "PRNGKeyArray"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import jax
+    from jax.typing import DTypeLike
+    from jaxtyping import PRNGKeyArray
+
+    globals().update(Array=jax.Array | np.ndarray, DTypeLike=DTypeLike, PRNGKeyArray=PRNGKeyArray)
+    return globals()[name]

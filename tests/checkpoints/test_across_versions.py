@@ -13,7 +13,7 @@ import pytest
 from support.other_installation import predicted_values, train
 from support.places import SUPPORT, environment
 
-from pistar_vf.checkpoints.manager import step_name
+from pistar_vf.checkpoints.layout import step_name
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 

@@ -17,7 +17,8 @@ import orbax.checkpoint as ocp
 import pytest
 from support.places import environment
 
-from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, find_checkpoint
+from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint
+from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.checkpoints.orbax_tree import read_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError

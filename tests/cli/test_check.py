@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pistar_vf.cli.main import main
-from pistar_vf.cli.repeated_flags import gathered, with_leading
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 
 
@@ -117,23 +116,6 @@ def test_help_teaches(capsys):
     assert "Exit code: 0 without errors, 1 with, 2 where a dataset cannot be read at all" in out
 
 
-# --- flags that come several times ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--d", "a", "--d", "b", "--x"], ["--x", "--d", "a", "b"]),
-        (["--d", "a", "b", "--x", "1"], ["--x", "1", "--d", "a", "b"]),
-        (["--d=a", "--x", "--d", "b"], ["--x", "--d", "a", "b"]),
-        (["--x"], ["--x"]),
-    ],
-)
-def test_gathered(words, expected):
-    assert gathered(words, "--d") == expected
-
-
-def test_leading_words():
-    assert with_leading(["a", "b", "--x"], "--d") == ["--d", "a", "b", "--x"]
-    assert with_leading(["--x", "a"], "--d") == ["--x", "a"]
-    assert with_leading([], "--d") == []
+def test_the_folder_may_stand_anywhere(tiny_dataset, capsys):
+    assert _exit_code(["check", "--strict", tiny_dataset]) == _exit_code(["check", tiny_dataset, "--strict"])
+    assert capsys.readouterr().out.count("verdict:") == 2

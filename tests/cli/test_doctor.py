@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from pistar_vf.cli import doctor
 from pistar_vf.cli.main import main
+from pistar_vf.doctor import examination
 from pistar_vf.doctor.examination import Diagnosis
 from pistar_vf.doctor.findings import Finding
 from pistar_vf.doctor.versions import Change
@@ -23,7 +23,7 @@ def report(monkeypatch):
     def run(findings, *words):
         sets = {"newest": [], "openpi": CHANGES}
         made_up = Diagnosis("3.11.7", "Linux", {"jax": "0.10.2", "flax": None}, sets, findings)
-        monkeypatch.setattr(doctor, "examine", lambda: made_up)
+        monkeypatch.setattr(examination, "examine", lambda: made_up)
         try:
             return main(["doctor", *map(str, words)])
         except SystemExit as exit_:

@@ -1,6 +1,5 @@
 """`scripts/draw_architectures.py`: pictures and tables of what the models really are."""
 
-import dataclasses
 import functools
 import re
 
@@ -22,7 +21,7 @@ SHARED = ["vision tower", "projector", "token embedding", "decoder", "value head
 
 @functools.cache
 def components_of(preset, **changes):
-    settings = dataclasses.replace(PRESETS[preset], **changes)
+    settings = PRESETS[preset].replace(**changes)
     return list_components(drawn_model(settings, 14), settings.freeze_mode)
 
 
@@ -40,7 +39,7 @@ def named(components):
 )
 def test_the_parts_make_the_whole(preset, changes):
     """Oracle: the model's own tree, and the split into trained and frozen leaves that a run makes."""
-    settings = dataclasses.replace(PRESETS[preset], **changes)
+    settings = PRESETS[preset].replace(**changes)
     model = drawn_model(settings, 14)
     shapes = flatten(jax.eval_shape(ValueFunction(model).init, jax.random.key(0)))
     trainable, _ = split_params(shapes, settings.freeze_mode)
@@ -99,8 +98,8 @@ def test_the_command_prints_a_table_and_draws(tmp_path, capsys):
 
 def test_all_presets_are_the_default(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("pistar_vf.cli.draw_architectures.list_components", lambda model, mode: [])
-    monkeypatch.setattr("pistar_vf.cli.draw_architectures.draw_components", lambda title, c, path: drawn.append(path))
+    monkeypatch.setattr("pistar_vf.drawing.components.list_components", lambda model, mode: [])
+    monkeypatch.setattr("pistar_vf.drawing.diagram.draw_components", lambda title, c, path: drawn.append(path))
     main(["--output_dir", str(tmp_path)])
     assert drawn == [tmp_path / f"architecture_{name}.png" for name in PRESETS]
 

@@ -1,35 +1,36 @@
 """`pistar-vf eval` and the published script's flags."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import tyro
 from support.places import ROOT
 
 from pistar_vf.cli.eval import main
 from pistar_vf.cli.main import main as pistar_vf
+from pistar_vf.cli.parsing import parse
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.recipes.run import run_training
 from pistar_vf.testing.tiny import tiny_train_config
 
 
 def parsed(*words) -> EvalConfig:
-    return tyro.cli(EvalConfig, args=list(words), use_underscores=True)
+    return parse(EvalConfig, words, "eval")
 
 
 @pytest.mark.parametrize("flag", ["--checkpoint", "--checkpoint_dir"])
 def test_two_names_for_the_checkpoint(flag):
-    assert parsed(flag, "c") == EvalConfig(checkpoint=Path("c"))
+    assert parsed(flag, "c") == EvalConfig.of(checkpoint=Path("c"))
 
 
 def test_the_published_command():
     words = "--checkpoint ./outputs/robot_vf --parquet_dir d/data/chunk-000 --video_root d/videos --train_ratio 0.8"
     config = parsed(*f"{words} --val_ratio 0.1 --test_ratio 0.1 --split_seed 42 --frame_skip 1".split())
     assert (config.parquet_dir, config.video_root) == (Path("d/data/chunk-000"), Path("d/videos"))
-    assert (config.ratios.train, config.ratios.val, config.ratios.test) == (0.8, 0.1, 0.1)
+    assert dataclasses.astuple(config.part.ratios) == (0.8, 0.1, 0.1)
     assert (config.split, config.split_seed, config.frame_skip) == ("test", 42, 1)
 
 

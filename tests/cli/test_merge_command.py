@@ -19,7 +19,7 @@ def test_demonstrations_and_rollouts(tmp_path, capsys):
     words = ["--fill", "intervention=1", "--fill", "y=0.5", "--drop", "z", "--drop=w", "--output_dir", output]
     assert main(["merge", demos, rollouts, *words, "--to", "v3.0", "--rename", "2:x=a", "--rename", "2:a=x"]) == 2
     assert "--rename 2:a=x: expected a column" in capsys.readouterr().err
-    assert main(["merge", demos, rollouts, *words, "--to", "v3.0"]) == 0
+    assert main(["merge", "--to", "v3.0", *words, demos, rollouts]) == 0  # wherever the folders stand
     assert (
         capsys.readouterr().out.splitlines()[-1]
         == f"LeRobot v3.0 dataset, 2 episodes, 6 frames of 2 datasets: {output}"

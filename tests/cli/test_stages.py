@@ -8,13 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tyro
 from support.places import ROOT
 
 from pistar_vf.cli import robot, stages
+from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError, DatasetError
-from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import AlignmentConfig
 
 TMUX_SCRIPT = ROOT / "scripts" / "start_train_tmux.sh"
 
@@ -248,7 +248,7 @@ def documented(script):
 
 def test_the_documented_commands_are_understood(tmp_path, monkeypatch):
     def parsed(words):
-        return tyro.cli(AlignmentConfig, args=words, use_underscores=True)
+        return parse(AlignmentConfig, words, "align")
 
     (alone,) = documented("pistar-vf align")
     (words,) = documented("scripts/train.py")

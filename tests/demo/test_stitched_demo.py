@@ -7,7 +7,7 @@ import pytest
 from pistar_vf.cli.stages import main as run_stages
 from pistar_vf.demo.stitched_demo import _PRETRAINING_SEED, recorded, run_stitched_demo
 from pistar_vf.errors import ConfigError
-from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import AlignmentConfig
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -46,7 +46,7 @@ def test_it_leaves_both_stages_an_evaluation_and_pictures(demo):
 def test_stage_1_begins_with_a_projector_of_its_own(demo):
     """With the seed of the pretraining it would begin with the one that the towers grew up with."""
     folder, scores = demo
-    assert AlignmentConfig().seed != _PRETRAINING_SEED
+    assert AlignmentConfig.of().seed != _PRETRAINING_SEED
     assert scores["answers_fresh_projector"] == recorded(folder / "alignment", "answers_right")[0]
 
 

@@ -1,6 +1,5 @@
 """An evaluation of a checkpoint: the model's figures are those of its predictions, beside three baselines."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -33,7 +32,7 @@ ALL = [0, 1, 2, 3, 4, 5]
 
 @pytest.fixture(scope="module")
 def config(trained_run, frame_cache_dir):
-    return EvalConfig(checkpoint=trained_run.checkpoint, split="all", cache_dir=frame_cache_dir, num_workers=0)
+    return EvalConfig.of(checkpoint=trained_run.checkpoint, split="all", cache_dir=frame_cache_dir, num_workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_the_facts(found, trained_run, dataset):
 
 
 def test_every_nth_frame(config, plain, dataset):
-    own = run_eval(dataclasses.replace(config, frame_skip=3), progress=False)
+    own = run_eval(config.replace(frame_skip=3), progress=False)
     kept = np.concatenate([np.arange(episode.length) % 3 == 0 for episode in dataset.episodes])
     error = np.abs(plain.value - plain.target)[kept].mean()
     assert figures(own)["mae"] == pytest.approx(error, abs=1e-5)
@@ -135,7 +134,7 @@ def test_the_trees(found, dataset, trained_run):
 
 def test_the_json_file(config, tmp_path, capsys, found):
     path = tmp_path / "folder" / "eval.json"
-    run_eval(dataclasses.replace(config, output=path), progress=False)
+    run_eval(config.replace(output=path), progress=False)
     assert capsys.readouterr().out.rstrip().endswith(f"result: {path}")
     content = json.loads(path.read_text())
     assert content["split"] == "all"
@@ -157,7 +156,7 @@ def test_the_json_file(config, tmp_path, capsys, found):
 
 
 def test_the_val_part_of_a_checkpoint_without_a_test_part(config, capsys):
-    own = run_eval(dataclasses.replace(config, split="test"), progress=False)
+    own = run_eval(config.replace(split="test"), progress=False)
     out = capsys.readouterr().out
     assert (own.facts["split"], own.facts["num_trained_on"], len(own.episodes)) == ("val", 0, 1)
     assert "labelled, val: 1 episodes" in out
@@ -167,7 +166,7 @@ def test_the_val_part_of_a_checkpoint_without_a_test_part(config, capsys):
 def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, trained_run, capsys):
     trained = load_value_model(trained_run.checkpoint).spec.trained_on.datasets[0].train
     raw = tiny_dataset.parent / "raw"
-    own = run_eval(dataclasses.replace(config, data_dir=str(raw), outcome_column="outcome"), progress=False)
+    own = run_eval(config.replace(data_dir=str(raw), outcome_column="outcome"), progress=False)
     timeouts = [e.index for e in dataset.episodes if e.metadata["outcome"] == "timeout"]
     assert len(timeouts) > 0
     assert own.facts["num_timeouts_left_out"] == len(timeouts)
@@ -183,7 +182,7 @@ def test_other_data_has_no_baselines(config, tiny_dataset, monkeypatch):
     """Nobody knows its training episodes, so there is nothing to fit them on; here, as it is of another name."""
     monkeypatch.setattr(LeRobotDataset, "content_digests", {})
     raw = tiny_dataset.parent / "raw"
-    own = run_eval(dataclasses.replace(config, data_dir=str(raw), outcome_column="outcome"), progress=False)
+    own = run_eval(config.replace(data_dir=str(raw), outcome_column="outcome"), progress=False)
     assert own.facts["num_trained_on"] == 0
     assert list(own.scores) == ["model"]
     assert own.missing["clock"] == "nobody knows which episodes of this dataset are for training"
@@ -196,7 +195,7 @@ def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, ca
         raise ConfigError(reason)
 
     monkeypatch.setattr(evaluated_frames, "state_tree_baseline", refuse)
-    own = run_eval(dataclasses.replace(config, frame_skip=20), progress=False)
+    own = run_eval(config.replace(frame_skip=20), progress=False)
     assert list(own.scores) == ["model", "constant", "clock"]
     assert own.missing == {"trees": reason}
     assert f"no trees: {reason}" in capsys.readouterr().out  # brackets are no markup
@@ -211,7 +210,7 @@ def test_no_trees_without_a_state(dataset):
 
 def test_no_frame_at_all(config):
     with pytest.raises(ConfigError, match=r"--frame_skip: expected 1 \(every frame\) or more, got 0"):
-        run_eval(dataclasses.replace(config, frame_skip=0))
+        run_eval(config.replace(frame_skip=0))
 
 
 def test_bad_labels_write_nothing(config, tiny_dataset, tmp_path):
@@ -223,5 +222,5 @@ def test_bad_labels_write_nothing(config, tiny_dataset, tmp_path):
     file.unlink()
     pq.write_table(table.set_column(index, "value_label", bad), file)
     with pytest.raises(LabelError, match=r"expected a value label in \[-1, 0\], got 0.5"):
-        run_eval(dataclasses.replace(config, data_dir=str(copy), output=tmp_path / "eval.json"))
+        run_eval(config.replace(data_dir=str(copy), output=tmp_path / "eval.json"))
     assert not (tmp_path / "eval.json").exists()

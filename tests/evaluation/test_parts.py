@@ -1,6 +1,5 @@
 """Which episodes are evaluated: what the checkpoint remembers, and what the flags say."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.testing.tiny import tiny_model_config
 
-CONFIG = EvaluationConfig(checkpoint=Path("c"))
+CONFIG = EvaluationConfig.of(checkpoint=Path("c"))
 DRAWN = {"train": 0.5, "val": 0.25, "test": 0.25, "seed": 42, "stratified_by": ["outcome", "task"]}
 
 
@@ -54,7 +53,7 @@ def chosen(config, facts, dataset, targets=None):
     ("split", "expected"), [("test", [5]), ("val", [1, 3]), ("train", [0, 2, 4]), ("all", [0, 1, 2, 3, 4, 5])]
 )
 def test_the_checkpoint_knows_its_parts(dataset, split, expected):
-    config = dataclasses.replace(CONFIG, split=split)
+    config = CONFIG.replace(split=split)
     assert chosen(config, spec(), dataset) == (split, expected, [0, 2, 4])
     assert choose_part(config, spec(), dataset, None).seen == {0, 2, 4}
 
@@ -76,7 +75,7 @@ def test_a_dataset_that_the_model_does_not_know(dataset):
         ConfigError, match=r"split is known, got labelled; the model was trained on another\. Pass --sp"
     ):
         choose_part(CONFIG, stranger, dataset, None)
-    every = dataclasses.replace(CONFIG, split="all")
+    every = CONFIG.replace(split="all")
     assert chosen(every, stranger, dataset) == ("all", [0, 1, 2, 3, 4, 5], [])
 
 
@@ -100,7 +99,7 @@ def test_a_validation_dataset_is_a_val_part(dataset):
 
 def ratios(**changes):
     given = {"train_ratio": 0.5, "val_ratio": 0.25, "test_ratio": 0.25, **changes}
-    return dataclasses.replace(CONFIG, **given)
+    return CONFIG.replace(**given)
 
 
 def test_the_ratios_of_training_change_nothing(dataset):
@@ -137,7 +136,7 @@ def test_episodes_that_are_gone(dataset):
 
 
 def test_timeouts_leave_a_part(dataset):
-    part = choose_part(dataclasses.replace(CONFIG, split="val"), spec(), dataset, None)
+    part = choose_part(CONFIG.replace(split="val"), spec(), dataset, None)
     assert [episode.index for episode in part.without(frozenset({1, 4})).episodes] == [3]
     assert [episode.index for episode in part.without(frozenset({1, 4})).train] == [0, 2]
     with pytest.raises(LabelError, match="--split val: expected episodes whose end is known, got 2 time-outs and noth"):
@@ -146,5 +145,5 @@ def test_timeouts_leave_a_part(dataset):
 
 def test_shares_are_checked():
     with pytest.raises(ConfigError, match="expected shares that sum to 1"):
-        dataclasses.replace(CONFIG, train_ratio=0.5).ratios  # noqa: B018
+        CONFIG.replace(train_ratio=0.5).ratios  # noqa: B018
     assert np.isclose(ratios().ratios.test, 0.25)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("small_and_fast")
 
 @pytest.fixture(scope="module")
 def config(trained_run):
-    return EvaluationConfig(checkpoint=trained_run.checkpoint.parent)
+    return EvaluationConfig.of(checkpoint=trained_run.checkpoint.parent)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def spec(trained_run):
 
 
 def opened(config, **changes):
-    return open_source(dataclasses.replace(config, **changes)).dataset.root
+    return open_source(config.replace(**changes)).dataset.root
 
 
 def test_the_dataset_of_training_is_remembered(config, tiny_dataset):
@@ -45,7 +45,7 @@ def test_a_dataset_that_moved_must_be_named(trained_run, tiny_dataset, tmp_path)
     checkpoint = Path(shutil.copytree(trained_run.checkpoint, tmp_path / "step_00000004"))
     path = checkpoint / "value_spec.json"
     path.write_text(path.read_text().replace(str(tiny_dataset), str(tmp_path / "gone")))
-    config = EvaluationConfig(checkpoint=checkpoint)
+    config = EvaluationConfig.of(checkpoint=checkpoint)
     with pytest.raises(ConfigError, match=r"--data_dir: expected it, as .*trained on labelled, then at .*gone\); pass"):
         open_source(config)
     assert opened(config, data_dir=str(tiny_dataset)) == tiny_dataset
@@ -63,11 +63,11 @@ def test_folders_that_are_no_datasets(config, tiny_dataset, tmp_path):
     with pytest.raises(
         DatasetError, match=r"--parquet_dir .*: expected a folder of a LeRobot dataset, .* no meta/info"
     ):
-        open_source(dataclasses.replace(config, parquet_dir=tmp_path))
+        open_source(config.replace(parquet_dir=tmp_path))
     with pytest.raises(ConfigError, match=r"--parquet_dir .*videos: expected a folder with files of .*, such as "):
-        open_source(dataclasses.replace(config, parquet_dir=tiny_dataset / "videos"))
+        open_source(config.replace(parquet_dir=tiny_dataset / "videos"))
     with pytest.raises(ConfigError, match=r"--video_root .*: expected a folder with files of .*, such as .*mp4; leave"):
-        open_source(dataclasses.replace(config, video_root=tmp_path))
+        open_source(config.replace(video_root=tmp_path))
 
 
 def test_a_video_root_of_a_dataset_without_videos(config, tmp_path):
@@ -77,12 +77,12 @@ def test_a_video_root_of_a_dataset_without_videos(config, tmp_path):
     with pytest.raises(
         ConfigError, match=r"--video_root .*: expected a folder with files of .*stills, but it has none"
     ):
-        open_source(dataclasses.replace(config, data_dir=str(root), video_root=root))
+        open_source(config.replace(data_dir=str(root), video_root=root))
 
 
 def test_two_datasets(config, tiny_dataset, tiny_dataset_v30):
     with pytest.raises(ConfigError, match=r"expected one dataset, got --data_dir .* and --parquet_dir .*; pass only"):
-        open_source(dataclasses.replace(config, data_dir=str(tiny_dataset), parquet_dir=tiny_dataset_v30 / "data"))
+        open_source(config.replace(data_dir=str(tiny_dataset), parquet_dir=tiny_dataset_v30 / "data"))
 
 
 def test_a_dataset_without_the_cameras(config, tiny_dataset, tmp_path):
@@ -90,7 +90,7 @@ def test_a_dataset_without_the_cameras(config, tiny_dataset, tmp_path):
     info = copy / "meta" / "info.json"
     info.write_text(info.read_text().replace("observation.images.wrist", "observation.images.hand"))
     with pytest.raises(DatasetError, match=r"cameras of training, it lacks observation.images.wrist; it has .*hand"):
-        open_source(dataclasses.replace(config, data_dir=str(copy)))
+        open_source(config.replace(data_dir=str(copy)))
 
 
 # --- targets ---------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_other_labels_are_computed_in_the_models_unit(config, spec, tiny_dataset
     dataset = load_lerobot(tiny_dataset)
     lengths = dict.fromkeys(dataset.prompts, 500)
     scaled = dataclasses.replace(spec, normaliser=Normaliser("paper", lengths), label_conventions=("paper",))
-    targets = evaluation_targets(dataclasses.replace(config, outcome_column="outcome"), dataset, scaled)
+    targets = evaluation_targets(config.replace(outcome_column="outcome"), dataset, scaled)
     for episode in dataset.episodes:
         own = targets.labels[episode.start : episode.start + episode.length]
         outcome = read_outcomes(dataset, outcome_column="outcome")[episode.index]
@@ -141,7 +141,7 @@ def test_a_dataset_without_labels_needs_outcomes(config, spec, tiny_dataset):
     raw = load_lerobot(tiny_dataset.parent / "raw")
     with pytest.raises(LabelError, match="expected the column 'value_label'"):
         evaluation_targets(config, raw, spec)
-    targets = evaluation_targets(dataclasses.replace(config, outcome_column="outcome"), raw, spec)
+    targets = evaluation_targets(config.replace(outcome_column="outcome"), raw, spec)
     labelled = read_value_labels(load_lerobot(tiny_dataset))
     known = np.isfinite(targets.labels)
     np.testing.assert_allclose(targets.labels[known], labelled[known], atol=1e-6)
@@ -159,7 +159,7 @@ def test_a_time_out_that_was_labelled_so(config, spec, tiny_dataset, tmp_path):
     copy = write_labelled_copy(dataset, tmp_path / "open", outcomes, timeout_as="bootstrap", progress=False)
     with pytest.raises(LabelError, match="if the episode timed out, say so with --outcome_column or --outcome_file"):
         evaluation_targets(config, load_lerobot(copy), spec)
-    said = dataclasses.replace(config, outcome_column="outcome")
+    said = config.replace(outcome_column="outcome")
     assert len(evaluation_targets(said, load_lerobot(copy), spec).timeouts.episodes) == sum(
         outcome is Outcome.TIMEOUT for outcome in outcomes.values()
     )

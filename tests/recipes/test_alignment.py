@@ -1,6 +1,5 @@
 """Stage 1, and stage 2 from its projector."""
 
-import dataclasses
 import json
 import re
 
@@ -13,7 +12,7 @@ from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
 from pistar_vf.recipes import run
 from pistar_vf.recipes.alignment import run_alignment
-from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.testing.tiny import tiny_train_config
 from pistar_vf.testing.vqa_dataset import create_shape_pictures, write_jsonl
 from pistar_vf.weights.projector import load_projector
@@ -44,7 +43,7 @@ def settings(questions, folder, **changes):
         "num_workers": 0,
         "wandb_mode": "disabled",
     }
-    return AlignmentConfig(**{**fields, **changes})
+    return AlignmentConfig.of(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +142,9 @@ def test_co_training_logs_both_losses_and_resumes_exactly(aligned, questions, ti
     train, val = ([r for r in records if r["split"] == split][-1] for split in ("train", "val"))
     assert train["loss"] == pytest.approx(train["value_loss"] + 0.1 * train["language_loss"], rel=1e-5)
     assert {"loss", "language_loss", "answers_right"} <= set(val)
-    half = dataclasses.replace(config, checkpoint_dir=tmp_path / "half", num_train_steps=4)
+    half = config.replace(checkpoint_dir=tmp_path / "half", num_train_steps=4)
     stop_after(half, 2)
-    found = run.run_training(dataclasses.replace(half, resume_from_checkpoint="step_00000002"))
+    found = run.run_training(half.replace(resume_from_checkpoint="step_00000002"))
     for key in ("params", "ema_params"):
         trees = [
             flatten(read_arrays(path, tree_metadata(path)))[f"{key}/value_head/kernel"] for path in (expected, found)
@@ -173,6 +172,6 @@ def test_a_projector_of_another_model_is_refused(aligned):
 
 
 def test_questions_are_asked_as_the_language_model_was_tuned_to_hear_them():
-    assert AlignmentConfig().vqa.template == "gemma-chat"
-    assert AlignmentConfig(gemma_variant="gemma3_tiny").vqa.template == "plain"
-    assert AlignmentConfig(template="plain").vqa.template == "plain"
+    assert AlignmentConfig.of().vqa.template == "gemma-chat"
+    assert AlignmentConfig.of(gemma_variant="gemma3_tiny").vqa.template == "plain"
+    assert AlignmentConfig.of(template="plain").vqa.template == "plain"

@@ -139,7 +139,7 @@ def test_a_resumed_run_ends_with_the_same_bits(straight, settings, tmp_path):
     shutil.copytree(checkpoint.parent, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "step_00000008")
     shutil.rmtree(tmp_path / "run" / "train_state" / "step_00000008")
-    config = dataclasses.replace(settings, checkpoint_dir=tmp_path / "run", resume_from_checkpoint="latest")
+    config = settings.replace(checkpoint_dir=tmp_path / "run", resume_from_checkpoint="latest")
     again, resumed = train(config)
     assert [done for done, _ in resumed.looks] == [0, 2]  # restored, then after step 6
     np.testing.assert_array_equal(resumed.looks[0][1], recording.looks[1][1])
@@ -156,7 +156,7 @@ def test_a_resume_with_other_timeouts_is_refused(straight, settings, tmp_path):
     (tmp_path / "outcomes.json").write_text(json.dumps(words))
     changed = {"outcome_file": tmp_path / "outcomes.json", "num_train_steps": 9, "resume_from_checkpoint": "latest"}
     with pytest.raises(ConfigError, match=r"timeout_episodes was \[0, 3\] .* and is \[0\] now"):
-        run.run_training(dataclasses.replace(settings, **changed))
+        run.run_training(settings.replace(**changed))
 
 
 def test_the_spec_says_what_the_targets_were(straight, data):
@@ -179,7 +179,7 @@ def test_the_looks_are_recorded(straight):
 
 
 def test_held_out_timeouts_are_not_validated_on(settings, data):
-    config = dataclasses.replace(settings, val_interval=4, val_episodes="0-1", batch_size=2)
+    config = settings.replace(val_interval=4, val_episodes="0-1", batch_size=2)
     held_out = run.prepare_data(config)
     assert [episode.index for episode in held_out.val_rows.episodes] == [1]
     assert [episode.index for episode in held_out.timeouts.episodes] == [3]
@@ -203,4 +203,4 @@ def test_without_timeouts_nothing_is_looked_at(settings, trained_run, monkeypatc
 )
 def test_what_cannot_be_bootstrapped(settings, changes, error, message):
     with pytest.raises(error, match=message):
-        run.prepare_data(dataclasses.replace(settings, **changes))
+        run.prepare_data(settings.replace(**changes))

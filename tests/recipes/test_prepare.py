@@ -1,6 +1,5 @@
 """Targets of the training data, and of a second dataset in the same units."""
 
-import dataclasses
 import logging
 import shutil
 from pathlib import Path
@@ -41,9 +40,9 @@ def later_dataset(tmp_path_factory):
 
 
 def test_the_normaliser_of_the_training_data_scales_the_validation_data(settings, later_dataset):
-    config = dataclasses.replace(settings, target="paper", outcome_column="outcome")
-    alone = prepare_data(dataclasses.replace(config, val_interval=0))
-    data = prepare_data(dataclasses.replace(config, val_data_dir=str(later_dataset.root)))
+    config = settings.replace(target="paper", outcome_column="outcome")
+    alone = prepare_data(config.replace(val_interval=0))
+    data = prepare_data(config.replace(val_data_dir=str(later_dataset.root)))
     assert data.targets.normaliser == alone.targets.normaliser
     length = data.targets.normaliser.max_lengths[later_dataset.prompts[later_dataset.prompt_index()[0]]]
     first = later_dataset.episodes[0]
@@ -54,19 +53,19 @@ def test_the_normaliser_of_the_training_data_scales_the_validation_data(settings
 
 def test_a_task_that_was_not_trained_on_is_refused(settings, later_dataset):
     prompt = later_dataset.prompts[0]
-    config = dataclasses.replace(settings, data_dir=str(later_dataset.root), target="paper", batch_size=2)
+    config = settings.replace(data_dir=str(later_dataset.root), target="paper", batch_size=2)
     with pytest.raises(LabelError, match=rf"maximum length is known \(.*'{prompt}'.*\), got 'put the"):
-        prepare_data(dataclasses.replace(config, val_data_dir=settings.data_dir))
+        prepare_data(config.replace(val_data_dir=settings.data_dir))
 
 
 def test_another_convention_in_the_validation_data_is_said(settings, later_dataset, caplog):
-    config = dataclasses.replace(settings, val_data_dir=str(later_dataset.root))
+    config = settings.replace(val_data_dir=str(later_dataset.root))
     with caplog.at_level(logging.WARNING):
         data = prepare_data(config)
     assert CONVENTION in caplog.text
     assert data.targets.normaliser == Normaliser("episode_ramp")
     caplog.clear()
-    prepare_data(dataclasses.replace(config, target="paper", outcome_column="outcome"))
+    prepare_data(config.replace(target="paper", outcome_column="outcome"))
     assert "follow the convention" not in caplog.text
 
 
@@ -75,12 +74,12 @@ def test_another_convention_in_the_validation_data_is_said(settings, later_datas
 
 @pytest.fixture(scope="module")
 def both(settings, later_dataset):
-    return dataclasses.replace(settings, data_dir=(settings.data_dir, str(later_dataset.root)), batch_size=2)
+    return settings.replace(data_dir=(settings.data_dir, str(later_dataset.root)), batch_size=2)
 
 
 def test_several_datasets_are_one_table(both, settings, later_dataset):
     """265 frames and those of the later one; an episode is held out of each."""
-    alone, data = prepare_data(dataclasses.replace(settings, batch_size=2)), prepare_data(both)
+    alone, data = prepare_data(settings.replace(batch_size=2)), prepare_data(both)
     assert len(data.table.labels) == 265 + later_dataset.num_frames
     np.testing.assert_array_equal(data.table.labels[265:], later_dataset.read_column("value_label"))
     first_part, later_part = data.trained_on.datasets
@@ -108,7 +107,7 @@ def test_the_state_is_measured_over_all_training_episodes(both):
 
 
 def test_a_task_in_several_datasets_has_one_maximum_length(both, later_dataset):
-    config = dataclasses.replace(both, target="paper", outcome_column="outcome", val_interval=0)
+    config = both.replace(target="paper", outcome_column="outcome", val_interval=0)
     longest = {}
     for dataset in (load_lerobot(both.data_dirs[0]), later_dataset):
         for episode in dataset.episodes:
@@ -119,7 +118,7 @@ def test_a_task_in_several_datasets_has_one_maximum_length(both, later_dataset):
 def test_a_weighted_run_resumes_with_the_same_bits(both, tmp_path, small_and_fast):
     """Time-outs in the first dataset, half of every batch from the second."""
     changes = {"target": "paper", "outcome_column": "outcome", "data_weight": (1.0, 1.0), "bootstrap_interval": 2}
-    config = dataclasses.replace(both, val_interval=0, checkpoint_dir=tmp_path / "run", **changes)
+    config = both.replace(val_interval=0, checkpoint_dir=tmp_path / "run", **changes)
     rows = []
     with pytest.MonkeyPatch.context() as patch:
         original = run.train_loop
@@ -133,13 +132,13 @@ def test_a_weighted_run_resumes_with_the_same_bits(both, tmp_path, small_and_fas
         straight = run.run_training(config)
         before = flatten(ocp.PyTreeCheckpointer().restore(str(straight)))
         shutil.rmtree(straight)
-        again = run.run_training(dataclasses.replace(config, resume_from_checkpoint="latest"))
+        again = run.run_training(config.replace(resume_from_checkpoint="latest"))
     assert all((batch >= 265).sum() == 1 for batch in rows)
     np.testing.assert_array_equal(np.stack(rows[4:]), np.stack(rows[2:4]))
     after = flatten(ocp.PyTreeCheckpointer().restore(str(again)))
     for name, leaf in before.items():
         np.testing.assert_array_equal(np.asarray(after[name]), np.asarray(leaf), err_msg=name)
-    heavier = dataclasses.replace(config, data_weight=(2.0, 1.0), num_train_steps=5, resume_from_checkpoint="latest")
+    heavier = config.replace(data_weight=(2.0, 1.0), num_train_steps=5, resume_from_checkpoint="latest")
     with pytest.raises(ConfigError, match=r"data_weight was \[1.0, 1.0\] .* and is \[2.0, 1.0\] now"):
         run.run_training(heavier)
 
@@ -162,7 +161,7 @@ WEIGHTS = r"--data_weight: expected 2 number\(s\) above 0, one for each --data_d
 )
 def test_flags_that_do_not_fit_several_datasets(both, changes, message):
     with pytest.raises(ConfigError, match=message):
-        prepare_data(dataclasses.replace(both, **changes))
+        prepare_data(both.replace(**changes))
 
 
 def episode_of(cameras: tuple[str, ...], state_dim: int) -> EpisodeData:
@@ -181,14 +180,14 @@ def episode_of(cameras: tuple[str, ...], state_dim: int) -> EpisodeData:
 def test_datasets_that_differ_are_shown_side_by_side(both, tmp_path, cameras, state_dim, message):
     root = write_lerobot_v21(tmp_path / "odd", [episode_of(cameras, state_dim)] * 2, fps=10, codec="mpeg4")
     with pytest.raises(ConfigError, match=f"(?s){message}"):
-        prepare_data(dataclasses.replace(both, data_dir=(both.data_dir[0], str(root))))
+        prepare_data(both.replace(data_dir=(both.data_dir[0], str(root))))
 
 
 def test_an_outcome_file_is_about_the_training_data(settings, later_dataset, tmp_path):
     """It names six episodes; the validation data has two, and its outcomes come from its labels."""
     words = [f"{index},{outcome}" for index, outcome in enumerate(["success", "failure"] * 3)]
     (tmp_path / "outcomes.csv").write_text("\n".join(["episode_index,outcome", *words]))
-    config = dataclasses.replace(settings, target="paper", outcome_file=tmp_path / "outcomes.csv")
-    data = prepare_data(dataclasses.replace(config, val_data_dir=str(later_dataset.root)))
+    config = settings.replace(target="paper", outcome_file=tmp_path / "outcomes.csv")
+    data = prepare_data(config.replace(val_data_dir=str(later_dataset.root)))
     assert ((data.targets.labels == 0).sum(), len(data.val_rows.episodes)) == (3, 2)
     assert set(data.val_table.labels[later_dataset.episodes[1].start :]) == {-1.0}

@@ -1,6 +1,5 @@
 """Training that starts from weights: every source, bfloat16 for what is frozen, and no start from what does not fit."""
 
-import dataclasses
 import logging
 
 import numpy as np
@@ -26,8 +25,7 @@ def stored(path):
 @pytest.fixture
 def config(trained_run, tmp_path):
     """One step with a learning rate too small to move anything, everything but the head frozen."""
-    return dataclasses.replace(
-        trained_run.config,
+    return trained_run.config.replace(
         checkpoint_dir=tmp_path / "run",
         num_train_steps=1,
         val_interval=0,
@@ -39,8 +37,8 @@ def config(trained_run, tmp_path):
 
 
 def test_a_run_starts_from_another_runs_checkpoint(trained_run, config, caplog):
-    config = dataclasses.replace(
-        config, pretrained_source="checkpoint", pretrained_path=(trained_run.checkpoint,), pretrained_key="ema_params"
+    config = config.replace(
+        pretrained_source="checkpoint", pretrained_path=(trained_run.checkpoint,), pretrained_key="ema_params"
     )
     with caplog.at_level(logging.INFO):
         found = stored(run_training(config))
@@ -56,8 +54,7 @@ def test_a_run_starts_from_another_runs_checkpoint(trained_run, config, caplog):
 def test_towers_from_hugging_face_in_bfloat16_and_resumed(trained_run, config, tmp_path, caplog):
     """Frozen matrices are the file's own bits; norms and biases stay float32; a resumed run keeps both."""
     convert_weights([trained_run.checkpoint], tmp_path / "hf", "huggingface", tiny_model_config(), dtype="bfloat16")
-    config = dataclasses.replace(
-        config,
+    config = config.replace(
         pretrained_source="huggingface",
         pretrained_path=(tmp_path / "hf" / "gemma-3-270m", tmp_path / "hf" / "siglip"),
         frozen_dtype="bfloat16",
@@ -72,17 +69,17 @@ def test_towers_from_hugging_face_in_bfloat16_and_resumed(trained_run, config, t
     assert found["value_head/linear1/kernel"].dtype == "float32"
     assert {str(leaf.dtype) for leaf in flatten(load_value_model(checkpoint).params).values()} == {"float32"}
 
-    longer = dataclasses.replace(config, num_train_steps=2, resume_from_checkpoint="latest")
+    longer = config.replace(num_train_steps=2, resume_from_checkpoint="latest")
     resumed = stored(run_training(longer))
     assert resumed[kernel].dtype == "bfloat16"
     np.testing.assert_array_equal(resumed[kernel], found[kernel])
     with pytest.raises(ConfigError, match="frozen_dtype was bfloat16 when the checkpoint was saved and is float32 now"):
-        run_training(dataclasses.replace(longer, num_train_steps=3, frozen_dtype="float32"))
+        run_training(longer.replace(num_train_steps=3, frozen_dtype="float32"))
 
 
 def test_training_does_not_start_from_weights_that_do_not_fit(trained_run, config, tmp_path):
-    config = dataclasses.replace(
-        config, pretrained_source="checkpoint", pretrained_path=(trained_run.checkpoint,), state_encoding="none"
+    config = config.replace(
+        pretrained_source="checkpoint", pretrained_path=(trained_run.checkpoint,), state_encoding="none"
     )
     with pytest.raises(CheckpointError, match=r"\+ params/state_projection/kernel .*\n"):
         run_training(config)
@@ -90,7 +87,7 @@ def test_training_does_not_start_from_weights_that_do_not_fit(trained_run, confi
 
 
 def test_a_path_needs_a_source(trained_run, config):
-    config = dataclasses.replace(config, pretrained_path=(trained_run.checkpoint,))
+    config = config.replace(pretrained_path=(trained_run.checkpoint,))
     with pytest.raises(ConfigError, match=r"--pretrained_path .*: expected --pretrained_source with it"):
         run_training(config)
 
@@ -99,7 +96,7 @@ def test_the_bare_flag_is_the_bundle(config, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENPI_VLM_CKPT_DIR", str(tmp_path / "nowhere"))
     message = "expected gemma-3-270m/step_00020000 of the VLM bundle at .*nowhere, found nothing"
     with pytest.raises(CheckpointError, match=message):
-        run_training(dataclasses.replace(config, load_pretrained=True))
+        run_training(config.replace(load_pretrained=True))
 
 
 def test_the_flags():

@@ -1,6 +1,5 @@
 """A run that was stopped and resumed is, bit for bit, the run that was not."""
 
-import dataclasses
 import logging
 import shutil
 
@@ -26,7 +25,7 @@ def stopped_after_two_steps(trained_run, folder):
     shutil.copytree(trained_run.checkpoint.parent, folder)
     shutil.rmtree(folder / "step_00000004")
     shutil.rmtree(folder / "train_state" / "step_00000004")
-    return dataclasses.replace(trained_run.config, checkpoint_dir=folder, resume_from_checkpoint="latest")
+    return trained_run.config.replace(checkpoint_dir=folder, resume_from_checkpoint="latest")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_training_moved_everything_between_the_two_checkpoints(trained_run):
     ],
 )
 def test_a_resume_under_other_settings_is_refused(trained_run, changes, message):
-    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="latest", num_train_steps=8, **changes)
+    config = trained_run.config.replace(resume_from_checkpoint="latest", num_train_steps=8, **changes)
     with pytest.raises((ConfigError, CheckpointError), match=message):
         run.run_training(config)
 
@@ -111,19 +110,19 @@ def test_a_longer_run_only_warns(trained_run, caplog):
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(trained_run):
-    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="latest")
+    config = trained_run.config.replace(resume_from_checkpoint="latest")
     with pytest.raises(ConfigError, match=r"--num_train_steps 4: the checkpoint is at step 4 already"):
         run.run_training(config)
 
 
 def test_an_unknown_checkpoint_is_refused_with_those_there_are(trained_run):
-    config = dataclasses.replace(trained_run.config, resume_from_checkpoint="step_00000003")
+    config = trained_run.config.replace(resume_from_checkpoint="step_00000003")
     with pytest.raises(CheckpointError, match=r"step_00000003: .* holds step_00000002, step_00000004"):
         run.run_training(config)
 
 
 def test_latest_without_any_checkpoint_is_refused(trained_run, tmp_path):
-    config = dataclasses.replace(trained_run.config, checkpoint_dir=tmp_path, resume_from_checkpoint="latest")
+    config = trained_run.config.replace(checkpoint_dir=tmp_path, resume_from_checkpoint="latest")
     with pytest.raises(CheckpointError, match=r"--resume_from_checkpoint latest: .* holds no checkpoints"):
         run.run_training(config)
 
@@ -132,9 +131,7 @@ def test_resuming_from_an_earlier_step_replaces_the_later_checkpoints(trained_ru
     shutil.copytree(trained_run.checkpoint.parent, tmp_path / "run")
     changed = tmp_path / "run" / "step_00000004" / "value_spec.json"
     changed.write_text("an older history")
-    config = dataclasses.replace(
-        trained_run.config, checkpoint_dir=tmp_path / "run", resume_from_checkpoint="step_00000002"
-    )
+    config = trained_run.config.replace(checkpoint_dir=tmp_path / "run", resume_from_checkpoint="step_00000002")
     path = run.run_training(config)
     assert path == tmp_path / "run" / "step_00000004"
     assert changed.read_text() != "an older history"

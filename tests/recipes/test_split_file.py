@@ -1,6 +1,5 @@
 """The split that a run trains on is written down, and a resumed run must have the same."""
 
-import dataclasses
 import json
 import shutil
 
@@ -38,7 +37,7 @@ def prepare(config):
 def resuming(config):
     """The same run after a checkpoint."""
     (config.checkpoint_dir / "step_00000002").mkdir()
-    return dataclasses.replace(config, resume_from_checkpoint="latest")
+    return config.replace(resume_from_checkpoint="latest")
 
 
 def test_the_file_says_who_is_where(settings, tiny_dataset):
@@ -60,7 +59,7 @@ def test_the_file_says_who_is_where(settings, tiny_dataset):
 
 
 def test_without_ratios_it_is_the_split_of_before(settings, tiny_dataset):
-    plain = dataclasses.replace(settings, train_ratio=None, val_ratio=None, test_ratio=None)
+    plain = settings.replace(train_ratio=None, val_ratio=None, test_ratio=None)
     prepare(plain)
     found = written(plain)
     train, val = split_episodes(load_lerobot(tiny_dataset).episodes, plain.val_fraction, plain.seed)
@@ -77,7 +76,7 @@ def test_the_checkpoint_records_it_too(trained_run):
 
 
 def test_held_out_episodes_stay_held_out_without_validation(settings):
-    data = prepare(dataclasses.replace(settings, val_interval=0))
+    data = prepare(settings.replace(val_interval=0))
     assert (len(data.train_rows.episodes), data.val_rows) == (3, None)
 
 
@@ -90,12 +89,12 @@ def test_a_resume_with_another_split_is_refused(settings, changes):
     before = written(settings)
     message = r"expected the split in .*split.json, got another one; pass --train_ratio 0.5 --val_ratio 0.25 "
     with pytest.raises(ConfigError, match=message + "--test_ratio 0.25 --split_seed 42"):
-        prepare(dataclasses.replace(resuming(settings), **changes))
+        prepare(resuming(settings).replace(**changes))
     assert written(settings) == before
 
 
 def test_a_resume_with_ratios_where_there_were_none_is_refused(settings):
-    prepare(dataclasses.replace(settings, **dict.fromkeys(RATIOS)))
+    prepare(settings.replace(**dict.fromkeys(RATIOS)))
     with pytest.raises(ConfigError, match="pass no --train_ratio, --val_ratio and --test_ratio and the same data"):
         prepare(resuming(settings))
 
@@ -120,7 +119,7 @@ def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
     prepare(settings)
     before = written(settings)
     resuming(settings)
-    prepare(dataclasses.replace(settings, split_seed=7))  # refused later, as checkpoints are in the way
+    prepare(settings.replace(split_seed=7))  # refused later, as checkpoints are in the way
     assert written(settings) == before
 
 
@@ -128,17 +127,17 @@ def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
 def test_two_ways_of_holding_out(settings, other):
     (name,) = other
     with pytest.raises(ConfigError, match=f"--{name}: expected no --train_ratio, --val_ratio and --test_ratio with it"):
-        prepare(dataclasses.replace(settings, **other))
+        prepare(settings.replace(**other))
 
 
 def test_ratios_that_do_not_sum_to_one_write_nothing(settings):
     with pytest.raises(ConfigError, match=r"shares that sum to 1, .* got 0.5 \+ 0.25 \+ 0$"):
-        prepare(dataclasses.replace(settings, test_ratio=None))
+        prepare(settings.replace(test_ratio=None))
     assert not settings.checkpoint_dir.exists()
 
 
 def test_a_run_that_cannot_begin_leaves_no_file(settings, tmp_path):
     missing = {"pretrained_source": "checkpoint", "pretrained_path": (tmp_path / "nothing",)}
     with pytest.raises(PistarError, match="nothing"):
-        run_training(dataclasses.replace(settings, **missing))
+        run_training(settings.replace(**missing))
     assert not (settings.checkpoint_dir / "split.json").exists()

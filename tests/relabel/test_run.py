@@ -32,7 +32,7 @@ def rollouts(tiny_dataset, tmp_path):
 @pytest.fixture
 def settings(rollouts, trained_run, frame_cache_dir, tmp_path):
     """Relabels with a model of four steps, which no gate lets through."""
-    return RelabelConfig(
+    return RelabelConfig.of(
         data_dir=str(rollouts),
         checkpoint_dir=(trained_run.checkpoint,),
         output_dir=tmp_path / "out",
@@ -44,7 +44,7 @@ def settings(rollouts, trained_run, frame_cache_dir, tmp_path):
 
 
 def relabel(settings, **changes):
-    return run_relabel(dataclasses.replace(settings, **changes), progress=False)
+    return run_relabel(settings.replace(**changes), progress=False)
 
 
 def contents(root):
@@ -94,7 +94,7 @@ def test_a_dry_run_writes_the_report_only(settings, rollouts, tmp_path, capsys):
 
 def test_in_place_twice_and_back(settings, rollouts):
     before = contents(rollouts)
-    in_place = dataclasses.replace(settings, output_dir=None, in_place=True, force=True)
+    in_place = settings.replace(output_dir=None, in_place=True, force=True)
     assert relabel(in_place).num_changed > 0
     after = contents(rollouts)
     assert after != before

@@ -3,7 +3,6 @@
 Minutes of training each (`make test-slow`); the gate's parts are in tests/relabel.
 """
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -44,8 +43,8 @@ def rollouts(raw, folder):
 def judge(folder, rollouts, name, train_on, num_train_steps):
     """Trains on one dataset, judges on another."""
     config = demo_config(train_on, folder / name, cache_dir=folder / "cache", num_train_steps=num_train_steps)
-    checkpoint = run_training(dataclasses.replace(config, val_interval=0))
-    settings = RelabelConfig(
+    checkpoint = run_training(config.replace(val_interval=0))
+    settings = RelabelConfig.of(
         data_dir=str(rollouts),
         checkpoint_dir=(checkpoint,),
         lookahead=10,

@@ -10,11 +10,12 @@ from pistar_vf.batch import Observation, ValueBatch
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
 from pistar_vf.testing.tiny import tiny_model_config
-from pistar_vf.training.optimizer import OptimizerConfig, create_optimizer, create_schedule
+from pistar_vf.training.optimizer import create_optimizer, create_schedule
+from pistar_vf.training.settings import OptimizerSettings
 from pistar_vf.training.state import create_state, split_params
 from pistar_vf.training.step import create_step, value_loss_fn
 
-OPTIMIZER = OptimizerConfig(peak_lr=1e-2, warmup_steps=0, weight_decay=1e-4)
+OPTIMIZER = OptimizerSettings(peak_lr=1e-2, warmup_steps=0, weight_decay=1e-4)
 NUM_STEPS = 10
 VALUE_FUNCTION = ValueFunction(tiny_model_config())
 

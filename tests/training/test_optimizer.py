@@ -13,7 +13,8 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, num_parameters
-from pistar_vf.training.optimizer import OptimizerConfig, create_optimizer, create_schedule, is_trainable
+from pistar_vf.training.optimizer import B1, B2, EPS, create_optimizer, create_schedule, is_trainable
+from pistar_vf.training.settings import OptimizerSettings
 
 
 @functools.cache
@@ -77,13 +78,13 @@ def test_an_unknown_freeze_mode_is_refused():
     ],
 )
 def test_schedule_at_named_steps(step, expected):
-    schedule = create_schedule(OptimizerConfig(peak_lr=1e-3, decay_lr=1e-4, warmup_steps=10), num_train_steps=110)
+    schedule = create_schedule(OptimizerSettings(peak_lr=1e-3, decay_lr=1e-4, warmup_steps=10), num_train_steps=110)
     np.testing.assert_allclose(schedule(step), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("num_train_steps", "warmup"), [(30_000, 1000), (10_000, 1000), (500, 50), (5, 0)])
 def test_automatic_warmup_is_a_tenth_of_the_run_and_at_most_1000_steps(num_train_steps, warmup):
-    config = OptimizerConfig()
+    config = OptimizerSettings()
     schedule = create_schedule(config, num_train_steps)
     # optax loses digits to a difference near the peak; dividing by `warmup` instead would be off by 1e-3.
     np.testing.assert_allclose(schedule(0), config.peak_lr / (warmup + 1), rtol=1e-4)
@@ -93,7 +94,7 @@ def test_automatic_warmup_is_a_tenth_of_the_run_and_at_most_1000_steps(num_train
 
 @pytest.mark.parametrize(("num_train_steps", "warmup"), [(1, 5), (10, 5), (6, 100)])
 def test_a_run_without_room_for_the_decay_is_all_warmup(num_train_steps, warmup):
-    schedule = create_schedule(OptimizerConfig(peak_lr=1.0, warmup_steps=warmup), num_train_steps)
+    schedule = create_schedule(OptimizerSettings(peak_lr=1.0, warmup_steps=warmup), num_train_steps)
     rates = np.array([float(schedule(step)) for step in range(warmup + 1)])
     np.testing.assert_allclose(np.diff(rates), (1 - 1 / (warmup + 1)) / warmup, rtol=1e-3)
     assert rates[-1] == pytest.approx(1.0)
@@ -104,16 +105,16 @@ def _numpy_adamw(params, grads_per_step, config, rates):
     for step, (grads, rate) in enumerate(zip(grads_per_step, rates), start=1):
         norm = np.sqrt((grads**2).sum())
         grads = grads * min(1.0, config.grad_clip_norm / norm)
-        mean = config.b1 * mean + (1 - config.b1) * grads
-        variance = config.b2 * variance + (1 - config.b2) * grads**2
-        direction = mean / (1 - config.b1**step) / (np.sqrt(variance / (1 - config.b2**step)) + config.eps)
+        mean = B1 * mean + (1 - B1) * grads
+        variance = B2 * variance + (1 - B2) * grads**2
+        direction = mean / (1 - B1**step) / (np.sqrt(variance / (1 - B2**step)) + EPS)
         params = params - rate * (direction + config.weight_decay * params)
     return params
 
 
 @pytest.mark.parametrize("scale", [0.01, 10.0])
 def test_three_steps_equal_numpy_adamw_below_and_above_the_clip(scale):
-    config = OptimizerConfig(peak_lr=0.1, decay_lr=0.01, warmup_steps=2, weight_decay=0.3, eps=1e-3)
+    config = OptimizerSettings(peak_lr=0.1, decay_lr=0.01, warmup_steps=2, weight_decay=0.3)
     rng = np.random.default_rng(0)
     params, grads = rng.standard_normal(6), scale * rng.standard_normal((3, 6))
     tx = create_optimizer(config, num_train_steps=20)

@@ -56,7 +56,7 @@ def _arrays(tree):
 
 @pytest.fixture
 def settings(checkpoint, tiny_dataset, frame_cache_dir, tmp_path):
-    return RelabelConfig(
+    return RelabelConfig.of(
         data_dir=str(tiny_dataset),
         checkpoint_dir=(checkpoint,),
         tokenizer_path=checkpoint.parent / "tokenizer.model",
@@ -73,7 +73,7 @@ def settings(checkpoint, tiny_dataset, frame_cache_dir, tmp_path):
 
 
 def relabel(settings, **changes):
-    return run_relabel(dataclasses.replace(settings, **changes), progress=False)
+    return run_relabel(settings.replace(**changes), progress=False)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def upstreams():
 def test_every_label_is_upstreams(upstreams, tmp_path):
     checkpoint, data, labelled, tokenizer = upstreams
     result = run_relabel(
-        RelabelConfig(
+        RelabelConfig.of(
             data_dir=str(data),
             checkpoint_dir=(checkpoint,),
             tokenizer_path=tokenizer,

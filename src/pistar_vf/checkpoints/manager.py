@@ -8,7 +8,6 @@ checkpoint is complete.
 """
 
 import json
-import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,44 +19,13 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from pistar_vf.checkpoints import value_spec
+from pistar_vf.checkpoints.layout import TOKENIZER_FILE, complete_steps, step_name
 from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError
 from pistar_vf.typing import Params
 
-TOKENIZER_FILE = "tokenizer.model"
 POSITION_FILE = "position.json"
-_ORBAX_FILE = "_METADATA"
-_STEP = re.compile(r"^step_(\d{8,})$")
-
-
-def step_name(step: int) -> str:
-    """Directory name of a step."""
-    return f"step_{step:08d}"
-
-
-def complete_steps(root: Path) -> list[int]:
-    """Steps with a complete checkpoint under `root`, ascending."""
-    if not root.is_dir():
-        return []
-    matches = (_STEP.match(entry.name) for entry in root.iterdir() if entry.is_dir())
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def find_checkpoint(path: Path) -> Path:
-    """A checkpoint directory: `path` itself (of this library or of upstream), the best one below it, or the last one.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    path = Path(path).expanduser()
-    if (path / value_spec.FILE_NAME).is_file() or (path / _ORBAX_FILE).is_file():
-        return path
-    for root in (path / "best", path):
-        steps = complete_steps(root)
-        if steps:
-            return root / step_name(steps[-1])
-    raise CheckpointError(f"{path}: expected a checkpoint (step_…) or a training directory that holds some; found none")
 
 
 class CheckpointManager:

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
+from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import out_of_memory_advice, setup_logging
-from pistar_vf.multihost import initialize_processes
-from pistar_vf.recipes.alignment import run_alignment
-from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import AlignmentConfig
 
 
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
     setup_logging()
-    config = tyro.cli(AlignmentConfig, prog="pistar-vf align", args=argv, use_underscores=True)
+    config = parse(AlignmentConfig, argv, "pistar-vf align")
+    from pistar_vf.multihost import initialize_processes
+    from pistar_vf.recipes.alignment import run_alignment
+
     initialize_processes()
     with out_of_memory_advice():
         projector = run_alignment(config)

@@ -3,16 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from pistar_vf.choices import Architecture, PretrainedSource, StorageDtype, TargetLayout
+from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import setup_logging
-from pistar_vf.models import gemma3, siglip
-from pistar_vf.models.value_config import ARCHITECTURES, Architecture
-from pistar_vf.recipes.prepare import lookup
-from pistar_vf.weights.bundle import PretrainedSource, pretrained_paths
-from pistar_vf.weights.convert import TargetLayout, convert_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +25,14 @@ class ConvertArgs:
     """What --path holds, as --pretrained_source of `pistar-vf train`."""
     path: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="PATH [PATH]")] = ()
     """Where it is, as --pretrained_path of `pistar-vf train`."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the numbers in a base, huggingface or safetensors result."""
+    dtype: StorageDtype = "float32"
+    """Numbers of a base, huggingface or safetensors result."""
     drop_state: bool = False
     """Leave the state projection out of a bundle; the values then differ."""
     allow_uninformative_tower: bool = False
     """Convert even a value model whose vision tower carries no information."""
     architecture: Architecture = "pistar"
-    """Of a source without value_spec.json, such as the `model` folder of `pistar-vf align`: stitched."""
+    """Architecture of a source without value_spec.json; stitched for the `model` folder of `pistar-vf align`."""
     siglip_variant: str = "So400m/14"
     """Vision tower of a source without value_spec.json."""
     gemma_variant: str = "gemma3_270m"
@@ -43,11 +40,17 @@ class ConvertArgs:
     image_size: int | None = None
     """Side of the images in pixels, for a source without value_spec.json; default: the vision tower's own."""
     seed: int = 42
-    """Of the parts that the source does not have."""
+    """Decides the parts that the source does not have."""
 
 
 def run(args: ConvertArgs) -> Path:
     """Converts, prints where the result is, and returns it."""
+    from pistar_vf.models import gemma3, siglip
+    from pistar_vf.models.value_config import ARCHITECTURES
+    from pistar_vf.recipes.prepare import lookup
+    from pistar_vf.weights.bundle import pretrained_paths
+    from pistar_vf.weights.convert import convert_weights
+
     tower = lookup(siglip.VARIANTS, args.siglip_variant, "--siglip_variant")
     model = ARCHITECTURES[args.architecture](
         siglip=dataclasses.replace(tower, image_size=args.image_size or tower.image_size),
@@ -68,7 +71,7 @@ def run(args: ConvertArgs) -> Path:
     return output
 
 
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
     setup_logging()
-    return run(tyro.cli(ConvertArgs, prog="pistar-vf convert", args=argv, use_underscores=True))
+    return run(parse(ConvertArgs, argv, "pistar-vf convert"))

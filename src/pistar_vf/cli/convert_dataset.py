@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from pistar_vf.curation.convert_dataset import convert_dataset
-from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.cli.parsing import parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +29,9 @@ class ConvertDatasetArgs:
 
 def run(args: ConvertDatasetArgs) -> Path:
     """Converts, prints where the result is, and returns it."""
+    from pistar_vf.curation.convert_dataset import convert_dataset
+    from pistar_vf.lerobot.dataset import load_lerobot
+
     dataset = load_lerobot(args.data_dir)
     output_dir = convert_dataset(dataset, args.output_dir, args.to, reencode=args.reencode)
     converted = load_lerobot(output_dir)
@@ -42,6 +42,6 @@ def run(args: ConvertDatasetArgs) -> Path:
     return output_dir
 
 
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
-    return run(tyro.cli(ConvertDatasetArgs, prog="pistar-vf convert-dataset", args=argv, use_underscores=True))
+    return run(parse(ConvertDatasetArgs, argv, "pistar-vf convert-dataset"))

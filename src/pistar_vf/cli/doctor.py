@@ -5,14 +5,17 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pistar_vf.doctor.examination import Diagnosis, examine
-from pistar_vf.doctor.versions import Change
+from pistar_vf.cli.parsing import parse
+
+if TYPE_CHECKING:
+    from pistar_vf.doctor.examination import Diagnosis
+    from pistar_vf.doctor.versions import Change
 
 EXIT_PROBLEMS = 1
 _COLOURS = {"failed": "red", "warning": "yellow", "ok": "green", "skipped": "dim"}
@@ -34,6 +37,8 @@ class DoctorArgs:
 
 def run(args: DoctorArgs) -> int:
     """Prints the report and returns the exit code."""
+    from pistar_vf.doctor.examination import examine
+
     diagnosis = examine()
     # Not narrower than a sentence where the output goes to a file.
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -46,7 +51,7 @@ def run(args: DoctorArgs) -> int:
     return EXIT_PROBLEMS if diagnosis.of_state("failed") else 0
 
 
-def _versions_table(diagnosis: Diagnosis) -> Table:
+def _versions_table(diagnosis: "Diagnosis") -> Table:
     table = Table(title="versions", show_header=False, title_justify="left")
     table.add_row("Python", f"{diagnosis.python}, {escape(diagnosis.platform)}")
     for name, version in diagnosis.versions.items():
@@ -56,14 +61,14 @@ def _versions_table(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def _told(changes: Sequence[Change]) -> str:
+def _told(changes: "Sequence[Change]") -> str:
     if not changes:
         return "all installed packages are as pinned"
     shown = ", ".join(map(str, changes[:_NUM_CHANGES])) + ", …" * (len(changes) > _NUM_CHANGES)
     return f"{len(changes)} of the installed packages are not as pinned: {shown}"
 
 
-def _findings_table(diagnosis: Diagnosis) -> Table:
+def _findings_table(diagnosis: "Diagnosis") -> Table:
     table = Table("state", "what", "found", "what to do", title="checks", title_justify="left", show_lines=True)
     for finding in diagnosis.findings:
         state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
@@ -71,7 +76,7 @@ def _findings_table(diagnosis: Diagnosis) -> Table:
     return table
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses the command line and runs the command; leaves with an exit code of its own where something is wrong."""
-    if code := run(tyro.cli(DoctorArgs, prog="pistar-vf doctor", args=argv, use_underscores=True)):
+    if code := run(parse(DoctorArgs, argv, "pistar-vf doctor")):
         sys.exit(code)

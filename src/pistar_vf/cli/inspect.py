@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tyro
 
+from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import setup_logging
-from pistar_vf.weights.describe import describe_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +22,12 @@ class InspectArgs:
 
 def run(args: InspectArgs) -> None:
     """Prints the description."""
+    from pistar_vf.weights.describe import describe_weights
+
     print(describe_weights(args.path, leaves=args.leaves))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses the command line and runs the command."""
     setup_logging()
-    run(tyro.cli(InspectArgs, prog="pistar-vf inspect", args=argv, use_underscores=True))
+    run(parse(InspectArgs, argv, "pistar-vf inspect"))

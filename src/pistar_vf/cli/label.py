@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
+from pistar_vf.cli.parsing import parse
+from pistar_vf.recipes.label_config import LabelConfig
 
-from pistar_vf.recipes.label import LabelConfig, run_label
 
-
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
-    return run_label(tyro.cli(LabelConfig, prog="pistar-vf label", args=argv, use_underscores=True))
+    config = parse(LabelConfig, argv, "pistar-vf label")
+    from pistar_vf.recipes.label import run_label
+
+    return run_label(config)

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EXIT_USER_ERROR = 2
 EXIT_GATE_FAILED = 3
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `pistar-vf`; None reads the command line.
 
     Returns:
-        The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 130 after Ctrl-C.
+        The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 130 after Ctrl-C, 141 where
+        nobody reads the output any more.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv:
@@ -79,7 +81,14 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
         The exit code, for `sys.exit`.
     """
     try:
-        module_main(argv)
+        try:
+            module_main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as in `| head`; nor may Python complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except PistarError as error:
         if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
             traceback.print_exc()

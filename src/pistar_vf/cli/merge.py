@@ -1,16 +1,11 @@
 """`pistar-vf merge`: several datasets in one."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from pistar_vf.cli.repeated_flags import gathered, with_leading
-from pistar_vf.curation.merge import MergeOptions, merge_datasets
-from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.cli.parsing import parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +40,9 @@ class MergeArgs:
 
 def run(args: MergeArgs) -> Path:
     """Merges, prints where the result is, and returns it."""
+    from pistar_vf.curation.merge import MergeOptions, merge_datasets
+    from pistar_vf.lerobot.dataset import load_lerobot
+
     datasets = [load_lerobot(data_dir) for data_dir in args.data_dir]
     options = MergeOptions(args.fill, args.drop, args.rename)
     output_dir = merge_datasets(datasets, args.output_dir, args.to, options=options, reencode=args.reencode)
@@ -56,9 +54,6 @@ def run(args: MergeArgs) -> Path:
     return output_dir
 
 
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
-    words = with_leading(sys.argv[1:] if argv is None else argv, "--data_dir")
-    for flag in ("--data_dir", "--fill", "--drop", "--rename"):
-        words = gathered(words, flag)
-    return run(tyro.cli(MergeArgs, prog="pistar-vf merge", args=words, use_underscores=True))
+    return run(parse(MergeArgs, argv, "pistar-vf merge", bare="data_dir"))

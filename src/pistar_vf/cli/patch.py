@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -150,6 +151,6 @@ def _revert(root: Path) -> None:
     print(f"{root}: {len(taken)} patches taken back: {', '.join(taken)}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses the command line and runs the command."""
-    run(tyro.cli(PatchArgs, prog="pistar-vf patch", args=argv, use_underscores=True))
+    run(parse(PatchArgs, argv, "pistar-vf patch"))

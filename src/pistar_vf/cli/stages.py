@@ -4,20 +4,17 @@ Every other flag is that of the stage's own command; flags that only one stage k
 """
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from pistar_vf.checkpoints.manager import TOKENIZER_FILE
+from pistar_vf.checkpoints.layout import BEST_PROJECTOR, TOKENIZER_FILE
 from pistar_vf.cli.align import main as align
 from pistar_vf.cli.robot import main as train_robot
 from pistar_vf.cli.robot import train_words
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot.metadata import find_dataset
-from pistar_vf.recipes.alignment import BEST_PROJECTOR
-from pistar_vf.recipes.alignment_config import AlignmentConfig
-from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 
 _HELP = """Stitched model: stage 1 aligns the projector on questions about pictures, stage 2 trains the value function
 on a robot dataset, from that projector. Results: OUTPUT_BASE/alignment (OUTPUT_BASE_alignment links to it) and
@@ -79,7 +76,7 @@ def _link_beside(output_base: Path) -> None:
 
 def _check_stage_2(words: Sequence[str]) -> None:
     """Refuses before hours of stage 1 what stage 2 could not begin with."""
-    for folder in parse_config(train_words(words)).data_dirs:
+    for folder in parse_config(train_words(words)).data.data_dirs:
         find_dataset(folder)
 
 
@@ -96,7 +93,7 @@ def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: a flag that neither knows, one that this command sets itself, or a word before the first flag.
     """
-    names = {"stage1": _fields(AlignmentConfig), "stage2": _fields(TrainConfig) | {"parquet_dir", "video_root"}}
+    names = {"stage1": set(AlignmentConfig.names()), "stage2": set(TrainConfig.names()) | {"parquet_dir", "video_root"}}
     parts: dict[str, list[str]] = {"stage1": [], "stage2": []}
     receivers: list[str] = []
     for given in words:
@@ -114,7 +111,3 @@ def split_flags(words: Sequence[str]) -> tuple[list[str], list[str]]:
         for receiver in receivers:
             parts[receiver].append(word)
     return parts["stage1"], parts["stage2"]
-
-
-def _fields(config: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(config)}

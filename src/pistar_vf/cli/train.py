@@ -1,30 +1,47 @@
 """`pistar-vf train`: train a value model."""
 
-import argparse
 import contextlib
-import copy
+import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import tyro
-
-from pistar_vf.cli.repeated_flags import gathered
+from pistar_vf.cli.parsing import flag_value, parse, required
 from pistar_vf.errors import ConfigError
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.presets import find_preset
+from pistar_vf.recipes.presets import demo_settings, find_preset
+
+_OWN_OF_DEMO = ("data_dir", "checkpoint_dir", "preset")
 
 
-def main(argv: list[str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class SourceOfSettings:
+    """Where settings come from that no flag names."""
+
+    demo: bool = False
+    """Make a synthetic robot dataset, label it, train, evaluate and draw value curves; needs no data."""
+    demo_dir: Path = Path("outputs/demo")
+    """Where the demo goes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainCommand(TrainConfig):
+    """Train a value model V(image, wrist image, state, prompt) on a labelled LeRobot dataset."""
+
+    command: SourceOfSettings = SourceOfSettings()
+
+
+def main(argv: Sequence[str]) -> None:
     """Parses the flags and trains; `--demo` runs the whole pipeline on a synthetic robot instead."""
     setup_logging()
-    first, _ = _first_pass(argv)
-    if first.demo:
+    command = parse_command(argv)
+    if command.demo:
         from pistar_vf.demo.value_demo import run_demo
 
-        run_demo(Path(first.demo_dir))
+        run_demo(command.demo_dir, **_changes(command))
         return
-    config = parse_config(argv)
+    config = settings_of(command)
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.run import run_training
 
@@ -63,35 +80,50 @@ def setup_logging() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def parse_config(argv: list[str]) -> TrainConfig:
+def parse_config(argv: Sequence[str]) -> TrainConfig:
     """Flags to settings; the defaults are those of `--preset`."""
-    preset = find_preset(_first_pass(argv)[0].preset)
-    return tyro.cli(
-        TrainConfig,
-        args=gathered(gathered(argv, "--data_dir"), "--data_weight"),
-        default=_with_required(preset),
-        prog="pistar-vf train",
-        use_underscores=True,
+    return settings_of(parse_command(argv))
+
+
+def parse_command(argv: Sequence[str]) -> TrainCommand:
+    """Flags to settings and to what the command does with them."""
+    defaults = _defaults(argv)
+    return parse(
+        TrainCommand,
+        argv,
+        "pistar-vf train",
+        default=defaults,
         description=(
             "Train a value model V(image, wrist image, state, prompt) on a labelled LeRobot dataset. "
-            f"Defaults shown are those of --preset {preset.preset}. `--demo` needs no data: it makes a synthetic "
+            f"Defaults shown are those of --preset {defaults.preset}. `--demo` needs no data: it makes a synthetic "
             "robot dataset, labels it, trains, evaluates and draws value curves into outputs/demo."
         ),
     )
 
 
-def _with_required(preset: TrainConfig) -> TrainConfig:
-    """The preset with what it leaves open marked as required; tyro's mark has no type a constructor would accept."""
-    default = copy.copy(preset)
-    for name in ("data_dir", "checkpoint_dir"):
-        object.__setattr__(default, name, tyro.MISSING)
-    return default
+def settings_of(command: TrainCommand) -> TrainConfig:
+    """The run's part."""
+    return TrainConfig(**{name: block for name, block in command.blocks().items() if name != "command"})
 
 
-def _first_pass(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """What must be known before the other flags can be read."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default="pistar")
-    parser.add_argument("--demo", action="store_true")
-    parser.add_argument("--demo_dir", default="outputs/demo")
-    return parser.parse_known_args(argv)
+def _defaults(argv: Sequence[str]) -> TrainCommand:
+    if flag_value(argv, "--demo") is not None:
+        return TrainCommand(**demo_settings().blocks())
+    preset = find_preset(flag_value(argv, "--preset") or "pistar")
+    return required(TrainCommand(**preset.blocks()), "data_dir", "checkpoint_dir")
+
+
+def _changes(command: TrainCommand) -> dict[str, Any]:
+    """What the flags change in the demo.
+
+    Raises:
+        ConfigError: a flag for something that the demo makes itself.
+    """
+    plain = demo_settings().flat()
+    changes = {name: value for name, value in settings_of(command).flat().items() if value != plain[name]}
+    for name in _OWN_OF_DEMO:
+        if name in changes:
+            raise ConfigError(
+                f"--{name}: expected no such flag with --demo, which makes its own; leave out one of the two"
+            )
+    return changes

@@ -5,10 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
 from pistar_vf.changes.journal import Journal, history, open_journal
 from pistar_vf.changes.recovery import purge, recover, undo
+from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot.metadata import find_dataset
 
@@ -72,6 +71,6 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses the command line and runs the command."""
-    run(tyro.cli(UndoArgs, prog="pistar-vf undo", args=argv, use_underscores=True))
+    run(parse(UndoArgs, argv, "pistar-vf undo"))

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
+from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import out_of_memory_advice, setup_logging
 from pistar_vf.evaluation.config import VisualizeConfig
-from pistar_vf.evaluation.visualize import run_visualize
 
 
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line, runs the command and says where the pictures are."""
-    config = tyro.cli(VisualizeConfig, prog="pistar-vf visualize", args=argv, use_underscores=True)
+    config = parse(VisualizeConfig, argv, "pistar-vf visualize")
+    from pistar_vf.evaluation.visualize import run_visualize
+
     setup_logging()
     with out_of_memory_advice():
         index = run_visualize(config)

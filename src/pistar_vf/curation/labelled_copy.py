@@ -13,6 +13,7 @@ import numpy as np
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.choices import TimeoutAs
 from pistar_vf.errors import DatasetError, LabelError
 from pistar_vf.labels.targets import episode_tasks
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN
@@ -21,7 +22,6 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.dataset_stats import replace_stats, stats_files
 from pistar_vf.lerobot.rewrite import replace_columns
 from pistar_vf.returns import RECAP_COLUMNS, Normaliser, Outcome, recap_columns
-from pistar_vf.returns.outcome import TimeoutAs
 from pistar_vf.typing import Shaped
 
 _INFO = Path("meta", "info.json")

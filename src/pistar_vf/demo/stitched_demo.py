@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pistar_vf.checkpoints.layout import MODEL_FOLDER
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.demo.folder import make_room, write_scores
 from pistar_vf.evaluation.config import EvalConfig, VisualizeConfig
@@ -17,9 +18,10 @@ from pistar_vf.evaluation.run import MODEL, run_eval
 from pistar_vf.evaluation.visualize import run_visualize
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.recipes.alignment import MODEL_FOLDER, run_alignment
-from pistar_vf.recipes.alignment_config import AlignmentConfig
-from pistar_vf.recipes.language import VqaSettings, vqa_texts
+from pistar_vf.questions.settings import VqaSettings
+from pistar_vf.recipes.alignment import run_alignment
+from pistar_vf.recipes.config import AlignmentConfig
+from pistar_vf.recipes.language import vqa_texts
 from pistar_vf.testing.demo_dataset import write_demo_dataset
 from pistar_vf.testing.vqa_dataset import create_shape_pictures, write_cauldron
 from pistar_vf.tokenizer import train_prompt_tokenizer
@@ -80,7 +82,7 @@ def pretrain(data: StitchedData, folder: Path, **changes) -> Path:
         "num_train_steps": 900,
         "wandb_mode": "disabled",
     }
-    run_alignment(AlignmentConfig(**{**settings, **changes}))
+    run_alignment(AlignmentConfig.of(**{**settings, **changes}))
     return folder / MODEL_FOLDER
 
 
@@ -143,10 +145,10 @@ def run_stitched_demo(
         "answers_after_robot": robot[-1],
     }
     _print_answers(scores)
-    evaluation = run_eval(EvalConfig(checkpoint=folder / "robot_vf", output=folder / "evaluation.json"))
+    evaluation = run_eval(EvalConfig.of(checkpoint=folder / "robot_vf", output=folder / "evaluation.json"))
     scores |= dict(zip(MEASURES, evaluation.scores[MODEL].figures()))
     curves = folder / "value_curves"
-    pictures = run_visualize(VisualizeConfig(checkpoint=folder / "robot_vf", num_episodes=4, output_dir=curves))
+    pictures = run_visualize(VisualizeConfig.of(checkpoint=folder / "robot_vf", num_episodes=4, output_dir=curves))
     write_scores(folder, scores)
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {folder / 'robot_vf'}")
     print(f"result: {pictures}")

@@ -23,7 +23,7 @@ from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.metrics import late_values
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.label import LabelConfig, run_label
-from pistar_vf.recipes.presets import PRESETS
+from pistar_vf.recipes.presets import demo_settings
 from pistar_vf.recipes.run import run_training
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.run import run_relabel
@@ -73,15 +73,8 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
 
 
 def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfig:
-    """The `tiny` preset on the synthetic dataset, with a fifth of the episodes held out."""
-    settings = {
-        "data_dir": str(data_dir),
-        "checkpoint_dir": checkpoint_dir,
-        "val_fraction": 0.2,
-        "num_train_steps": 2_400,
-        "val_interval": 200,
-    }
-    return dataclasses.replace(PRESETS["tiny"], **{**settings, **overrides})
+    """The demo's settings on the synthetic dataset."""
+    return demo_settings().replace(**{"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, **overrides})
 
 
 def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, float], Path]:
@@ -140,7 +133,7 @@ def _two_prompts(config: TrainConfig, checkpoint: Path, indices: Sequence[int]) 
 def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[str, float]:
     """Labels the dataset with the model, whatever the gate says, and compares with what the simulator knows."""
     result = run_relabel(
-        RelabelConfig(
+        RelabelConfig.of(
             data_dir=config.data_dir,
             checkpoint_dir=(checkpoint,),
             output_dir=folder / "relabelled",

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import jax
 
+from pistar_vf.choices import FreezeMode
 from pistar_vf.models.value_config import ValueModelConfig
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten, num_parameters
-from pistar_vf.training.optimizer import FreezeMode, is_trainable
+from pistar_vf.training.optimizer import is_trainable
 from pistar_vf.typing import Params
 
 VISION, PROJECTOR, EMBEDDING = "vision tower", "projector", "token embedding"

@@ -59,7 +59,7 @@ def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDatas
         ConfigError: nobody knows the split, the flags contradict the recorded one, or the part is empty.
     """
     recorded = recorded_parts(spec.trained_on, dataset)
-    parts = recorded if config.ratios is None else _drawn(config, spec, dataset, targets, recorded)
+    parts = recorded if config.part.ratios is None else _drawn(config, spec, dataset, targets, recorded)
     seen = frozenset(recorded.get("train", ()))
     train = select_episodes(dataset.episodes, parts.get("train", ()), "the checkpoint's training episodes")
     if config.split == "all":
@@ -91,7 +91,7 @@ def _drawn(
     recorded: dict[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]]:
     """The split of the flags: the recorded one, if that was drawn so, else a new draw."""
-    flags = SplitRule(config.ratios, config.split_seed)
+    flags = SplitRule(config.part.ratios, config.split_seed)
     then = spec.trained_on.split if spec.trained_on else None
     if recorded and then is not None:
         if (then.ratios, then.seed) != (flags.ratios, flags.seed):
@@ -106,7 +106,7 @@ def _drawn(
             f"failures, got {dataset.root} without; name episodes with --episodes, or pass --split all"
         )
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
-    drawn = split_by_ratio(dataset.episodes, config.ratios, config.split_seed, strata)
+    drawn = split_by_ratio(dataset.episodes, config.part.ratios, config.split_seed, strata)
     return {name: tuple(episode.index for episode in part) for name, part in zip(PARTS, drawn)}
 
 

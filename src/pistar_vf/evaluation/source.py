@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
-from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig

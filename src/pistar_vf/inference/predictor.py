@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from pistar_vf.batch import Observation
-from pistar_vf.checkpoints.manager import TOKENIZER_FILE, find_checkpoint
+from pistar_vf.checkpoints.layout import TOKENIZER_FILE, find_checkpoint
 from pistar_vf.checkpoints.orbax_tree import read_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.errors import CheckpointError, ConfigError

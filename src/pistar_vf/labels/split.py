@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.labels.settings import SplitRatios
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.returns import Outcome, labelled_outcomes
 from pistar_vf.typing import Float, Int
@@ -81,36 +82,6 @@ def split_episodes(
     chosen = set(np.random.default_rng(seed).permutation(len(episodes))[:held_out].tolist())
     train = tuple(episode for i, episode in enumerate(episodes) if i not in chosen)
     return train, tuple(episode for i, episode in enumerate(episodes) if i in chosen)
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitRatios:
-    """Shares of the episodes that go into each part; they sum to 1.
-
-    Attributes:
-        train: to train on.
-        val: to choose the best checkpoint by.
-        test: to report on; neither trained on nor chosen by.
-    """
-
-    train: float
-    val: float
-    test: float
-
-    def __post_init__(self) -> None:
-        shares = dataclasses.astuple(self)
-        if min(shares) < 0 or self.train == 0 or not abs(sum(shares) - 1.0) <= _TOLERANCE:
-            raise ConfigError(
-                "--train_ratio, --val_ratio and --test_ratio: expected shares that sum to 1, with some episodes to "
-                f"train on, got {' + '.join(f'{share:g}' for share in shares)}"
-            )
-
-    @classmethod
-    def of_flags(cls, train: float | None, val: float | None, test: float | None) -> "SplitRatios | None":
-        """From three flags; None where none was given, a share of 0 where another was."""
-        if train is val is test is None:
-            return None
-        return cls(train or 0.0, val or 0.0, test or 0.0)
 
 
 def episode_strata(

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
+from pistar_vf.choices import TargetRule
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.labels.value_labels import (
@@ -21,7 +22,6 @@ from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words
 from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale, shown_failures
 from pistar_vf.typing import Float
 
-TargetRule: TypeAlias = Literal["dataset", "episode_ramp", "paper"]
 IN_FRAMES = "nttg"
 """The convention whose labels count frames and are brought into [-1, 0] here."""
 

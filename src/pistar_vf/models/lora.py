@@ -19,7 +19,6 @@ References:
     Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv 2106.09685, section 4.1.
 """
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.models.settings import LoraConfig
 from pistar_vf.typing import Float, Params, PRNGKeyArray
 
 LORA = "lora/"
@@ -42,34 +42,6 @@ _AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "mlp/linear": ((), (0,), (1,)),
 }
 """End of a leaf's name to its axes: those that count matrices, inputs, outputs."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LoraConfig:
-    """Which weights are adapted, and how.
-
-    Attributes:
-        rank: of each adapter.
-        alpha: the sum A B is scaled by alpha / rank.
-        dropout: probability of hiding an input of an adapter in training. The adapters act on weights, so the inputs
-            are drawn once per step for all examples and tokens, not for each token as where they act on activations.
-        targets: regular expression that must match the whole name of a projection, see the table of this module.
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    targets: str = r"llm/layer_\d+/(attn|mlp)/.*"
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"lora rank: expected 1 or more, got {self.rank}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"lora dropout: expected a probability in [0, 1), got {self.dropout}")
-        try:
-            re.compile(self.targets)
-        except re.error as error:
-            raise ConfigError(f"lora targets: expected a regular expression, got {self.targets!r}: {error}") from error
 
 
 def adapted_leaves(names: Iterable[str], config: LoraConfig) -> list[str]:

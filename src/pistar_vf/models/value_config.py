@@ -5,17 +5,16 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from pistar_vf.categorical import Support
+from pistar_vf.choices import StateEncoding
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.lora import LoraConfig
 from pistar_vf.models.siglip import SiglipConfig
 
-StateEncoding = Literal["token", "none"]
 Projector = Literal["linear", "mlp"]
 Fusion = Literal["cross_attention", "none"]
 Readout = Literal["mean", "last_token"]
 Head = Literal["mlp", "linear"]
-Architecture = Literal["pistar", "stitched"]
 Numerics = Literal["own", "upstream"]
 
 _CHOICES = {

@@ -27,12 +27,12 @@ from pistar_vf.models.gemma3 import Gemma3
 from pistar_vf.models.lora import init_lora, merge_lora
 from pistar_vf.models.projector import PROJECTORS
 from pistar_vf.models.siglip import Siglip
-from pistar_vf.models.value_config import StateEncoding, ValueModelConfig
+from pistar_vf.models.value_config import ValueModelConfig
 from pistar_vf.models.value_head import HEADS, READOUTS
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.typing import Array, Bool, DTypeLike, Float, Int, Params, PRNGKeyArray
 
-__all__ = ["StateEncoding", "ValueFunction", "ValueModel", "ValueModelConfig", "scale_pixels"]
+__all__ = ["ValueFunction", "ValueModel", "ValueModelConfig", "scale_pixels"]
 
 _LORA_STREAM = 0x4C6F5241
 """Far from the counters 0, 1, 2, … with which the modules derive their keys from the same one."""

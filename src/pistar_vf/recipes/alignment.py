@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf import messages
-from pistar_vf.checkpoints.manager import TOKENIZER_FILE
+from pistar_vf.checkpoints.layout import BEST_PROJECTOR, MODEL_FOLDER, TOKENIZER_FILE
 from pistar_vf.checkpoints.orbax_tree import write_tree
 from pistar_vf.errors import ConfigError
 from pistar_vf.models import gemma3, siglip
@@ -21,7 +21,7 @@ from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten, num_parameters
 from pistar_vf.questions.language_table import LanguageOrder, LanguageTable, train_language_batches
-from pistar_vf.recipes.alignment_config import AlignmentConfig
+from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, vqa_texts
 from pistar_vf.recipes.prepare import lookup
 from pistar_vf.sharding import check_batch_size, create_mesh, replicated, state_sharding
@@ -38,8 +38,6 @@ from pistar_vf.weights.projector import PREFIX, write_projector
 
 _log = logging.getLogger(__name__)
 
-BEST_PROJECTOR = "best_projector.safetensors"
-MODEL_FOLDER = "model"
 CAMERA = "base_0_rgb"
 
 
@@ -135,7 +133,9 @@ class _Watch:
             max_records=config.val_max_questions,
             num_workers=config.num_workers,
         )
-        self.recorder = Recorder(config, {"num_questions": len(table.train_records)})
+        self.recorder = Recorder(
+            config.run.checkpoint_dir, config.wandb, {**config.as_text(), "num_questions": len(table.train_records)}
+        )
         self._best = float("inf")
         self._losses: list[jax.Array] = []
         self._since = time.perf_counter()

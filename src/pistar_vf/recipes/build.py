@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from pistar_vf.checkpoints.manager import CheckpointManager, complete_steps, step_name
+from pistar_vf.checkpoints.layout import complete_steps, step_name
+from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
 from pistar_vf.models import gemma3, siglip
@@ -22,7 +24,7 @@ from pistar_vf.recipes.prepare import TrainingData, lookup, model_image_size
 from pistar_vf.sharding import replicated, state_sharding
 from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
 from pistar_vf.typing import Params
-from pistar_vf.weights.bundle import PretrainedSource, pretrained_paths
+from pistar_vf.weights.bundle import pretrained_paths
 from pistar_vf.weights.pretrained import ValueModelWeightLoader, init_params
 from pistar_vf.weights.projector import load_projector
 
@@ -42,7 +44,7 @@ def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
         state_dim=statistics.dim if statistics is not None else 0,
         state_encoding=config.state_encoding,
         max_token_len=config.max_token_len,
-        lora=config.lora,
+        lora=config.model.lora,
         dtype=("bfloat16" if accelerated else "float32") if config.dtype == "auto" else config.dtype,
         remat=config.remat,
     )
@@ -95,7 +97,7 @@ def create_or_restore(
 
 def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:
     """Pretrained values where there are some, random ones elsewhere; no leaf is ever held twice."""
-    source = config.pretrained_source or ("bundle" if config.load_pretrained else None)
+    source = config.start.source
     restored = {}
     if source is not None:
         _log.info(LOADING_PRETRAINED)

@@ -1,8 +1,6 @@
 """A labelled copy of a dataset from settings: `pistar-vf label`."""
 
-import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -12,42 +10,9 @@ from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.targets import episode_tasks
 from pistar_vf.labels.value_labels import describe_targets, read_value_labels
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.returns import Normaliser, Outcome
-from pistar_vf.returns.outcome import TimeoutAs, counted_outcome
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelConfig:
-    """Adds the five RECAP columns to a copy of a LeRobot v2.1 dataset.
-
-    Say how the episodes ended with exactly one of --outcome, --outcome_column and --outcome_file.
-    """
-
-    data_dir: Path
-    """The dataset; it is only read."""
-    output_dir: Path
-    """Where the labelled copy goes: a new or empty folder."""
-    outcome: Literal["success", "failure"] | None = None
-    """The same outcome for all episodes."""
-    outcome_column: str | None = None
-    """A key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, or 1 and 0). Of a column of
-    flags the last row of each episode decides."""
-    outcome_file: Path | None = None
-    """A list of outcomes: .json {"0": "success"}, .jsonl {"episode_index": 0, "outcome": "success"}, or .csv."""
-    intervention_column: str | None = None
-    """Column that is 1 where the operator was driving. Default: `intervention` if there is one, else nowhere."""
-    timeout_as: TimeoutAs | None = None
-    """What a timeout counts as; needed as soon as one episode timed out. bootstrap leaves its value_label empty (NaN):
-    `pistar-vf train` with the same outcomes fills it from the model's own value of the last frame."""
-    target: Literal["episode_ramp", "paper"] = "episode_ramp"
-    """Divide the steps to go by the episode's own length, or by the longest episode of the task (paper)."""
-    convention: Literal["recap", "libero_rollout", "robot_collector"] | None = None
-    """Whose columns to write under --target episode_ramp: they differ in the last reward_label of a failure. Default:
-    recap."""
-    failure_penalty: float | None = None
-    """Penalty of a failure in steps, for --target paper; default: the length of the task's longest episode."""
-    overwrite_labels: bool = False
-    """Replace label columns that the dataset already has (in the copy)."""
+from pistar_vf.returns.outcome import counted_outcome
 
 
 def run_label(config: LabelConfig) -> Path:

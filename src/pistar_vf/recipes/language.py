@@ -1,8 +1,6 @@
 """Question-answer data of a run, and how well a model answers what was held out."""
 
-import dataclasses
 import logging
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,32 +16,12 @@ from pistar_vf.questions.language_table import LanguageTable, eval_language_batc
 from pistar_vf.questions.open_source import open_vqa_source
 from pistar_vf.questions.record_index import index_records
 from pistar_vf.questions.resolve import find_vqa_data
+from pistar_vf.questions.settings import VqaSettings
 from pistar_vf.sharding import put_batch, replicated
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.typing import Params
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class VqaSettings:
-    """Where questions and answers are, and how they are read.
-
-    Attributes:
-        data: a file, a folder, or the name of a dataset in the local Hugging Face cache.
-        subset: folder of it, such as The Cauldron's "vqav2".
-        image_dir: where the pictures of a JSON file are; None for beside it.
-        template: of question and answer, see `AnswerEncoder`.
-        max_token_len: tokens of a question with its answer.
-        val_fraction: share of the pictures to hold out.
-    """
-
-    data: str
-    subset: str | None = None
-    image_dir: Path | None = None
-    template: str = "plain"
-    max_token_len: int = 128
-    val_fraction: float = 0.05
 
 
 def open_language_table(

@@ -20,7 +20,7 @@ def check_mixture(config: TrainConfig) -> None:
     Raises:
         ConfigError: names the flag.
     """
-    count, weights = len(config.data_dirs), config.data_weight
+    count, weights = len(config.data.data_dirs), config.data_weight
     if weights and (len(weights) != count or not min(weights) >= _SMALLEST_SHARE * sum(weights) > 0):
         raise ConfigError(
             f"--data_weight: expected {count} number(s) above 0, one for each --data_dir and none below "

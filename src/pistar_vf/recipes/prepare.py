@@ -23,7 +23,7 @@ from pistar_vf.messages import DATASET_SIZE, TOKENIZER
 from pistar_vf.models import gemma3, siglip
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.language import VqaSettings, open_language_table, vqa_texts
+from pistar_vf.recipes.language import open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import check_mixture, common_cameras, state_statistics
 from pistar_vf.recipes.split import Split, record_data, split_dataset
 from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
@@ -69,14 +69,14 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     Raises:
         PistarError: anything about the data or the flags that would make training meaningless.
     """
-    datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data_dirs]
+    datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data.data_dirs]
     check_mixture(config)
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
     for dataset in datasets:
         require_sound_rows(dataset)
     places = place(datasets)
     own_targets = training_targets(config, datasets)
-    targets = join_targets(own_targets, places, config.data_dirs)
+    targets = join_targets(own_targets, places, config.data.data_dirs)
     camera_keys = common_cameras(config, datasets)
     splits = [split_dataset(config, dataset, own) for dataset, own in zip(datasets, own_targets)]
     train_parts = tuple(EpisodeRows(p.of(split.train)) for p, split in zip(places, splits))
@@ -171,24 +171,10 @@ def lookup(variants: dict, name: str, flag: str):
     return variants[name]
 
 
-def vqa_settings(config: TrainConfig) -> VqaSettings | None:
-    """The question-answer data that the flags name; None for none."""
-    if config.vqa_data is None:
-        return None
-    return VqaSettings(
-        data=config.vqa_data,
-        subset=config.vqa_subset,
-        image_dir=config.vqa_image_dir,
-        template=config.vqa_template,
-        max_token_len=config.vqa_max_token_len,
-        val_fraction=config.vqa_val_fraction,
-    )
-
-
 def _language_table(
     config: TrainConfig, tokenizer: PromptTokenizer, camera_keys: dict[str, str | None]
 ) -> LanguageTable | None:
-    settings = vqa_settings(config)
+    settings = config.questions.vqa
     if settings is None:
         return None
     if config.vqa_ratio <= 0 or config.vqa_weight < 0:
@@ -209,7 +195,7 @@ def _language_table(
 def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
     if config.tokenizer_path is None and config.gemma_variant == "gemma3_tiny":
         prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
-        prompts += vqa_texts(vqa_settings(config))
+        prompts += vqa_texts(config.questions.vqa)
         return PromptTokenizer(train_prompt_tokenizer(prompts).model, max_token_len=config.max_token_len)
     path = resolve_tokenizer(config.tokenizer_path)
     _log.info(TOKENIZER.format(path=path))

@@ -1,6 +1,5 @@
 """Named complete configurations; `--preset NAME` makes them the defaults of every flag."""
 
-import dataclasses
 from pathlib import Path
 
 from pistar_vf.errors import ConfigError
@@ -10,10 +9,10 @@ _UNSET = {"data_dir": "", "checkpoint_dir": Path()}
 
 PRESETS: dict[str, TrainConfig] = {
     # The documented Stage 4 model and trainer: SigLIP So400m/14, Gemma 3 270M, frozen backbones.
-    "pistar": TrainConfig(**_UNSET, preset="pistar"),
+    "pistar": TrainConfig.of(**_UNSET, preset="pistar"),
     # From scratch on a laptop. Few image tokens: the head reads the mean over all tokens, and with little data and
     # many tokens the state's one token drowns in it.
-    "tiny": TrainConfig(
+    "tiny": TrainConfig.of(
         **_UNSET,
         preset="tiny",
         siglip_variant="tiny/14",
@@ -30,14 +29,19 @@ PRESETS: dict[str, TrainConfig] = {
         wandb_mode="disabled",
     ),
     # The earlier system: an MLP between SigLIP at 384 px and a causal Gemma 3 270M-it, see docs/stitched.md.
-    "stitched": TrainConfig(
+    "stitched": TrainConfig.of(
         **_UNSET, preset="stitched", architecture="stitched", siglip_variant="So400m/14-384", vqa_template="gemma-chat"
     ),
 }
-PRESETS["tiny_stitched"] = dataclasses.replace(
-    PRESETS["tiny"], preset="tiny_stitched", architecture="stitched", vqa_max_token_len=32
+PRESETS["tiny_stitched"] = PRESETS["tiny"].replace(
+    preset="tiny_stitched", architecture="stitched", vqa_max_token_len=32
 )
 """The same from scratch on a laptop."""
+
+
+def demo_settings() -> TrainConfig:
+    """The settings of `pistar-vf train --demo`: the `tiny` preset, with a fifth of the episodes held out."""
+    return PRESETS["tiny"].replace(val_fraction=0.2, num_train_steps=2_400, val_interval=200)
 
 
 def find_preset(name: str) -> TrainConfig:

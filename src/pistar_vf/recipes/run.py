@@ -15,7 +15,8 @@ from tqdm_loggable.auto import tqdm
 
 from pistar_vf import messages
 from pistar_vf.batch import ValueBatch
-from pistar_vf.checkpoints.manager import CheckpointManager, step_name
+from pistar_vf.checkpoints.layout import step_name
+from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
@@ -91,7 +92,9 @@ class _Run:
         self.config, self.data, self.mesh, self.frozen = config, data, mesh, frozen
         self.value_function = value_function
         self.manager, self.best_manager = manager, best_manager
-        self.recorder = Recorder(config, {"dataset_frames": len(data.table.labels)})
+        self.recorder = Recorder(
+            config.run.checkpoint_dir, config.wandb, {**config.as_text(), "dataset_frames": len(data.table.labels)}
+        )
         self.evaluator = self._create_evaluator()
         self.language_evaluator = self._create_language_evaluator()
         self.bootstrap = self._create_bootstrap()

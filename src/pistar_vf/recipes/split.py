@@ -8,12 +8,11 @@ from typing import Any
 
 import jax
 
-from pistar_vf.checkpoints.manager import complete_steps
+from pistar_vf.checkpoints.layout import complete_steps
 from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn
 from pistar_vf.errors import ConfigError
 from pistar_vf.labels.split import (
     PARTS,
-    SplitRatios,
     episode_strata,
     parse_episodes,
     select_episodes,
@@ -49,7 +48,7 @@ def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets
     Raises:
         ConfigError: flags contradict each other, name episodes that are not there, or leave none to train on.
     """
-    ratios = SplitRatios.of_flags(config.train_ratio, config.val_ratio, config.test_ratio)
+    ratios = config.split.ratios
     if ratios is None:
         return Split(*_by_episodes_or_fraction(config, dataset))
     for flag in _OTHER_FLAGS:
@@ -76,12 +75,12 @@ def record_data(
         splits: of each.
         validation: the dataset of --val_data_dir, and the episodes of it that are looked at.
     """
-    ratios = SplitRatios.of_flags(config.train_ratio, config.val_ratio, config.test_ratio)
+    ratios = config.split.ratios
     used = PARTS if validation is None else ("train", "test")  # held out of training, but not looked at
     return TrainedOn(
         datasets=tuple(
             RecordedDataset.of(dataset, str(path), **{part: _indices(getattr(split, part)) for part in used})
-            for dataset, path, split in zip(datasets, config.data_dirs, splits)
+            for dataset, path, split in zip(datasets, config.data.data_dirs, splits)
         ),
         validation=validation
         and RecordedDataset.of(validation[0], str(config.val_data_dir), val=_indices(validation[1])),

@@ -1,6 +1,5 @@
 """Targets as the flags ask for them: of the training data, and of a second dataset in the same unit."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -37,7 +36,7 @@ def validation_targets(config: TrainConfig, dataset: LeRobotDataset, trained: Ta
     Raises:
         PistarError: see `read_targets`.
     """
-    targets = _targets(dataclasses.replace(config, outcome_file=None), dataset, trained.normaliser)
+    targets = _targets(config.replace(outcome_file=None), dataset, trained.normaliser)
     if targets.conventions != trained.conventions:
         _log.warning(
             "the labels of %s follow the convention '%s', those of the training data '%s': validation may measure the "

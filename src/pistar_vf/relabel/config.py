@@ -1,25 +1,38 @@
-"""Every setting of a relabelling; the fields are the command's flags."""
+"""Settings of a relabelling, composed of blocks; every field of a block is a flag."""
 
 import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pistar_vf.relabel.label import Estimator, LabelRule
+from pistar_vf.choices import Estimator
+from pistar_vf.errors import ConfigError
+from pistar_vf.inference.settings import ScoringSettings
+from pistar_vf.labels.settings import OutcomeSettings
+from pistar_vf.settings import Composed
 
 
 @dataclasses.dataclass(frozen=True)
-class RelabelConfig:
-    """Label every frame of a dataset "positive" or "negative" by its advantage under a trained value model.
-
-    First the values are computed (once; other settings reuse them), then the gate judges them, then labels are
-    written: into a new dataset, in place (--in_place, undo with `pistar-vf undo`), or as sidecar files.
-    """
+class SourceSettings:
+    """The dataset, and the models that judge it."""
 
     data_dir: str
     """Dataset: a folder, or local/<name> in the LeRobot cache."""
     checkpoint_dir: tuple[Path, ...]
     """A checkpoint (step_…) or a training directory (its best, else its last checkpoint). Several: out-of-fold, each
     episode is scored by the first model that was not trained on it."""
+    checkpoint_name: str | None = None
+    """A step_… of checkpoint_dir."""
+    use_ema: bool = True
+    """Score with the moving average of the weights."""
+    tokenizer_path: Path | None = None
+    """Gemma 3's tokenizer.model; only for checkpoints of upstream, which also need --base_image_col (ours bring their
+    own). Default: where training looks for it, see docs/weights.md."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultSettings:
+    """Where the labels go."""
+
     output_dir: Path | None = None
     """The new dataset; default: <data_dir>_relabelled. Videos are hard links."""
     in_place: bool = False
@@ -36,19 +49,19 @@ class RelabelConfig:
     report_dir: Path | None = None
     """Where report.html, report.png and report.json go; default: reports/<dataset>."""
 
-    checkpoint_name: str | None = None
-    """A step_… of checkpoint_dir."""
-    use_ema: bool = True
-    """Score with the moving average of the weights."""
-    tokenizer_path: Path | None = None
-    """Gemma 3's tokenizer.model; only for checkpoints of upstream, which also need --base_image_col (ours bring their
-    own). Default: where training looks for it, see docs/weights.md."""
-    batch_size: int = 8
-    """Frames per device and call."""
-    num_workers: int | None = None
-    """Processes that decode video; default: one per core."""
-    cache_dir: Path | None = None
-    """Where decoded frames and values are kept; default $PISTAR_VF_CACHE or ~/.cache/pistar_vf."""
+
+def _check(holds: bool, flag: str, expected: str, got: int | float) -> None:
+    if not holds:
+        raise ConfigError(f"{flag}: expected {expected}, got {got}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRule:
+    """How advantages are made and cut.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
 
     estimator: Estimator = "n_step"
     """Advantage: n_step, monte_carlo or gae."""
@@ -66,22 +79,36 @@ class RelabelConfig:
     """Frames before an operator took over that become negative."""
     abstain: float = 0.0
     """Frames whose P(A > threshold) is within this of one half become "none"; 0 for no such band."""
-    compat: Literal["none", "upstream"] = "none"
-    """upstream: exactly the labels of upstream's script, with its traps; see docs/relabel.md."""
+
+    def __post_init__(self) -> None:
+        _check(self.lookahead >= 1, "--lookahead", "at least 1 frame", self.lookahead)
+        _check(0.0 <= self.gae_lambda <= 1.0, "--gae_lambda", "a number in [0, 1]", self.gae_lambda)
+        _check(0.0 < self.top_percent <= 100.0, "--top_percent", "a number in (0, 100]", self.top_percent)
+        _check(self.takeover_frames >= 0, "--takeover_frames", "0 or more frames", self.takeover_frames)
+        _check(0.0 <= self.abstain < 0.5, "--abstain", "a number in [0, 0.5)", self.abstain)
+        if self.abstain and self.estimator == "gae":
+            raise ConfigError("--abstain: GAE mixes many horizons, which has no P(A > threshold); use n_step")
+
+
+@dataclasses.dataclass(frozen=True)
+class OutcomeColumns(OutcomeSettings):
+    """How the episodes ended."""
 
     outcome: Literal["success", "failure"] | None = None
     """How all episodes ended."""
-    outcome_column: str | None = None
-    """How each ended: a key of meta/episodes or a column of the tables. Default: what the value labels show."""
-    outcome_file: Path | None = None
-    """The same from a .json, .jsonl or .csv file."""
     label_convention: str | None = None
     """Convention of the label columns, where the data cannot tell; see docs/data.md."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnSettings:
+    """Columns to read, and the one to write."""
+
     reward_col: str | None = None
     """Column of rewards. Default: computed from the outcomes in the model's units, a failure's penalty included; with
     --compat upstream: reward_label."""
     human_col: str = "intervention"
-    """1 where the operator was driving."""
+    """Column that is 1 where the operator was driving."""
     instruction_col: str | None = None
     """Per-frame prompts; default: the task table."""
     adv_col: str = "adv_ind"
@@ -89,16 +116,36 @@ class RelabelConfig:
     base_image_col: str | None = None
     """The base camera under another name than in training; a checkpoint of upstream does not know any name."""
     wrist_image_col: str | None = None
-    """The wrist camera likewise; without it, a checkpoint of upstream sees a black picture, as it did in training."""
+    """The wrist camera under another name than in training; without it, a checkpoint of upstream sees a black picture,
+    as it did in training."""
     right_wrist_image_col: str | None = None
     """A second wrist camera; refused unless the model was trained with one, which upstream's checkpoints do not say."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UpstreamSettings:
+    """What is here for upstream's command lines."""
+
+    compat: Literal["none", "upstream"] = "none"
+    """upstream: exactly the labels of upstream's script, with its traps; see docs/relabel.md."""
     copy_wrist_to_right: bool = False
     """Upstream's flag; refused, because no model is trained that way."""
     seed: int = 42
     """Accepted for upstream's command lines; nothing here is random."""
 
-    @property
-    def rule(self) -> LabelRule:
-        """How advantages are made and cut."""
-        names = [field.name for field in dataclasses.fields(LabelRule)]
-        return LabelRule(**{name: getattr(self, name) for name in names})
+
+@dataclasses.dataclass(frozen=True)
+class RelabelConfig(Composed):
+    """Label every frame of a dataset "positive" or "negative" by its advantage under a trained value model.
+
+    First the values are computed (once; other settings reuse them), then the gate judges them, then labels are
+    written: into a new dataset, in place (--in_place, undo with `pistar-vf undo`), or as sidecar files.
+    """
+
+    source: SourceSettings
+    result: ResultSettings = ResultSettings()
+    rule: LabelRule = LabelRule()
+    outcomes: OutcomeColumns = OutcomeColumns()
+    columns: ColumnSettings = ColumnSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    upstream: UpstreamSettings = UpstreamSettings()

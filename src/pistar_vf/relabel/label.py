@@ -1,58 +1,19 @@
 """From advantages to indicators: thresholds from autonomous frames, and what overrides them."""
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 
-from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.errors import LabelError
+from pistar_vf.relabel.config import LabelRule
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.typing import Bool, Float, Int
 from pistar_vf.upstream.labels import upstream_labels
 
-Estimator = Literal["n_step", "monte_carlo", "gae"]
-
 NONE, NEGATIVE, POSITIVE, KEPT = 0, 1, 2, 3
 """Codes of `Labels.code`; KEPT frames (demonstrations) keep the word they have."""
 WORDS = ("none", "negative", "positive")
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelRule:
-    """How advantages are made and cut.
-
-    Attributes:
-        estimator: of the advantage.
-        lookahead: N of the N-step advantage, frames.
-        gae_lambda: λ of GAE, in [0, 1].
-        top_percent: share of autonomous frames that becomes positive, in (0, 100].
-        threshold: advantage above which a frame is positive; None to derive it from `top_percent`.
-        threshold_per: one threshold for each task, or one for the dataset.
-        takeover_frames: frames before an operator took over that become negative.
-        abstain: frames with |P(A > threshold) - ½| below this become "none", in [0, ½); 0 for no such band.
-
-    Raises:
-        ConfigError: a setting is out of range.
-    """
-
-    estimator: Estimator = "n_step"
-    lookahead: int = 50
-    gae_lambda: float = 0.95
-    top_percent: float = 30.0
-    threshold: float | None = None
-    threshold_per: Literal["task", "dataset"] = "task"
-    takeover_frames: int = 0
-    abstain: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(self.lookahead >= 1, "--lookahead", "at least 1 frame", self.lookahead)
-        _check(0.0 <= self.gae_lambda <= 1.0, "--gae_lambda", "a number in [0, 1]", self.gae_lambda)
-        _check(0.0 < self.top_percent <= 100.0, "--top_percent", "a number in (0, 100]", self.top_percent)
-        _check(self.takeover_frames >= 0, "--takeover_frames", "0 or more frames", self.takeover_frames)
-        _check(0.0 <= self.abstain < 0.5, "--abstain", "a number in [0, 0.5)", self.abstain)
-        if self.abstain and self.estimator == "gae":
-            raise ConfigError("--abstain: GAE mixes many horizons, which has no P(A > threshold); use n_step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,11 +102,6 @@ def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t
     following = np.minimum.accumulate(np.where(rollouts.intervention, position, sentinel)[::-1])[::-1]
     inside = following < rollouts.layout.spread(rollouts.layout.ends)
     return ~rollouts.intervention & inside & (following - position <= num_frames)
-
-
-def _check(good: bool, flag: str, wanted: str, found: int | float) -> None:
-    if not good:
-        raise ConfigError(f"{flag}: expected {wanted}, got {found}")
 
 
 def label_as_upstream(

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.provenance import seen_episodes
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.inference.predictor import ValuePredictor

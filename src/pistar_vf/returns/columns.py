@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from pistar_vf.choices import TimeoutAs
 from pistar_vf.errors import LabelError
 from pistar_vf.returns.conventions import WRITABLE, find_convention, step_labels
 from pistar_vf.returns.normaliser import Normaliser
-from pistar_vf.returns.outcome import Outcome, TimeoutAs, counted_outcome
+from pistar_vf.returns.outcome import Outcome, counted_outcome
 from pistar_vf.typing import Float, Shaped
 
 RECAP_COLUMNS = ("intervention", "reward", "reward_label", "value_label", "adv_ind")

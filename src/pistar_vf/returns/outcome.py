@@ -1,15 +1,13 @@
 """How an episode ended, what its labels say about that, and what a time-out counts as."""
 
 from enum import StrEnum
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from pistar_vf.choices import TimeoutAs
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import LabelError
 from pistar_vf.typing import Bool, Float
-
-TimeoutAs: TypeAlias = Literal["bootstrap", "failure", "success"]
 
 LABEL_TOLERANCE = 1e-5
 """By which two labels of the same meaning may differ: float32 rounding, however they were computed."""

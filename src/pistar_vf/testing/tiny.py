@@ -69,4 +69,4 @@ def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: A
         "max_token_len": 24,
         "wandb_mode": "disabled",
     }
-    return TrainConfig(data_dir=str(data_dir), checkpoint_dir=checkpoint_dir, **{**defaults, **overrides})
+    return TrainConfig.of(data_dir=str(data_dir), checkpoint_dir=checkpoint_dir, **{**defaults, **overrides})

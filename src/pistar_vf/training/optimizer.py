@@ -1,13 +1,15 @@
 """What is trained, and how: the freeze modes, AdamW and its schedule."""
 
-import dataclasses
-from typing import Literal, get_args
+from typing import get_args
 
 import optax
 
+from pistar_vf.choices import FreezeMode
 from pistar_vf.errors import ConfigError
+from pistar_vf.training.settings import OptimizerSettings
 
-FreezeMode = Literal["none", "siglip_only", "all_backbones", "all_but_projector"]
+B1, B2, EPS = 0.9, 0.95, 1e-8
+"""Adam's constants."""
 
 # The embedding table is frozen in every mode: the model stops its gradient, so moments for it would be dead memory.
 _FROZEN_PREFIXES: dict[str, tuple[str, ...]] = {
@@ -30,30 +32,7 @@ def is_trainable(path: str, freeze_mode: FreezeMode) -> bool:
     return not path.startswith(_FROZEN_PREFIXES[freeze_mode])
 
 
-@dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW with warm-up and cosine decay.
-
-    Attributes:
-        peak_lr: learning rate at the end of the warm-up.
-        decay_lr: learning rate at the last step.
-        warmup_steps: None takes min(1000, num_train_steps // 10).
-        grad_clip_norm: largest global norm of the gradients.
-        weight_decay: decoupled weight decay.
-        b1, b2, eps: Adam's constants.
-    """
-
-    peak_lr: float = 2.5e-5
-    decay_lr: float = 2.5e-6
-    warmup_steps: int | None = None
-    grad_clip_norm: float = 1.0
-    weight_decay: float = 1e-10
-    b1: float = 0.9
-    b2: float = 0.95
-    eps: float = 1e-8
-
-
-def create_schedule(config: OptimizerConfig, num_train_steps: int) -> optax.Schedule:
+def create_schedule(config: OptimizerSettings, num_train_steps: int) -> optax.Schedule:
     """Linear warm-up from peak / (warmup + 1), then cosine decay to `decay_lr`, as upstream's trainer has it.
 
     Upstream hands optax `num_train_steps - warmup_steps` as the length of the *whole* schedule, so the decay ends
@@ -73,15 +52,15 @@ def create_schedule(config: OptimizerConfig, num_train_steps: int) -> optax.Sche
     )
 
 
-def create_optimizer(config: OptimizerConfig, num_train_steps: int) -> optax.GradientTransformation:
+def create_optimizer(config: OptimizerSettings, num_train_steps: int) -> optax.GradientTransformation:
     """Global-norm clip, then AdamW on `create_schedule`."""
     return optax.chain(
         optax.clip_by_global_norm(config.grad_clip_norm),
         optax.adamw(
             create_schedule(config, num_train_steps),
-            b1=config.b1,
-            b2=config.b2,
-            eps=config.eps,
+            b1=B1,
+            b2=B2,
+            eps=EPS,
             weight_decay=config.weight_decay,
         ),
     )

@@ -1,48 +1,39 @@
 """Where a run's numbers go: a JSONL file always, Weights & Biases when wanted and possible."""
 
-import dataclasses
 import json
 import logging
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 
+from pistar_vf.training.settings import WandbSettings
+
 _log = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class RunSettings(Protocol):
-    """What a recorder reads of a run's settings."""
-
-    checkpoint_dir: Path
-    wandb_project: str
-    wandb_entity: str | None
-    wandb_run_name: str | None
-    wandb_tags: str | None
-    wandb_mode: str
 
 
 class Recorder:
     """Appends records to `<checkpoint_dir>/metrics.jsonl` and forwards them to wandb.
 
     Args:
-        config: of the run.
-        facts: more settings for the wandb run's configuration.
+        folder: of the run.
+        wandb: where else the numbers go.
+        facts: settings and more for the wandb run's configuration.
     """
 
-    def __init__(self, config: RunSettings, facts: dict[str, Any]):
+    def __init__(self, folder: Path, wandb: WandbSettings, facts: Mapping[str, Any]):
         self._is_main = jax.process_index() == 0
         self._run = None
         if not self._is_main:
             return
-        path = Path(config.checkpoint_dir) / "metrics.jsonl"
+        path = Path(folder) / "metrics.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
-        self._run = _start_wandb(config, facts)
+        self._run = _start_wandb(path.parent, wandb, facts)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Records numbers of one step; `split` is "train" or "val"."""
@@ -62,26 +53,26 @@ class Recorder:
             self._run.finish()
 
 
-def _start_wandb(config: RunSettings, facts: dict[str, Any]) -> Any:
-    if config.wandb_mode == "disabled":
+def _start_wandb(folder: Path, settings: WandbSettings, facts: Mapping[str, Any]) -> Any:
+    if settings.wandb_mode == "disabled":
         return None
     try:
         import wandb
     except ImportError:
         _log.warning("wandb is not installed (pip install 'pistar-vf[wandb]'); metrics go to metrics.jsonl only")
         return None
-    mode = config.wandb_mode
+    mode = settings.wandb_mode
     if mode == "online" and not _has_credentials(wandb):
         _log.warning("wandb has no credentials: logging offline; `wandb login`, then `wandb sync` uploads the run")
         mode = "offline"
     run = wandb.init(
-        project=config.wandb_project,
-        entity=config.wandb_entity,
-        name=config.wandb_run_name,
-        tags=[tag for tag in (config.wandb_tags or "").split(",") if tag],
+        project=settings.wandb_project,
+        entity=settings.wandb_entity,
+        name=settings.wandb_run_name,
+        tags=[tag for tag in (settings.wandb_tags or "").split(",") if tag],
         mode=mode,
-        dir=str(config.checkpoint_dir),
-        config={**{k: str(v) for k, v in dataclasses.asdict(config).items()}, **facts},
+        dir=str(folder),
+        config=dict(facts),
     )
     run.define_metric("step")
     run.define_metric("*", step_metric="step")

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pistar_vf.choices import FreezeMode
 from pistar_vf.params import unflatten
-from pistar_vf.training.optimizer import FreezeMode, is_trainable
+from pistar_vf.training.optimizer import is_trainable
 from pistar_vf.typing import DTypeLike, Params
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from pistar_vf.batch import LanguageBatch, Observation, ValueBatch
-from pistar_vf.categorical import LabelEncoding, cross_entropy, entropy, one_hot, two_hot
+from pistar_vf.categorical import cross_entropy, entropy, one_hot, two_hot
+from pistar_vf.choices import LabelEncoding
 from pistar_vf.models.language import language_loss
 from pistar_vf.models.language_view import language_params, language_view
 from pistar_vf.models.value_model import ValueFunction, scale_pixels

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.inference.predictor import ValuePredictor, load_value_model, restore_predictor
 from pistar_vf.upstream.spec import UpstreamInputs, is_upstream, upstream_spec
 

@@ -9,12 +9,10 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from pistar_vf.checkpoints.manager import complete_steps, find_checkpoint, step_name
+from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint, step_name
+from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
-
-PretrainedSource = Literal["bundle", "base", "huggingface", "checkpoint"]
 
 BUNDLE_VARIABLE = "OPENPI_VLM_CKPT_DIR"
 DEFAULT_BUNDLE = "~/Downloads/vlm_ckpt"

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +13,9 @@ import numpy as np
 
 from pistar_vf import messages
 from pistar_vf.checkpoints import value_spec
-from pistar_vf.checkpoints.manager import TOKENIZER_FILE
+from pistar_vf.checkpoints.layout import TOKENIZER_FILE
 from pistar_vf.checkpoints.orbax_tree import write_tree
+from pistar_vf.choices import StorageDtype, TargetLayout
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.models.lora import LoraConfig, merge_lora
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
@@ -29,7 +29,6 @@ from pistar_vf.weights.weight_files import model_leaves, open_weights
 
 _log = logging.getLogger(__name__)
 
-TargetLayout = Literal["checkpoint", "bundle", "base", "huggingface", "safetensors"]
 _FLOAT32_ONLY = ("checkpoint", "bundle")
 
 
@@ -39,7 +38,7 @@ def convert_weights(
     to: TargetLayout,
     model: ValueModelConfig,
     *,
-    dtype: Literal["float32", "bfloat16"] = "float32",
+    dtype: StorageDtype = "float32",
     drop_state: bool = False,
     allow_uninformative_tower: bool = False,
     seed: int = 0,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from pistar_vf.checkpoints.manager import complete_steps, find_checkpoint
+from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.returns import Normaliser, in_words
 from pistar_vf.weights.bundle import GEMMA_FOLDER, SIGLIP_FILE, VALUE_MODEL_FOLDER
