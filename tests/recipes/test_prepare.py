@@ -109,7 +109,7 @@ def test_the_state_is_measured_over_all_training_episodes(both):
 def test_a_task_in_several_datasets_has_one_maximum_length(both, later_dataset):
     config = both.replace(target="paper", outcome_column="outcome", val_interval=0)
     longest = {}
-    for dataset in (load_lerobot(both.data_dirs[0]), later_dataset):
+    for dataset in (load_lerobot(both.data.data_dirs[0]), later_dataset):
         for episode in dataset.episodes:
             longest[episode.tasks[0]] = max(longest.get(episode.tasks[0], 0), episode.length)
     assert prepare_data(config).targets.normaliser.max_lengths == longest

@@ -30,7 +30,8 @@ def wandb(monkeypatch):
 
 
 def record(folder, **overrides):
-    recorder = Recorder(tiny_train_config("d", folder, **overrides), {"dataset_frames": 9})
+    config = tiny_train_config("d", folder, **overrides)
+    recorder = Recorder(folder, config.wandb, {**config.as_text(), "dataset_frames": 9})
     recorder.write(2, "train", {"loss": 0.5})
     recorder.write(2, "val", {"loss": 0.75})
     recorder.close()
