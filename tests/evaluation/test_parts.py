@@ -146,4 +146,4 @@ def test_timeouts_leave_a_part(dataset):
 def test_shares_are_checked():
     with pytest.raises(ConfigError, match="expected shares that sum to 1"):
         CONFIG.replace(train_ratio=0.5).part.ratios  # noqa: B018
-    assert np.isclose(ratios().ratios.test, 0.25)
+    assert np.isclose(ratios().part.ratios.test, 0.25)

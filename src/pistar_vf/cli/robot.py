@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pistar_vf.cli.train import main as train
 from pistar_vf.errors import ConfigError
-from pistar_vf.lerobot.metadata import dataset_above
 
 _HELP = """Stage 2 of the stitched model. All flags of pistar-vf train (below), with --preset stitched, and two more:
   --parquet_dir PATH  folder inside a LeRobot dataset, such as <dataset>/data/chunk-000; instead of --data_dir
@@ -40,6 +39,8 @@ def train_words(argv: Sequence[str]) -> list[str]:
         return words
     if "__data_dir" in flags:
         raise ConfigError("--parquet_dir: expected either it or --data_dir, got both")
+    from pistar_vf.lerobot.metadata import dataset_above
+
     root = dataset_above(own.parquet_dir, "--parquet_dir")
     if own.video_root is not None and dataset_above(own.video_root, "--video_root") != root:
         raise ConfigError(

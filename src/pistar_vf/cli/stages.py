@@ -13,7 +13,6 @@ from pistar_vf.cli.robot import main as train_robot
 from pistar_vf.cli.robot import train_words
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError
-from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 
 _HELP = """Stitched model: stage 1 aligns the projector on questions about pictures, stage 2 trains the value function
@@ -76,6 +75,8 @@ def _link_beside(output_base: Path) -> None:
 
 def _check_stage_2(words: Sequence[str]) -> None:
     """Refuses before hours of stage 1 what stage 2 could not begin with."""
+    from pistar_vf.lerobot.metadata import find_dataset
+
     for folder in parse_config(train_words(words)).data.data_dirs:
         find_dataset(folder)
 

@@ -9,7 +9,6 @@ from pistar_vf.changes.journal import Journal, history, open_journal
 from pistar_vf.changes.recovery import purge, recover, undo
 from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
-from pistar_vf.lerobot.metadata import find_dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +38,8 @@ def run(args: UndoArgs) -> None:
     """Does what was asked for and prints what became of each change."""
     if args.list + args.recover + args.purge > 1:
         raise ConfigError("expected at most one of --list, --recover and --purge; run them one after another")
+    from pistar_vf.lerobot.metadata import find_dataset
+
     root = find_dataset(args.data_dir)
     if args.list:
         print(_describe_history(root))

@@ -80,7 +80,7 @@ def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfi
 def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, float], Path]:
     """Scores the held-out episodes, again under the prompt of the other bin, and draws one of each kind."""
     evaluation = run_eval(
-        EvalConfig(
+        EvalConfig.of(
             checkpoint=checkpoint,
             data_dir=config.data_dir,
             split="val",
