@@ -13,6 +13,7 @@ from pistar_vf.cli.main import COMMANDS, main
 from pistar_vf.cli.parsing import flag_value, kinds_of_flags, ordered, parse
 from pistar_vf.cli.train import TrainCommand, parse_command
 from pistar_vf.evaluation.config import EvalConfig, VisualizeConfig
+from pistar_vf.exports.config import ExportConfig
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.relabel.config import RelabelConfig
@@ -23,6 +24,7 @@ RECORDED = json.loads(Path(__file__).with_name("recorded_flags.json").read_text(
 PRESET = "train --preset "
 KINDS = {
     "align": AlignmentConfig,
+    "export": ExportConfig,
     "label": LabelConfig,
     "eval": EvalConfig,
     "visualize": VisualizeConfig,
@@ -38,7 +40,7 @@ KINDS = {
     "draw_architectures": draw_architectures.DrawConfig,
 }
 POSITIONAL = {"inspect": "path", "patch": "target"}
-VALUES = {"to": "bundle"}
+VALUES = {("convert", "to"): "bundle", ("export", "to"): "prompts"}
 """What required flags get where a word will not do."""
 
 
@@ -53,7 +55,8 @@ def parsed(command: str, recorded: dict) -> dict:
     required = [name for name, default in recorded.items() if default == "required"]
     words = []
     for name in required:
-        words += [VALUES.get(name, "x")] if POSITIONAL.get(command) == name else [f"--{name}", VALUES.get(name, "x")]
+        value = VALUES.get((command, name), "x")
+        words += [value] if POSITIONAL.get(command) == name else [f"--{name}", value]
     if command.startswith(PRESET):
         settings = parse_command(["--preset", command.removeprefix(PRESET), "--data_dir", "x", "--checkpoint_dir", "x"])
     else:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
+from pistar_vf.cli.parsing import parse
+from pistar_vf.exports.config import ExportConfig
 
-from pistar_vf.exports.run import ExportConfig, run_export
 
-
-def main(argv: Sequence[str] | None = None) -> Path:
+def main(argv: Sequence[str]) -> Path:
     """Parses the command line, exports, and says where the result is."""
-    result = run_export(tyro.cli(ExportConfig, prog="pistar-vf export", args=argv, use_underscores=True))
+    config = parse(ExportConfig, argv, "pistar-vf export")
+    from pistar_vf.exports.run import run_export
+
+    result = run_export(config)
     print(f"result: {result}")
     return result

@@ -13,13 +13,14 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.choices import PromptStyle
 from pistar_vf.errors import ConfigError
 from pistar_vf.exports.indicator import NONE, WORDS
 from pistar_vf.lerobot import v21, v30
@@ -30,7 +31,6 @@ from pistar_vf.lerobot.rewrite import replace_columns
 from pistar_vf.lerobot.tasks import write_tasks
 from pistar_vf.typing import Int
 
-PromptStyle: TypeAlias = Literal["comma", "line"]
 _JOINTS: dict[str, str] = {"comma": ", ", "line": "\n"}
 _TASK_COLUMN = "task_index"
 _INFO = Path("meta", "info.json")
