@@ -38,3 +38,7 @@ class NonFiniteLossError(PistarError):
 
 class GateError(PistarError):
     """A value function that is not fit to label data; nothing was written."""
+
+
+class MessageError(PistarError):
+    """A message of a robot client that cannot be read or answered."""

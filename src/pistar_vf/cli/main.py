@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),
     "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
     "export": ("pistar_vf.cli.export", "hand the labels to a policy's training: as prompts, for RLinf or for LeRobot"),
+    "serve": ("pistar_vf.cli.serve", "answer a running robot's observations with values, over openpi's protocol"),
     "undo": ("pistar_vf.cli.undo", "take back what was changed in a dataset in place, or repair it after a kill"),
     "convert-dataset": (
         "pistar_vf.cli.convert_dataset",

@@ -70,11 +70,25 @@ class ValuePredictor:
             ConfigError: a camera or the state is missing, or sizes do not fit.
             TokenizerError: a prompt is empty or too long.
         """
+        return self.predict_observation(self.observation(images, state, prompt))
+
+    def observation(
+        self,
+        images: np.ndarray | Mapping[str, np.ndarray | None],
+        state: np.ndarray | None = None,
+        prompt: str | Sequence[str] = "",
+    ) -> Observation:
+        """The arguments of `predict` as the model reads them: resized, normalised, tokenised.
+
+        Raises:
+            ConfigError: a camera or the state is missing, or sizes do not fit.
+            TokenizerError: a prompt is empty or too long.
+        """
         batch = self._cameras(images)
         size = _batch_size(batch)
         tokens, token_mask = self._tokens(prompt, size)
         side, fit = self.spec.model.siglip.image_size, self.spec.image_fit
-        observation = Observation(
+        return Observation(
             images={
                 name: np.zeros((size, side, side, 3), np.uint8)
                 if pixels is None
@@ -86,6 +100,9 @@ class ValuePredictor:
             tokenized_prompt_mask=token_mask,
             state=self._state(state, size),
         )
+
+    def predict_observation(self, observation: Observation) -> Prediction:
+        """Values of a batch that `observation` has prepared; one program is compiled per batch size."""
         logits = self._forward(self._flat, {}, observation)
         value, probs = jax.device_get(_value_and_probs(logits, self.spec.model.support))
         return Prediction(value=value, probs=probs, atoms=np.asarray(self.spec.model.support.atoms))
