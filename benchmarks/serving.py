@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py --checkpoint checkpoints/vials_tiny --clients 8 --rate 100 --seconds 60
 
-Every client asks at a fixed rate, each time with new pictures. At the end one client sends a thousand messages of random
-bytes and asks once more.
+Every client asks at a fixed rate, each time with new pictures. At the end one client sends a thousand messages of
+random bytes and asks once more.
 """
 
 import argparse
