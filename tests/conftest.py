@@ -1,7 +1,10 @@
 """Fixtures shared by the whole suite."""
 
 import dataclasses
+import gc
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +24,37 @@ if not version("jax").startswith("0.5."):
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 # Broadcasting that adds an axis hides mistakes between "[b]" and "[b, 1]"; the library writes its axes out.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    """Compiled programs of a module are dropped with it: kept for the whole session, they fill gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+
+
+_peaks: list[float] = []
+"""Highest memory use of every worker, GiB."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak_gib"] = peak
+    else:
+        _peaks.append(peak)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    _peaks.append(getattr(node, "workeroutput", {}).get("peak_gib", float("nan")))
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    shown = ", ".join(f"{peak:.1f}" for peak in _peaks)
+    terminalreporter.write_line(f"peak memory of the test processes: {shown} GiB")
 
 
 @pytest.fixture(scope="session")
