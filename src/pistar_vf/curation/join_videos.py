@@ -51,6 +51,12 @@ def join_videos(
             path, context = dataset.video_path(episode, key), f"episode {episode.index}, camera {key}"
             packets = read_packet_table(path, context)
             count = len(packets.in_clip(0.0, float(packets.end_seconds), dataset.fps))
+            if packets.num_hidden:
+                raise VideoError(
+                    f"{context}: {path}: expected a video that shows all of its frames, got one whose edit list hides "
+                    f"{packets.num_hidden}: joined with others they would be seen; encode it anew, or leave the "
+                    "episode out"
+                )
             if not count == len(packets.seconds) == episode.length:
                 raise VideoError(
                     f"{context}: {path}: expected {episode.length} frames (rows of the parquet file), "

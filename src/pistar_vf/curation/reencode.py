@@ -7,7 +7,8 @@ import av
 
 from pistar_vf.errors import VideoError
 from pistar_vf.lerobot.episode import VideoClip
-from pistar_vf.video.decoding import clip_frames
+from pistar_vf.video.decoding import clip_frames, shown_pixels
+from pistar_vf.video.presentation import UPRIGHT, frame_turn
 
 # Visually lossless, and a keyframe every other frame, as LeRobot's own videos: frames are read at random.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -39,6 +40,10 @@ def reencode_clip(clip: VideoClip, target: Path, *, codec: str, fps: float, cont
     stream: av.VideoStream | None = None
     with av.open(str(target), "w", options={"movflags": "faststart"}) as container:
         for time, frame in clip_frames(clip.path, context, clip.start_seconds, clip.end_seconds, fps):
+            turn = frame_turn(frame, f"{context}: {clip.path}")
+            if turn != UPRIGHT:
+                pixels = shown_pixels(frame, f"{context}: {clip.path}")
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=frame.format.name)
             if stream is None:
                 stream = container.add_stream(encoder, rate=rate, options=options)
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name

@@ -14,7 +14,7 @@ from pathlib import Path
 from pistar_vf.errors import DatasetError, VideoError
 from pistar_vf.lerobot.dataset import LeRobotDataset
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of the digest: raise it when the same sources would give other pixels."""
 
 _logger = logging.getLogger(__name__)

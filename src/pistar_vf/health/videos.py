@@ -98,7 +98,7 @@ def _check_camera(
     codecs: dict[str, int] = defaultdict(int)
     steps: list[float] = []
     for path, episodes, packets in _read_packets(dataset, key, findings, progress):
-        width, height = packets.headers[:2]
+        width, height = packets.size
         sizes[f"{height}x{width}"] += 1
         codecs[packets.codec] += 1
         for episode in episodes:

@@ -15,10 +15,11 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8  # not from pistar_vf.typing: decoding processes must not import JAX
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pistar_vf.errors import ConfigError, VideoError
 from pistar_vf.foreign_files import refuse_stand_in
+from pistar_vf.video.presentation import check_presentation, frame_turn, turned
 
 FITS = ("pad", "stretch")
 OPENPI_FIT = "openpi"
@@ -124,7 +125,7 @@ def decode_video(
     for time, frame in clip_frames(path, context, start_seconds, end_seconds, fps):
         if count < num_frames:
             _check_time(time, start_seconds + float(expected[count]), fps, f"{context}: {path}: frame {count}")
-            yield resize_frame(to_rgb.reformat(frame, format="rgb24").to_ndarray(), size, fit, scaler)
+            yield resize_frame(shown_pixels(frame, f"{context}: {path}: frame {count}", to_rgb), size, fit, scaler)
         count += 1
     if count != num_frames:
         part = "" if end_seconds is None else f" from {start_seconds:.4f} s to {end_seconds:.4f} s"
@@ -156,7 +157,7 @@ def decode_image(
         with Image.open(root / str(path) if encoded is None else io.BytesIO(encoded)) as image:
             if image.mode.startswith(("I", "F")):
                 raise VideoError(f"{context}: expected an 8-bit colour or grey image, got mode {image.mode} (depth?)")
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken PNG files
         where = f"file {root / str(path)}" if encoded is None else f"{len(encoded)} bytes"
         raise VideoError(f"{context}: cannot decode the image ({where}): {error}") from error
@@ -182,8 +183,34 @@ def read_frame(
     for time, frame in _decode(path, context, seek_to=target):
         if time > target - 0.5 / fps:
             _check_time(time, target, fps, f"{context}: {path}: frame {frame_index}")
-            return frame.to_ndarray(format="rgb24")
+            return shown_pixels(frame, f"{context}: {path}: frame {frame_index}")
     raise VideoError(f"{context}: {path}: no frame {frame_index} (at {target:.3f} s); the video ends before it")
+
+
+def shown_pixels(
+    frame: av.VideoFrame, where: str, to_rgb: VideoReformatter | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A decoded frame as a player shows it: RGB, turned as the file says.
+
+    Args:
+        frame: as decoded.
+        where: what errors call it.
+        to_rgb: keep one for many frames.
+
+    Raises:
+        VideoError: it is a grey picture of more than 8 bits (a depth map), its colours cannot be converted, or it is
+            to be shown askew.
+    """
+    if frame.format.name.startswith("gray") and frame.format.components[0].bits > 8:
+        raise VideoError(f"{where}: expected a colour picture, got {frame.format.name}; is it a depth map?")
+    try:
+        pixels = (to_rgb or VideoReformatter()).reformat(frame, format="rgb24").to_ndarray()
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"{where}: expected colours that can be converted to RGB, got {frame.format.name} with the colour matrix "
+            f"{frame.colorspace}: {error}; encode the video anew"
+        ) from error
+    return np.ascontiguousarray(turned(pixels, frame_turn(frame, where)))
 
 
 def clip_frames(
@@ -224,6 +251,7 @@ def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[fl
             stream = container.streams.video[0]
             if stream.codec_context is None:  # PyAV opens such a file, but has no codec for it
                 raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
+            check_presentation(path, stream, context)
             stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
             start = (stream.start_time or 0) * stream.time_base
             for frame in _frames_from(container, stream, start + seek_to):

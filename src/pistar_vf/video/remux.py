@@ -16,6 +16,7 @@ import numpy as np
 
 from pistar_vf.errors import VideoError
 from pistar_vf.foreign_files import refuse_stand_in
+from pistar_vf.video.presentation import check_presentation, shown_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,13 @@ class PacketTable:
     """The packets of a video in decoding order.
 
     Attributes:
-        seconds: when the frame of each is shown, since the start of the video, [packets] float64.
+        seconds: when the frame of each is shown, since the start of the video, [packets] float64; NaN for one that the
+            file's edit list hides, though it may be needed to decode others.
         is_keyframe: whether decoding can begin there, [packets] bool.
         end_seconds: when the last frame shown ends, exactly.
         codec: as FFmpeg calls it, such as "h264".
-        headers: what else must be equal for two videos to be joined: size, pixel format, codec headers.
+        headers: what else must be equal for two videos to be joined: size, pixel format, codec headers, orientation.
+        size: width and height of the frames as they are shown, pixels.
     """
 
     seconds: np.ndarray
@@ -35,6 +38,12 @@ class PacketTable:
     end_seconds: Fraction
     codec: str
     headers: tuple[object, ...]
+    size: tuple[int, int]
+
+    @property
+    def num_hidden(self) -> int:
+        """Packets whose frames are not shown."""
+        return int(np.isnan(self.seconds).sum())
 
     def clean_cut(self, start_seconds: float, end_seconds: float, fps: float) -> range | None:
         """The packets of a clip, or None where they cannot be cut out without re-encoding.
@@ -66,7 +75,7 @@ def read_packet_table(path: Path, context: str) -> PacketTable:
     Raises:
         VideoError: the file is missing or damaged.
     """
-    pts, durations, keyframes = [], [], []
+    pts, durations, keyframes, hidden = [], [], [], []
     with _open_video(path, context) as (container, stream):
         for packet in _packets(container, stream):
             if packet.pts is None or packet.dts is None:
@@ -74,14 +83,18 @@ def read_packet_table(path: Path, context: str) -> PacketTable:
             pts.append(packet.pts)
             durations.append(packet.duration)
             keyframes.append(packet.is_keyframe)
+            hidden.append(packet.is_discard)
+        facts = check_presentation(path, stream, context)
         codec, time_base = stream.codec_context, stream.time_base
         ticks = np.array(pts, np.int64) - (stream.start_time or 0)
+        shown = ~np.array(hidden, bool)
         return PacketTable(
-            seconds=ticks * float(time_base),
+            seconds=np.where(shown, ticks * float(time_base), np.nan),
             is_keyframe=np.array(keyframes, bool),
-            end_seconds=int((ticks + durations).max(initial=0)) * time_base,
+            end_seconds=int((ticks + durations)[shown].max(initial=0)) * time_base,
             codec=codec.codec.canonical_name,
-            headers=(codec.width, codec.height, codec.pix_fmt, codec.extradata),
+            headers=(codec.width, codec.height, codec.pix_fmt, codec.extradata, facts.matrix),
+            size=shown_size(codec.width, codec.height, facts.matrix),
         )
 
 
