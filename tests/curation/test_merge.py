@@ -441,3 +441,131 @@ def test_reencode_is_passed_on(roots, tmp_path, monkeypatch):
     for reencode in (False, True):
         _merge([roots["demos", "v3.0"]], tmp_path / f"{reencode}", "v2.1", reencode=reencode)
     assert asked == [False, True]
+
+
+# --- numbers that stand for rows of a table in meta/ -------------------------------------------------------------
+
+WORDS = (["reach", "grasp", "lift"], ["lift", "reach", "pour"])
+
+
+def _write_words(root: Path, name: str, key: str, words: list[str], style: str) -> None:
+    rows = [{key: i, "text" if style == "jsonl" else "__index_level_0__": word} for i, word in enumerate(words)]
+    if style == "jsonl":
+        (root / f"meta/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), root / f"meta/{name}.parquet")
+
+
+def _with_column(path: Path, column: str, name: str, words: list[str], style: str) -> Path:
+    values = np.arange(4) % len(words)
+    root = write_lerobot_v21(path, [EpisodeData({column: values}, {}, "push") for _ in range(2)], fps=10)
+    _write_words(root, name, column, words, style)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "style"),
+    [
+        ("subtask_index", "subtasks", "parquet"),
+        ("skill_index", "skills", "jsonl"),
+        ("phase_index", "phase", "parquet"),
+        ("category_index", "categories", "parquet"),
+    ],
+)
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_tables_of_words_are_joined_and_numbers_follow(tmp_path, column, name, style, version):
+    sources = [_with_column(tmp_path / str(i), column, name, words, style) for i, words in enumerate(WORDS)]
+    merged = load_lerobot(
+        merge_datasets([load_lerobot(root) for root in sources], tmp_path / "out", version, progress=False)
+    )
+    path = merged.root / f"meta/{name}.{style}"
+    if style == "jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    else:
+        rows = pq.read_table(path).to_pylist()
+    words = {row[column]: row["text" if style == "jsonl" else "__index_level_0__"] for row in rows}
+    assert sorted(words.values()) == ["grasp", "lift", "pour", "reach"]
+    found = [words[number] for number in merged.read_column(column).tolist()]
+    assert found == [own[t % 3] for own in WORDS for _ in range(2) for t in range(4)]
+
+
+def test_numbers_without_their_table_are_refused(tmp_path):
+    sources = [_with_column(tmp_path / str(i), "subtask_index", "subtasks", w, "parquet") for i, w in enumerate(WORDS)]
+    _write_words(sources[1], "subtasks", "subtask_index", ["lift"], "parquet")
+    with pytest.raises(DatasetError, match=r"episode 0: column 'subtask_index': expected a number of .*, got 1"):
+        _merge(sources, tmp_path / "a")
+    (sources[1] / "meta/subtasks.parquet").unlink()
+    with pytest.raises(DatasetError, match="expected a table of the numbers in the column 'subtask_index'"):
+        _merge(sources, tmp_path / "b")
+    _merge(sources, tmp_path / "c", drop=("subtask_index",))
+
+
+# --- columns that only some files have ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "fill", "expected"),
+    [(pa.int64(), "0", 0), (pa.bool_(), "false", False), (pa.float32(), "-1", -1.0), (pa.string(), "none", "none")],
+)
+def test_a_column_of_later_files_is_refused_or_filled(tmp_path, kind, fill, expected):
+    """Demonstrations first, episodes with interventions later."""
+    states = [{"observation.state": np.full((4, 2), i, np.float32)} for i in range(3)]
+    root = write_lerobot_v21(tmp_path / "set", [EpisodeData(state, {}, "push") for state in states], fps=10)
+    path = root / "data/chunk-000/episode_000002.parquet"
+    own = pa.array([0, 1, 1, 0]).cast(kind)
+    pq.write_table(pq.read_table(path).append_column("extra", own), path)
+    info = json.loads((root / "meta/info.json").read_text())
+    dtype = {"float": "float32"}.get(str(kind), str(kind))
+    info["features"]["extra"] = {"dtype": dtype, "shape": [1], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+    assert load_lerobot(root).schema.lacking["extra"] == tuple(
+        root / f"data/chunk-000/episode_00000{i}.parquet" for i in (0, 1)
+    )
+    with pytest.raises(DatasetError, match=r"episode_000000.parquet: expected the column 'extra', .*--fill extra=0"):
+        _merge([root], tmp_path / "refused")
+    with pytest.raises(DatasetError, match=r"expected the column 'extra', .* one file of v3.0 cannot hold both"):
+        convert_dataset(load_lerobot(root), tmp_path / "v30", progress=False)
+    filled = _merge([root], tmp_path / "filled", fill=(f"extra={fill}",))
+    assert filled.read_column("extra").tolist() == [expected] * 8 + own.to_pylist()
+    dropped = _merge([root], tmp_path / "dropped", drop=("extra",))
+    assert "extra" not in dropped.columns
+
+
+# --- columns of any type ------------------------------------------------------------------------------------------
+
+SAID = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("camera", pa.string())]))
+SAID_BEFORE = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("camera", pa.null())]))
+NESTED = {
+    "language": (SAID, [[{"role": "user", "content": f"q{t}", "camera": None}] if t else [] for t in range(4)]),
+    "inferred": (SAID_BEFORE, [[{"role": "a", "content": "b", "camera": None}]] * 4),
+    "ragged": (pa.list_(pa.float32()), [[0.5] * t for t in range(4)]),
+    "nulls": (pa.int64(), [None, 1, None, 3]),
+    "words": (pa.list_(pa.string()), [["a"], [], ["b", "c"], None]),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_columns_of_any_type_pass_through(tmp_path, name):
+    kind, rows = NESTED[name]
+    roots = []
+    for i in range(2):
+        states = [{"observation.state": np.full((4, 2), e, np.float32)} for e in range(2)]
+        root = write_lerobot_v21(tmp_path / f"set{i}", [EpisodeData(state, {}, "push") for state in states], fps=10)
+        for path in sorted(root.glob("data/*/*.parquet")):
+            own = kind if i == 0 or name != "inferred" else SAID
+            pq.write_table(pq.read_table(path).append_column("extra", pa.array(rows, own)), path)
+        info = json.loads((root / "meta/info.json").read_text())
+        info["features"]["extra"] = {"dtype": "language", "shape": [1], "names": None}
+        (root / "meta/info.json").write_text(json.dumps(info))
+        roots.append(root)
+
+    def extra(root: Path) -> list:
+        return [
+            row for path in sorted(root.glob("data/*/*.parquet")) for row in pq.read_table(path)["extra"].to_pylist()
+        ]
+
+    for version in ("v2.1", "v3.0"):
+        assert extra(_merge(roots, tmp_path / version, version).root) == rows * 4
+    v30 = convert_dataset(load_lerobot(roots[0]), tmp_path / "there", progress=False)
+    assert extra(v30) == rows * 2
+    assert extra(convert_dataset(load_lerobot(v30), tmp_path / "back", progress=False)) == rows * 2

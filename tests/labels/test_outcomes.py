@@ -32,7 +32,7 @@ def test_outcome_from_episodes_jsonl(dataset: LeRobotDataset) -> None:
     "columns",
     [
         flags([True] * 4, [False] * 5, [True] * 3),
-        flags([0, 0, 0, 1], [1, 1, 0, 0, 0], [0, 0, 1]),  # the last row decides
+        flags([0, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 1]),
         flags([0.0, 0.0, 0.0, 1.0], [0.0] * 5, [0.0, 1.0, 1.0]),
         flags(["success"] * 4, ["Failure"] * 5, [" success"] * 3),
     ],
@@ -56,7 +56,7 @@ def test_outcome_from_a_file(dataset: LeRobotDataset, tmp_path: Path, name: str,
 
 
 def test_exactly_one_source_of_outcomes(dataset: LeRobotDataset) -> None:
-    with pytest.raises(ConfigError, match="exactly one of outcome, outcome_column and outcome_file, got 0"):
+    with pytest.raises(ConfigError, match="exactly one of outcome, outcome_column, outcome_file and source, got 0"):
         read_outcomes(dataset)
     with pytest.raises(ConfigError, match="got 2"):
         read_outcomes(dataset, outcome="success", outcome_column="outcome")
@@ -101,7 +101,7 @@ def test_a_column_that_cannot_be_an_outcome(tmp_path: Path, dataset: LeRobotData
         ("o.json", "3", "got something else .TypeError"),
         ("o.json", '{"0": "success", "0": "failure"}', "episode 0 appears twice"),
         ("o.jsonl", '{"episode": 0}', "got something else .KeyError: 'episode_index'"),
-        ("o.csv", "0,success\n1,failure\n", "got something else .KeyError"),
+        ("o.csv", "0,success\n1,failure\n", "got something else .ValueError: 'episode_index'"),
         ("o.csv", "episode_index,outcome\n0,success\n1,failure\n", "got none for episode 2; add"),
         ("o.json", '{"0": 1, "1": 0, "2": 1, "7": 1}', r"expected the episodes of .*, got episode 7, which"),
     ],
@@ -121,3 +121,74 @@ def test_column_types_of_lists_of_one(tmp_path: Path) -> None:
         column = pa.FixedSizeListArray.from_arrays(table["flag"].combine_chunks(), 1)
         pq.write_table(table.set_column(table.column_names.index("flag"), "flag", column), e.parquet)
     assert read_outcomes(load_lerobot(dataset.root), outcome_column="flag") == OUTCOMES
+
+
+UP_AND_DOWN = {
+    "integers": flags([0, 0, 0, 1], [1, 1, 0, 0, 0], [0, 0, 1]),
+    "booleans": flags([False] * 3 + [True], [False, True, False, False, False], [True] * 3),
+    "floats": flags([0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0]),
+    "reward": flags([0, 0, 0, 1], [0, 1, 0, 1, 0], [1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", UP_AND_DOWN)
+def test_a_flag_that_goes_off_again_needs_a_rule(tmp_path: Path, name: str) -> None:
+    """Else a success that was reached and lost would be a failure, without a word."""
+    dataset = write(tmp_path / "set", UP_AND_DOWN[name])
+    with pytest.raises(
+        LabelError, match=r"up and down again in episode 1; .* --outcome_rule any .* --outcome_rule last"
+    ):
+        read_outcomes(dataset, outcome_column="flag")
+    assert read_outcomes(dataset, outcome_column="flag", outcome_rule="last") == OUTCOMES
+    assert set(read_outcomes(dataset, outcome_column="flag", outcome_rule="any").values()) == {Outcome.SUCCESS}
+
+
+def test_rollouts_of_lerobot_eval_time_out(tmp_path: Path) -> None:
+    columns = flags([False] * 3 + [True], [False] * 5, [False, True, False])
+    dataset = write(tmp_path / "set", [{"next.success": column["flag"]} for column in columns])
+    expected = {0: Outcome.SUCCESS, 1: Outcome.TIMEOUT, 2: Outcome.SUCCESS}
+    assert read_outcomes(dataset, source="lerobot_eval") == expected
+    with pytest.raises(LabelError, match=r"expected the column 'next.success', which --source lerobot_eval speaks of"):
+        read_outcomes(write(tmp_path / "other"), source="lerobot_eval")
+
+
+CSV = "episode_index,outcome\n0,success\n1,failure\n2,success\n"
+ENCODED = {
+    "mark.csv": ("\ufeff" + CSV).encode(),
+    "semicolons.csv": CSV.replace(",", ";").encode(),
+    "tabs-utf16.csv": CSV.replace(",", "\t").encode("utf-16"),
+    "windows.csv": ("sep=;\r\n" + CSV.replace(",", ";").replace("\n", "\r\n")).encode("utf-8-sig"),
+    "quoted.csv": b'"Episode_Index", "Outcome"\n"0", "success"\n1.0,failure\n2, success\n\n',
+    "mark.json": '\ufeff{"0": "success", "1": "failure", "2": "success"}'.encode(),
+    "utf16.json": '{"0": "success", "1": "failure", "2": "success"}'.encode("utf-16"),
+    "utf16.jsonl": "".join(
+        f'{{"episode_index": {i}, "outcome": "{word}"}}\r\n' for i, word in enumerate(OUTCOMES.values())
+    ).encode("utf-16-le"),
+    "texts.jsonl": "".join(
+        f'{{"episode_index": "{i}", "outcome": "{word}"}}\n' for i, word in enumerate(OUTCOMES.values())
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_outcome_files_as_programs_save_them(dataset: LeRobotDataset, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(ENCODED[name])
+    assert read_outcomes(dataset, outcome_file=tmp_path / name) == OUTCOMES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("latin.csv", CSV.replace("success", "succès").encode("latin-1"), "expected text in UTF-8, got the byte 0xe8"),
+        ("lfs.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        ("empty.csv", b"", "the file is empty"),
+        ("nested.json", b'{"0": {"outcome": "success"}, "1": "failure", "2": "success"}', "expected one of success"),
+        ("half.csv", b"episode_index,outcome\n0.5,success\n", "expected a whole number, got '0.5'"),
+        ("null.jsonl", b'{"episode_index": null, "outcome": "success"}', "expected a whole number, got null"),
+        ("gone.csv", b"episode_index,outcome\n0\n", "got something else .IndexError"),
+    ],
+)
+def test_outcome_files_that_cannot_be_read(dataset, tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(LabelError, match=message):
+        read_outcomes(dataset, outcome_file=tmp_path / name)

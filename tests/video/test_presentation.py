@@ -75,7 +75,7 @@ def test_frames_are_turned_as_the_container_says(tmp_path, name):
 def test_what_is_neither_a_quarter_turn_nor_a_mirror_is_refused(tmp_path):
     for matrix in ((0.7, 0.7, -0.7, 0.7), (1, 0.25, 0, 1), (0.7, -0.7, 0.7, 0.7)):
         path = set_matrix(_write(tmp_path / "a.mp4", num_frames=1), matrix)
-        with pytest.raises(VideoError, match="expected (frames that are shown upright|square pixels)"):
+        with pytest.raises(VideoError, match=r"expected (frames that are shown upright|square pixels)"):
             _frames(path, 1)
 
 

@@ -4,13 +4,21 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.errors import ConfigError, DatasetError, LabelError
+from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.typed_values import whole_number
 from pistar_vf.returns import Outcome
+
+OutcomeRule: TypeAlias = Literal["last", "any"]
+RolloutSource: TypeAlias = Literal["lerobot_eval"]
+
+EVAL_COLUMN = "next.success"
+"""What `lerobot-eval` records; in LIBERO and Meta-World an episode ends early with a success and else by time."""
 
 _WORDS = {
     **dict.fromkeys(("success", "true", "1", "1.0"), Outcome.SUCCESS),
@@ -26,6 +34,8 @@ def read_outcomes(
     outcome: Literal["success", "failure"] | None = None,
     outcome_column: str | None = None,
     outcome_file: str | Path | None = None,
+    outcome_rule: OutcomeRule | None = None,
+    source: RolloutSource | None = None,
 ) -> dict[int, Outcome]:
     """The outcome of every episode, from exactly one of three sources.
 
@@ -34,6 +44,10 @@ def read_outcomes(
         outcome: the same outcome for all of them.
         outcome_column: a key of the lines of `episodes.jsonl`, or a column of the tables. Of a column of flags the
             last row of an episode decides; a column of words must say the same in every row of an episode.
+        outcome_rule: how a column of flags decides: "last", the last row of an episode, or "any" of its rows. Without
+            it the two must agree.
+        source: of rollouts whose outcome the program that recorded them defines, instead of the other sources:
+            "lerobot_eval" (`next.success` anywhere is a success, the rest are time-outs).
         outcome_file: JSON `{"0": "success", ...}`, JSONL `{"episode_index": 0, "outcome": "success"}` or CSV with
             the header `episode_index,outcome`.
 
@@ -44,12 +58,14 @@ def read_outcomes(
         ConfigError: none or several sources are given.
         LabelError: the source is missing or unreadable, or lacks an episode.
     """
-    given = [source for source in (outcome, outcome_column, outcome_file) if source is not None]
+    given = [way for way in (outcome, outcome_column, outcome_file, source) if way is not None]
     if len(given) != 1:
         raise ConfigError(
-            f"expected exactly one of outcome, outcome_column and outcome_file, got {len(given)}; "
+            f"expected exactly one of outcome, outcome_column, outcome_file and source, got {len(given)}; "
             "say once how the episodes ended, it is never guessed"
         )
+    if source is not None:
+        return outcomes_of_source(dataset, source)
     if outcome is not None:
         return {episode.index: Outcome(outcome) for episode in dataset.episodes}
     if outcome_file is not None:
@@ -57,10 +73,29 @@ def read_outcomes(
     if any(outcome_column in episode.metadata for episode in dataset.episodes):
         found = {e.index: e.metadata[outcome_column] for e in dataset.episodes if outcome_column in e.metadata}
         return _checked(dataset, found, f"the key '{outcome_column}' of {dataset.root / 'meta' / 'episodes.jsonl'}")
-    return _checked(dataset, _from_column(dataset, outcome_column), f"the column '{outcome_column}' of {dataset.root}")
+    return _checked(
+        dataset, _from_column(dataset, outcome_column, outcome_rule), f"the column '{outcome_column}' of {dataset.root}"
+    )
 
 
-def _from_column(dataset: LeRobotDataset, column: str) -> dict[int, Any]:
+def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[int, Outcome]:
+    """The outcomes of rollouts as the program that recorded them means its columns.
+
+    Raises:
+        LabelError: the dataset is none of that program's.
+    """
+    if EVAL_COLUMN not in dataset.columns:
+        raise LabelError(
+            f"{dataset.root}: expected the column '{EVAL_COLUMN}', which --source {source} speaks of, got "
+            f"{sorted(dataset.columns)}"
+        )
+    found = _checked(
+        dataset, _from_column(dataset, EVAL_COLUMN, "any"), f"the column '{EVAL_COLUMN}' of {dataset.root}"
+    )
+    return {index: Outcome.TIMEOUT if ended is Outcome.FAILURE else ended for index, ended in found.items()}
+
+
+def _from_column(dataset: LeRobotDataset, column: str, rule: OutcomeRule | None) -> dict[int, Any]:
     if column not in dataset.columns:
         raise LabelError(
             f"expected '{column}' in {dataset.root / 'meta' / 'episodes.jsonl'} or in the tables, "
@@ -75,7 +110,16 @@ def _from_column(dataset: LeRobotDataset, column: str) -> dict[int, Any]:
                 f"column '{column}' of {dataset.root}: expected the same word in all rows of an episode, got several "
                 f"in {_episodes(changing)}; write the outcome of the whole episode into every row"
             )
-    return {index: words.tolist()[-1] for index, words in rows.items()}
+        return {index: words.tolist()[-1] for index, words in rows.items()}
+    last = {index: flags[-1] for index, flags in rows.items()}
+    highest = {index: flags.max() for index, flags in rows.items()}
+    if rule is None and (off := [index for index in rows if bool(highest[index]) != bool(last[index])]):
+        raise LabelError(
+            f"column '{column}' of {dataset.root}: expected a flag that is still up in the last row of an episode, got "
+            f"one that goes up and down again in {_episodes(off)}; say what counts with --outcome_rule any (a success "
+            "as soon as it was up) or --outcome_rule last (only the last row)"
+        )
+    return {index: flag.item() for index, flag in (highest if rule == "any" else last).items()}
 
 
 def _from_file(path: Path) -> dict[int, Any]:
@@ -86,8 +130,14 @@ def _from_file(path: Path) -> dict[int, Any]:
     if not path.is_file():
         raise LabelError(f"outcome file {path}: no such file")
     try:
-        pairs = [(int(index), word) for index, word in readers[path.suffix](path.read_text(encoding="utf-8"))]
-    except (ValueError, KeyError, TypeError) as error:
+        where = f"outcome file {path}"
+        pairs = [
+            (whole_number(index, where, "episode_index", 0), word)
+            for index, word in readers[path.suffix](read_text(path))
+        ]
+    except DatasetError as error:
+        raise LabelError(str(error)) from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LabelError(
             f"outcome file {path}: expected episodes and outcomes, as {{'0': 'success'}} (.json), "
             f"{{'episode_index': 0, 'outcome': 'success'}} per line (.jsonl) or episode_index,outcome (.csv), "
@@ -107,12 +157,20 @@ def _json_pairs(text: str) -> Any:
 
 
 def _jsonl_pairs(text: str) -> Iterable[tuple[Any, Any]]:
-    lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    lines = [json.loads(line) for line in text.split("\n") if line.strip()]
     return [(line["episode_index"], line["outcome"]) for line in lines]
 
 
 def _csv_pairs(text: str) -> Iterable[tuple[Any, Any]]:
-    return [(row["episode_index"], row["outcome"]) for row in csv.DictReader(text.splitlines())]
+    """With the delimiters that spreadsheets write; names of columns may be quoted or have blanks around them."""
+    lines = text.splitlines()
+    if lines and lines[0].lower().startswith("sep="):
+        lines = lines[1:]
+    delimiter = next((sign for sign in ",;\t" if sign in (lines or [""])[0]), ",")
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    names = [name.strip().lower() for name in next(rows, [])]
+    episode, outcome = names.index("episode_index"), names.index("outcome")
+    return [(row[episode], row[outcome]) for row in rows if any(cell.strip() for cell in row)]
 
 
 def _checked(dataset: LeRobotDataset, found: Mapping[int, Any], where: str) -> dict[int, Outcome]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pistar_vf.curation.merge.index_tables import IndexTable, join_index_tables
 from pistar_vf.curation.merge.sources import Source
 from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.lerobot.cameras import axis_names
@@ -40,6 +41,7 @@ class MergePlan:
         columns: of the tables, in their order.
         fills: column to what it is in datasets that lack it, a NumPy scalar of the column's type.
         tasks: the prompts; the position is the `task_index`.
+        index_tables: further columns of numbers that stand for rows of a table in `meta/`, such as `subtask_index`.
     """
 
     sources: tuple[Source, ...]
@@ -47,6 +49,7 @@ class MergePlan:
     columns: tuple[str, ...]
     fills: dict[str, np.generic]
     tasks: tuple[str, ...]
+    index_tables: Mapping[str, IndexTable]
 
     @property
     def video_keys(self) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ def plan_merge(sources: Sequence[Source], options: MergeOptions) -> MergePlan:
         features={name: features[name] for name in names if name in features},
         columns=tuple(columns),
         fills=fills,
+        index_tables=join_index_tables(sources, tuple(columns)),
         tasks=tuple(dict.fromkeys(text for source in sources for _, text in sorted(source.dataset.tasks.items()))),
     )
 

@@ -70,6 +70,7 @@ class _Rows:
 
     def __init__(self, source: Source, plan: MergePlan, schema: pa.Schema):
         self._schema = schema
+        self._index_tables, self._number = plan.index_tables, plan.sources.index(source)
         self._fills = {name: (value, plan.features[name]["shape"]) for name, value in plan.fills.items()}
         self._tasks = {old: plan.tasks.index(text) for old, text in source.dataset.tasks.items()}
 
@@ -80,9 +81,12 @@ class _Rows:
             "index": np.arange(start, start + length),
             "task_index": self._task_indices(episode, table),
         }
+        for name, merged in self._index_tables.items():
+            if name in table.column_names:
+                new[name] = merged.renumbered(self._number, table[name], f"{episode.parquet}: episode {episode.index}")
         for field in self._schema:
             if field.name in new:
-                column = pa.array(new[field.name])
+                column = new[field.name] if isinstance(new[field.name], pa.Array) else pa.array(new[field.name])
             elif field.name in table.column_names:
                 continue
             else:
@@ -161,7 +165,8 @@ def _stats_reader(source: Source) -> Callable[[int], Mapping[str, Any]]:
 def _stats(plan: MergePlan, source: Source, old: Mapping[str, Any], path: Path) -> dict[str, Mapping[str, Any]]:
     """Those of the source; of renumbered columns, and of numbers without any, measured in the table at `path`."""
     stats = {source.new_name(name): kinds for name, kinds in old.items()}
-    stats = {name: stats[name] for name in plan.features if name in stats and name not in _RENUMBERED}
+    renumbered = {*_RENUMBERED, *plan.index_tables}
+    stats = {name: stats[name] for name in plan.features if name in stats and name not in renumbered}
     for name, feature in plan.features.items():
         if name in stats or name not in plan.columns or not v21.is_numeric(feature):
             continue

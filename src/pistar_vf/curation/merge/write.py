@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pistar_vf.changes.staging import check_output, staged_folder
 from pistar_vf.curation.convert_to_v30 import write_v30
+from pistar_vf.curation.merge.index_tables import write_index_tables
 from pistar_vf.curation.merge.plan import MergeOptions, MergePlan, plan_merge
 from pistar_vf.curation.merge.sources import create_sources
 from pistar_vf.curation.merge.tables import write_tables
@@ -69,6 +70,7 @@ def merge_datasets(
             add_videos_v21(plan, folder, reencode=reencode, progress=progress)
         else:
             _write_v30(plan, folder, max_data_file_mb, max_video_file_mb, progress)
+        write_index_tables(plan.index_tables, folder)
         merged = load_lerobot(folder)
         assert [e.length for e in merged.episodes] == [e.length for d in datasets for e in d.episodes]
     return output_dir
