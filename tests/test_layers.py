@@ -3,6 +3,8 @@
 import ast
 import graphlib
 import re
+import subprocess
+import sys
 
 import pytest
 from support.places import ROOT
@@ -83,6 +85,18 @@ def room_graph() -> dict[str, set[str]]:
 
 def test_the_documentation_shows_this_table():
     assert TABLE in (ROOT / "docs" / "development.md").read_text()
+
+
+def test_the_picture_is_that_of_the_table():
+    drawn = subprocess.run(
+        [sys.executable, "-c", "import draw_rooms; print(draw_rooms.draw(), end='')"],
+        cwd=ROOT / "scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    picture = (ROOT / "docs" / "images" / "rooms.svg").read_text(encoding="utf-8")
+    assert drawn == picture, "make it again: python scripts/draw_rooms.py"
 
 
 @pytest.mark.parametrize("name", MODULES)
