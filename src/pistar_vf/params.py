@@ -3,6 +3,9 @@
 A flat dict is split, merged, sharded, listed and compared with plain dict operations.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from flax import traverse_util
 
 from pistar_vf.typing import Params
@@ -22,3 +25,31 @@ def unflatten(flat: Params) -> Params:
 def num_parameters(flat: Params) -> int:
     """Total number of scalars."""
     return sum(leaf.size for leaf in flat.values())
+
+
+def shapes_of(flat: Params) -> dict[str, tuple[int, ...]]:
+    """Name to shape."""
+    return {name: tuple(leaf.shape) for name, leaf in flat.items()}
+
+
+def leaf_differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    """One line for every leaf that is missing (−), without a place (+) or other than expected (≠).
+
+    Args:
+        expected: name to shape, or to whatever else tells two leaves apart.
+        stored: the same of what there is.
+    """
+    return [
+        *(f"− {name} {shape}" for name, shape in expected.items() if name not in stored),
+        *(f"+ {name} {shape}" for name, shape in stored.items() if name not in expected),
+        *(
+            f"≠ {name}: expected {shape}, got {stored[name]}"
+            for name, shape in expected.items()
+            if stored.get(name, shape) != shape
+        ),
+    ]
+
+
+def listed_lines(lines: Sequence[str], most: int = 20) -> str:
+    """Lines of a report below its headline, indented; of many the first ones."""
+    return "\n  ".join(("", *lines[:most], *["…"] * (len(lines) > most)))

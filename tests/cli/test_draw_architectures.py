@@ -3,7 +3,6 @@
 import functools
 import re
 
-import jax
 import pytest
 from PIL import Image
 from support.places import ROOT
@@ -41,7 +40,7 @@ def test_the_parts_make_the_whole(preset, changes):
     """Oracle: the model's own tree, and the split into trained and frozen leaves that a run makes."""
     settings = PRESETS[preset].replace(**changes)
     model = drawn_model(settings, 14)
-    shapes = flatten(jax.eval_shape(ValueFunction(model).init, jax.random.key(0)))
+    shapes = flatten(ValueFunction(model).shapes())
     trainable, _ = split_params(shapes, settings.freeze_mode)
     components = components_of(preset, **changes)
     assert sum(c.num_parameters for c in components) == num_parameters(shapes)

@@ -103,7 +103,7 @@ def test_init_adds_adapters_and_leaves_the_other_leaves_as_they_were():
     # One part only: compiling the random numbers of all of them takes ten seconds.
     expected, found = (jax.jit(lambda key, v=v: v.init(key)[leaf])(jax.random.key(5)) for v in (plain, adapted))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
-    shapes = [flatten(jax.eval_shape(v.init, jax.random.key(0))) for v in (plain, adapted)]
+    shapes = [flatten(v.shapes()) for v in (plain, adapted)]
     new = {name: leaf.shape for name, leaf in shapes[1].items() if name not in shapes[0]}
     assert {name.removeprefix("lora/llm/layer_0/"): s for name, s in new.items() if "layer_0" in name} == {
         "attn/attn_vec_einsum/w/a": (64, 3),
@@ -122,14 +122,14 @@ def test_init_adds_adapters_and_leaves_the_other_leaves_as_they_were():
 
 def test_full_size_adapters_of_rank_8_have_a_hundred_thousand_numbers_a_layer():
     config = stitched_config(siglip.VARIANTS["So400m/14-384"], gemma3.VARIANTS["gemma3_270m"], state_dim=29)
-    shapes = flatten(jax.eval_shape(ValueFunction(config).init, jax.random.key(0)))
+    shapes = flatten(ValueFunction(config).shapes())
     adapters = jax.eval_shape(lambda: init_lora(jax.random.key(0), shapes, LoraConfig()))
     per_layer = 8 * ((640 + 1024) + 2 * (640 + 256) + (1024 + 640) + 2 * (640 + 2048) + (2048 + 640))
     assert num_parameters(adapters) == 18 * per_layer == 1_898_496
 
 
 def test_targets_choose_among_the_projections():
-    names = flatten(jax.eval_shape(small_stitched().init, jax.random.key(0)))
+    names = flatten(small_stitched().shapes())
     assert adapted_leaves(names, LoraConfig()) == [f"llm/layer_{i}/{name}" for i in range(2) for name in PROJECTIONS]
     only = LoraConfig(targets=r"llm/layer_1/attn/(q|kv)_einsum/w")
     assert adapted_leaves(names, only) == ["llm/layer_1/attn/kv_einsum/w", "llm/layer_1/attn/q_einsum/w"]
@@ -198,7 +198,7 @@ def test_targets_that_fit_nothing_are_refused():
         r"lora targets 'q_proj': expected a pattern of whole names such as llm/layer_0/attn/attn_vec_einsum/w, .*fits"
     )
     with pytest.raises(ConfigError, match=message):
-        jax.eval_shape(value_function.init, jax.random.key(0))
+        value_function.shapes()
 
 
 @pytest.mark.parametrize(

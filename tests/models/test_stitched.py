@@ -52,7 +52,7 @@ def _with_masked_cameras():
 def test_full_size_parts_are_as_large_as_the_published_table_says():
     """About 400 M, 270 M and 130 K there. Its 1.5 M for the projector are not 1152→1152→640, which is 2.07 M."""
     config = stitched_config(siglip.VARIANTS["So400m/14-384"], gemma3.VARIANTS["gemma3_270m"], **NO_STATE)
-    tree = flatten(jax.eval_shape(ValueFunction(config).init, jax.random.key(0)))
+    tree = flatten(ValueFunction(config).shapes())
     sizes = {}
     for name, leaf in tree.items():
         part = name.split("/")[0]
@@ -127,7 +127,7 @@ def test_gradient_reaches_every_leaf_but_the_embedding_table(params):
 
 def test_every_value_starts_as_the_uniform_distribution():
     value_function = ValueFunction(tiny_stitched_config())
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    shapes = flatten(value_function.shapes())
     assert shapes["value_head/kernel"].shape == (32, 201)
     assert shapes["img_projection/linear1/kernel"].shape == (16, 16)
     head = jax.jit(lambda key: value_function.init(key)["value_head"])(jax.random.key(1))
@@ -167,7 +167,7 @@ def test_architectures_by_name():
 )
 def test_each_part_can_be_chosen_alone(change, parts):
     """The pistar model with one part exchanged: which leaves are new, and that it runs."""
-    plain, changed = (jax.eval_shape(small_value_function(**c).init, jax.random.key(0)) for c in ({}, change))
+    plain, changed = (small_value_function(**c).shapes() for c in ({}, change))
     new = flatten(changed).keys() - flatten(plain).keys()
     assert {"/".join(name.split("/")[:2]) for name in new} == parts
     assert ("cross_attention" in changed) == (change != {"fusion": "none"})

@@ -58,7 +58,7 @@ def _full_size(*, head: bool, state_dim: int = 0) -> ValueFunction:
 
 
 def _full_size_tree(**kwargs):
-    return flatten(jax.eval_shape(_full_size(**kwargs).init, jax.random.key(0)))
+    return flatten(_full_size(**kwargs).shapes())
 
 
 def test_full_size_tree_is_the_published_checkpoints_leaf_by_leaf():
@@ -206,7 +206,7 @@ def test_bfloat16_stays_near_float32_with_float32_parameters_and_logits(params):
     logits = _jitted(value_function)(params, observation)
     assert logits.dtype == jnp.float32
     assert 1e-5 < relative_error(logits, _logits(params, observation)) < 0.03
-    initial = jax.eval_shape(value_function.init, jax.random.key(0))
+    initial = value_function.shapes()
     assert {leaf.dtype for leaf in jax.tree.leaves(initial)} == {jnp.dtype("float32")}
 
 

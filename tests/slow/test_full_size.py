@@ -73,7 +73,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full_size")
     export_huggingface(random_params(MODEL, seed=1), folder, MODEL)
     placement = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    leaves = jax.eval_shape(ValueFunction(MODEL).init, jax.random.key(0))
+    leaves = ValueFunction(MODEL).shapes()
     wanted = {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement) for n, x in flatten(leaves).items()}
     params = ValueModelWeightLoader([folder / "siglip", folder / "gemma-3-270m"], MODEL).load(wanted)
     yield folder, params

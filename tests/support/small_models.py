@@ -59,7 +59,7 @@ def small_stitched(*, siglip: dict | None = None, gemma: dict | None = None, **o
 
 def random_params(value_function: ValueFunction, seed: int = 0) -> Params:
     """Random numbers in every leaf, biases and norm scales too, so that a forgotten one shows."""
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    shapes = flatten(value_function.shapes())
     rng = np.random.default_rng(seed)
     # 0.15 keeps activations near 1 at widths of 32 to 56.
     leaves = {path: 0.15 * rng.standard_normal(leaf.shape) for path, leaf in shapes.items()}

@@ -23,7 +23,7 @@ VALUE_FUNCTION = ValueFunction(tiny_model_config())
 def random_params(seed: int = 0) -> dict[str, jax.Array]:
     """Flat; random in every leaf, biases and norms too."""
     rng = np.random.default_rng(seed)
-    shapes = flatten(jax.eval_shape(VALUE_FUNCTION.init, jax.random.key(0)))
+    shapes = flatten(VALUE_FUNCTION.shapes())
     return {name: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), jnp.float32) for name, leaf in shapes.items()}
 
 

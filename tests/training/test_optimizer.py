@@ -3,7 +3,6 @@
 import functools
 import inspect
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -22,7 +21,7 @@ def _full_size_tree():
     config = ValueModelConfig(
         siglip=siglip.VARIANTS["So400m/14"], gemma=gemma3.VARIANTS["gemma3_270m"], state_encoding="none"
     )
-    return flatten(jax.eval_shape(ValueFunction(config).init, jax.random.key(0)))
+    return flatten(ValueFunction(config).shapes())
 
 
 def _trainable(freeze_mode):

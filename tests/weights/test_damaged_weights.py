@@ -134,7 +134,9 @@ def test_a_truncated_array_of_an_orbax_directory(intact, tmp_path):
     # All data files: which of them holds an array depends on how orbax's threads took turns.
     for data in [*path.glob("d/*"), *path.glob("ocdbt.process_*/d/*")]:
         data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match="expected a complete orbax checkpoint, could not read"):
+    with pytest.raises(
+        CheckpointError, match=r"expected a complete orbax checkpoint, (could not read|found no metadata)"
+    ):
         list(ValueModelWeightLoader([path], MODEL).read())
 
 

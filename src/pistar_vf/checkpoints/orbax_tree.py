@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pistar_vf.errors import CheckpointError
-from pistar_vf.params import flatten
+from pistar_vf.params import flatten, leaf_differences, listed_lines, shapes_of
 
 
 def write_tree(path: Path, tree: Any) -> None:
@@ -31,16 +31,10 @@ def read_tree(path: Path, abstract: Any) -> Any:
     Raises:
         CheckpointError: the directory or a file in it is unreadable, or a leaf is missing or has another shape.
     """
-    stored = tree_shapes(path)
-    wanted = flatten(abstract)
-    problems = [
-        f"− {name} {leaf.shape}" if name not in stored else f"≠ {name} expected {leaf.shape}, got {stored[name]}"
-        for name, leaf in wanted.items()
-        if stored.get(name) != tuple(leaf.shape)
-    ]
+    stored, wanted = tree_shapes(path), shapes_of(flatten(abstract))
+    problems = leaf_differences(wanted, {name: shape for name, shape in stored.items() if name in wanted})
     if problems:
-        listed = "\n  ".join(problems[:20] + ["…"] * (len(problems) > 20))
-        raise CheckpointError(f"{path}: {len(problems)} leaves do not fit this model:\n  {listed}")
+        raise CheckpointError(f"{path}: {len(problems)} leaves do not fit this model:{listed_lines(problems)}")
     placement = jax.tree.map(_with_sharding, abstract)
     return _restore(path, placement, ocp.checkpoint_utils.construct_restore_args(placement))
 
@@ -84,7 +78,7 @@ def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         CheckpointError: the directory does not exist or is no complete orbax checkpoint.
     """
-    return {name: leaf.shape for name, leaf in flatten(tree_metadata(path)).items()}
+    return shapes_of(flatten(tree_metadata(path)))
 
 
 def _restore(path: Path, abstract: Any, restore_args: Any) -> Any:

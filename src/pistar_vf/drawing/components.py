@@ -3,8 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 
-import jax
-
 from pistar_vf.choices import FreezeMode
 from pistar_vf.models.value_config import ValueModelConfig
 from pistar_vf.models.value_model import ValueFunction
@@ -59,7 +57,7 @@ def list_components(config: ValueModelConfig, freeze_mode: FreezeMode) -> list[C
     Raises:
         ConfigError: the adapters' targets fit no leaf.
     """
-    shapes = flatten(jax.eval_shape(ValueFunction(config).init, jax.random.key(0)))
+    shapes = flatten(ValueFunction(config).shapes())
     details = _details(config, shapes)
     components = []
     for name, prefixes in _LEAVES.items():

@@ -163,7 +163,7 @@ def restore_predictor(checkpoint: Path, spec: ValueSpec, key: str, tokenizer: Pr
     Raises:
         CheckpointError: the tree is damaged or not that of the model.
     """
-    abstract = jax.eval_shape(ValueFunction(spec.model).init, jax.random.key(0))
+    abstract = ValueFunction(spec.model).shapes()
     return ValuePredictor(spec, read_tree(checkpoint, {key: abstract})[key], tokenizer)
 
 

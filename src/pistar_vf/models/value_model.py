@@ -138,7 +138,7 @@ class ValueFunction:
     config: ValueModelConfig
 
     def init(self, key: jax.Array) -> Params:
-        """Random parameters, float32. Trace under `jax.eval_shape` to get shapes without allocating.
+        """Random parameters, float32.
 
         Raises:
             ConfigError: the adapters' targets fit no leaf.
@@ -148,6 +148,14 @@ class ValueFunction:
             return params
         adapters = init_lora(jax.random.fold_in(key, _LORA_STREAM), flatten(params), self.config.lora)
         return {**params, **unflatten(adapters)}
+
+    def shapes(self) -> Params:
+        """The tree of `init` as `jax.ShapeDtypeStruct`, without allocating it.
+
+        Raises:
+            ConfigError: the adapters' targets fit no leaf.
+        """
+        return jax.eval_shape(self.init, jax.random.key(0))
 
     def bind(self, params: Params, dropout_key: PRNGKeyArray | None = None) -> ValueModel:
         """The module with the given parameters, adapters merged.

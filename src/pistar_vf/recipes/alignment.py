@@ -226,7 +226,7 @@ def _value_function(config: AlignmentConfig, tokenizer: PromptTokenizer) -> Valu
 
 def _params(config: AlignmentConfig, value_function: ValueFunction, mesh: Mesh) -> Params:
     """Pretrained towers where there are some; the projector always starts fresh."""
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    shapes = flatten(value_function.shapes())
     held = held_shapes(shapes, config.freeze_mode, jnp.dtype(config.frozen_dtype))
     placement = state_sharding(mesh, held)
     wanted = {

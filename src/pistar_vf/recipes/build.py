@@ -122,7 +122,7 @@ def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: 
 
 
 def _held_shapes(config: TrainConfig, value_function: ValueFunction) -> Params:
-    shapes = flatten(jax.eval_shape(value_function.init, jax.random.key(0)))
+    shapes = flatten(value_function.shapes())
     return held_shapes(shapes, config.freeze_mode, jnp.dtype(config.frozen_dtype))
 
 

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from pistar_vf.categorical import Support
@@ -19,14 +18,13 @@ from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
-from pistar_vf.params import flatten
+from pistar_vf.params import flatten, leaf_differences, listed_lines, shapes_of
 from pistar_vf.returns import Normaliser
 from pistar_vf.tokenizer import MAX_TOKEN_LEN, PAD_ID, PROMPT_SUFFIX, PromptTokenizer, resolve_tokenizer
 from pistar_vf.typing import Bool, Int
 
 BASE_CAMERA = "base_0_rgb"
 _BLOCK = "img/Transformer/encoderblock"
-_MAX_LINES = 20
 _log = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -126,7 +124,7 @@ def _shapes(checkpoint: Path, use_ema: bool) -> tuple[str, Shapes]:
         )
     if key != wanted:
         _log.warning("%s: no ema_params in it; scoring with params", checkpoint)
-    return key, {name: tuple(leaf.shape) for name, leaf in flatten(trees[key]).items()}
+    return key, shapes_of(flatten(trees[key]))
 
 
 def _model(shapes: Shapes, cameras: tuple[str, ...], where: str) -> ValueModelConfig:
@@ -200,18 +198,9 @@ class _Reader:
 
 def _check_leaves(shapes: Shapes, model: ValueModelConfig, where: str) -> None:
     """Refuses leaves that upstream's model of these sizes does not have, has otherwise, or has besides."""
-    abstract = jax.eval_shape(ValueFunction(model).init, jax.random.key(0))
-    ours = {name: tuple(leaf.shape) for name, leaf in flatten(abstract).items()}
-    lines = [f"− {name} {shape}" for name, shape in ours.items() if name not in shapes]
-    lines += [f"+ {name} {shape}" for name, shape in shapes.items() if name not in ours]
-    lines += [
-        f"≠ {name}: expected {shape}, got {shapes[name]}"
-        for name, shape in ours.items()
-        if shapes.get(name, shape) != shape
-    ]
+    lines = leaf_differences(shapes_of(flatten(ValueFunction(model).shapes())), shapes)
     if lines:
-        listed = "\n  ".join(lines[:_MAX_LINES] + ["…"] * (len(lines) > _MAX_LINES))
         raise CheckpointError(
-            f"{where}: {len(lines)} differences from upstream's value model (− missing, + without a place, ≠ other):\n"
-            f"  {listed}\nA checkpoint of this library needs its {FILE_NAME} beside it"
+            f"{where}: {len(lines)} differences from upstream's value model (− missing, + without a place, ≠ other):"
+            f"{listed_lines(lines)}\nA checkpoint of this library needs its {FILE_NAME} beside it"
         )

@@ -15,14 +15,13 @@ import numpy as np
 from pistar_vf import messages
 from pistar_vf.errors import CheckpointError
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
-from pistar_vf.params import flatten
+from pistar_vf.params import flatten, leaf_differences, listed_lines, shapes_of
 from pistar_vf.typing import Params
 from pistar_vf.weights.folding import fold_head, grid_side, resize_position_embedding
 from pistar_vf.weights.name_tables import RESIZED, Entry, Leaves, Table
 from pistar_vf.weights.weight_files import Key, WeightFile, model_leaves, open_weights, uninformative_leaf
 
 _log = logging.getLogger(__name__)
-_MAX_LINES = 20
 _PROJECTION = ("img_projection/kernel", "img_projection/bias")
 
 
@@ -164,25 +163,17 @@ def check_fit(file: WeightFile, model: ValueModelConfig, ours: Leaves) -> None:
     if table.folded:
         width = model.siglip.width
         expected |= dict(zip(table.folded, [(width, width), (width,)]))
-    extra = [name for name in stored if name not in expected and not _is_unused(name, table)]
-    lines = file.config_problems(model)
-    lines += [f"− {name} {shape}" for name, shape in expected.items() if name not in stored]
-    lines += [f"+ {name} {stored[name].shape}" for name in extra]
-    lines += [
-        f"≠ {name}: expected {shape}, got {stored[name].shape}"
-        for name, shape in expected.items()
-        if name in stored and stored[name].shape != shape
-    ]
+    used = {name: leaf for name, leaf in stored.items() if name in expected or not _is_unused(name, table)}
+    lines = file.config_problems(model) + leaf_differences(expected, shapes_of(used))
     lines += [
         f"≠ {name}: expected floating-point numbers, got {stored[name].dtype}"
         for name in expected
         if name in stored and not jnp.issubdtype(stored[name].dtype, jnp.floating)
     ]
     if lines:
-        listed = "\n  ".join(lines[:_MAX_LINES] + ["…"] * (len(lines) > _MAX_LINES))
         raise CheckpointError(
             f"{file.source.path} ({table.title}): {len(lines)} differences from this model "
-            f"(− missing, + without a place, ≠ other):\n  {listed}\nUse weights of this architecture, or the "
+            f"(− missing, + without a place, ≠ other):{listed_lines(lines)}\nUse weights of this architecture, or the "
             "--siglip_variant, --gemma_variant, --state_encoding that the weights were made with"
         )
 

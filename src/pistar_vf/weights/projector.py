@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from pistar_vf.errors import CheckpointError
+from pistar_vf.params import leaf_differences, listed_lines, shapes_of
 from pistar_vf.typing import Params
 from pistar_vf.weights.export import write_safetensors
 from pistar_vf.weights.name_tables import LINEAR, Entry
@@ -74,18 +75,12 @@ def load_projector(path: Path, wanted: Mapping[str, jax.ShapeDtypeStruct]) -> Pa
 
 def _check(path: Path, source: Source, stored: Sequence[str], own: Mapping, entries: Sequence[Entry]) -> None:
     shapes = {entry.theirs[0]: entry.part_shape(own[entry.ours].shape) for entry in entries}
-    lines = [f"− {name} {shape}" for name, shape in shapes.items() if name not in source.leaves]
-    lines += [f"+ {name} {source.leaves[name].shape}" for name in stored if name not in shapes]
-    lines += [
-        f"≠ {name}: expected {shape}, got {source.leaves[name].shape}"
-        for name, shape in shapes.items()
-        if name in source.leaves and source.leaves[name].shape != shape
-    ]
+    found = {name: leaf for name, leaf in source.leaves.items() if name in (*stored, *shapes)}
+    lines = leaf_differences(shapes, shapes_of(found))
     if lines:
-        listed = "\n  ".join(lines)
         raise CheckpointError(
-            f"{path}: not the projector of this model:\n  {listed}\nUse the --architecture, --siglip_variant and "
-            "--gemma_variant that it was trained with"
+            f"{path}: not the projector of this model:{listed_lines(lines)}\nUse the --architecture, --siglip_variant "
+            "and --gemma_variant that it was trained with"
         )
 
 

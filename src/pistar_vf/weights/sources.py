@@ -17,7 +17,7 @@ import numpy as np
 
 from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
 from pistar_vf.errors import CheckpointError
-from pistar_vf.params import flatten
+from pistar_vf.params import flatten, leaf_differences, listed_lines
 
 SAFETENSORS_DTYPES = {
     "F64": np.dtype(np.float64),
@@ -107,11 +107,10 @@ class SafetensorsSource(Source):
             for name, (leaf, start) in _safetensors_header(file).items():
                 self.leaves[name] = leaf
                 self._spans[name] = (file, start)
-        if index is not None and index != {name: file.name for name, (file, _) in self._spans.items()}:
-            lines = [f"− {name} {index[name]}" for name in sorted(set(index) - set(self._spans))]
-            lines += [f"+ {name} {self._spans[name][0].name}" for name in sorted(set(self._spans) - set(index))]
-            listed = "\n  ".join(lines[:20]) or "a leaf lies in another shard than the index says"
-            raise CheckpointError(f"{path}: the index does not fit its shards; download them again:\n  {listed}")
+        found = {name: file.name for name, (file, _) in self._spans.items()}
+        if index is not None and index != found:
+            listed = listed_lines(leaf_differences(index, found))
+            raise CheckpointError(f"{path}: the index does not fit its shards; download them again:{listed}")
 
     def read(self, names: Sequence[str]) -> Iterator[np.ndarray]:
         for name in names:

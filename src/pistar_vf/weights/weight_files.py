@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-
 from pistar_vf.checkpoints import value_spec
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
 from pistar_vf.errors import CheckpointError
@@ -165,4 +163,4 @@ def uninformative_leaf(file: WeightFile) -> str | None:
 def model_leaves(model: ValueModelConfig) -> Leaves:
     """Names, shapes and dtypes of a model's own tree, without allocating it."""
 
-    return flatten(jax.eval_shape(ValueFunction(model).init, jax.random.key(0)))
+    return flatten(ValueFunction(model).shapes())
