@@ -4,12 +4,14 @@ import hashlib
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from support.opened_tables import tables
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.curation.merge import merge_datasets
-from pistar_vf.lerobot import content
-from pistar_vf.lerobot.content import content_digests, episode_digest
+from pistar_vf.lerobot.content import episode_digest
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 
@@ -58,9 +60,13 @@ def test_without_state_and_action_there_is_none(tmp_path):
 
 def test_values_that_cannot_be_read_are_said(tmp_path, caplog):
     dataset = written(tmp_path / "set", {"observation.state": 2})
-    files = {tmp_path / "gone.parquet": dataset.episodes}
-    assert content_digests(files, dataset.columns) == {}
+    path = dataset.episodes[1].parquet
+    table = pq.read_table(path)
+    ragged = pa.array([[0.0]] * 2 + [[0.0, 1.0]])
+    pq.write_table(table.set_column(table.schema.names.index("observation.state"), "observation.state", ragged), path)
+    assert load_lerobot(dataset.root).content_digests == {}
     assert "known by their numbers alone, as their content cannot be read" in caplog.text
+    assert "episode_000001.parquet: column 'observation.state': expected lists of one length" in caplog.text
 
 
 def test_copies_have_the_same(tiny_dataset, tiny_dataset_v30, tmp_path):
@@ -77,12 +83,8 @@ def test_copies_have_the_same(tiny_dataset, tiny_dataset_v30, tmp_path):
     assert load_lerobot(tmp_path / "merged").content_digests == twice
 
 
-def test_each_table_is_opened_once(tiny_dataset, monkeypatch):
-    opened = []
-    original = content.read_parquet_columns
-    monkeypatch.setattr(
-        content, "read_parquet_columns", lambda path, names: opened.append(path) or original(path, names)
-    )
+def test_each_table_is_read_once(tiny_dataset, opened):
     dataset = load_lerobot(tiny_dataset)
+    opened.clear()
     assert dataset.content_digests is dataset.content_digests
-    assert opened == [episode.parquet for episode in dataset.episodes]
+    assert set(tables(dataset, opened)) == {1}

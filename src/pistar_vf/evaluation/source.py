@@ -42,7 +42,8 @@ def open_source(config: EvaluationConfig) -> Source:
     """
     checkpoint = find_checkpoint(config.checkpoint)
     predictor = load_value_model(checkpoint)
-    dataset = load_lerobot(_dataset_root(config, predictor.spec))
+    state = predictor.spec.state
+    dataset = load_lerobot(_dataset_root(config, predictor.spec), read_ahead=() if state is None else (state.key,))
     if config.parquet_dir is not None:
         _check_inside(config.parquet_dir, [e.parquet for e in dataset.episodes], "--parquet_dir", dataset)
     if config.video_root is not None:

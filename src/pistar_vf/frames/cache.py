@@ -35,7 +35,7 @@ from pistar_vf.frames.cache_folder import (
     find_folder,
     frame_digest,
 )
-from pistar_vf.frames.episode_decoder import DecodeJob, run_jobs
+from pistar_vf.frames.episode_decoder import TIME_COLUMN, DecodeJob, run_jobs
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.video.decoding import check_fit
 
@@ -181,7 +181,13 @@ class FrameCache:
     def _jobs(self, episodes: list[Episode], frames_path: Path) -> list[DecodeJob]:
         # Only its own episode travels to the process that decodes it.
         alone = [dataclasses.replace(self.dataset, episodes=(episode,)) for episode in episodes]
-        return [DecodeJob(dataset, self.camera_key, self.size, self.fit, frames_path) for dataset in alone]
+        how = (self.camera_key, self.size, self.fit, frames_path)
+        return [DecodeJob(dataset, *how, self._known_times(dataset.episodes[0])) for dataset in alone]
+
+    def _known_times(self, episode: Episode) -> np.ndarray | None:
+        """Where the dataset has them in memory, so that its file isn't opened again."""
+        times = self.dataset.kept.read(episode.parquet, TIME_COLUMN, [(episode.first_row, episode.length)])
+        return None if times is None else times[0]
 
     def _create_files(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,17 +10,25 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float  # not from pistar_vf.typing: decoding processes must not import JAX
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.lerobot.parquet import open_parquet, read_parquet_column, row_groups_of
+from pistar_vf.lerobot.parquet import open_parquet, row_groups_of
 from pistar_vf.video.decoding import decode_image, decode_video
 
+TIME_COLUMN = "timestamp"
 _IMAGE_ROWS_AT_ONCE = 32
 
 
 def decode_episode(
-    dataset: LeRobotDataset, episode: Episode, camera_key: str, *, size: int, fit: str
+    dataset: LeRobotDataset,
+    episode: Episode,
+    camera_key: str,
+    *,
+    size: int,
+    fit: str,
+    times: Float[np.ndarray, " t"] | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes one camera of one episode, from video or from an image column.
 
@@ -30,6 +38,7 @@ def decode_episode(
         camera_key: one of its cameras.
         size: side of the square frames, pixels.
         fit: "pad" or "stretch", see `pistar_vf.video.decoding.resize_frame`.
+        times: of the frames, seconds; None reads them from the table, where it has them.
 
     Yields:
         uint8 [size, size, 3], `episode.length` of them.
@@ -42,9 +51,8 @@ def decode_episode(
     if dataset.features[camera_key]["dtype"] == "image":
         yield from _decode_image_column(dataset, episode, camera_key, size, fit, context)
         return
-    times = None
-    if "timestamp" in dataset.columns:
-        (times,) = read_parquet_column(episode.parquet, "timestamp", [(episode.first_row, episode.length)])
+    if times is None and TIME_COLUMN in dataset.columns:
+        times = dataset.read_column(TIME_COLUMN, [episode])
     clip = dataset.video_clip(episode, camera_key)
     yield from decode_video(
         clip.path,
@@ -76,13 +84,14 @@ def _decode_image_column(
 
 @dataclasses.dataclass(frozen=True)
 class DecodeJob:
-    """Decodes the one episode of `dataset` into its rows of a file of frames."""
+    """Decodes the one episode of `dataset` into its rows of a file of frames; `times` as in `decode_episode`."""
 
     dataset: LeRobotDataset
     camera_key: str
     size: int
     fit: str
     frames_path: Path
+    times: Float[np.ndarray, " t"] | None = None
 
     @property
     def episode(self) -> Episode:
@@ -92,7 +101,8 @@ class DecodeJob:
         # Written through the file, not a mapping: a full disk is then an OSError instead of a SIGBUS.
         with self.frames_path.open("r+b", buffering=1 << 22) as frames:
             frames.seek(self.episode.start * self.size * self.size * 3)
-            for frame in decode_episode(self.dataset, self.episode, self.camera_key, size=self.size, fit=self.fit):
+            look = {"size": self.size, "fit": self.fit, "times": self.times}
+            for frame in decode_episode(self.dataset, self.episode, self.camera_key, **look):
                 frames.write(frame.data)
             frames.flush()
             os.fsync(frames.fileno())

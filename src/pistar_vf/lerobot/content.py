@@ -20,45 +20,64 @@ import numpy as np
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.parquet import read_parquet_columns
+from pistar_vf.lerobot.parquet import ParquetScan, scan_parquet, to_numpy
 
 _log = logging.getLogger(__name__)
 
-_COLUMNS = {"state": ("observation.state", "state"), "action": ("action", "actions")}
+STATE_COLUMNS = ("observation.state", "state")
+_COLUMNS = {"state": STATE_COLUMNS, "action": ("action", "actions")}
 _DIGITS = 32
 
 
 def content_columns(columns: Sequence[str]) -> dict[str, str]:
-    """Which of a dataset's columns its digests cover: "state" and "action" to a column, each where it has one."""
+    """Which of a file's columns the digests cover: "state" and "action" to a column, each where it has one."""
     found = {role: next((name for name in names if name in columns), None) for role, names in _COLUMNS.items()}
     return {role: name for role, name in found.items() if name is not None}
 
 
-def content_digests(files: Mapping[Path, Sequence[Episode]], columns: Sequence[str]) -> dict[int, str]:
+def content_digests(files: Mapping[Path, Sequence[Episode]]) -> dict[int, str]:
     """The digest of every episode, in one pass over the tables with one file in memory at a time.
 
     Args:
         files: the dataset's parquet files, and the episodes in each.
-        columns: the dataset's columns.
 
     Returns:
-        Episode index to digest; empty where the dataset has neither state nor action, or their values cannot be read.
+        Episode index to digest, of those with state or action; empty where their values cannot be read.
     """
-    roles = content_columns(columns)
-    if not roles:
-        return {}
     digests: dict[int, str] = {}
     for path, episodes in files.items():
-        try:
-            found = read_parquet_columns(path, tuple(roles.values()))
-            values = {role: np.asarray(found[name][0], "<f4") for role, name in roles.items()}
-        except (DatasetError, ValueError) as error:
-            _log.warning("episodes are known by their numbers alone, as their content cannot be read: %s", error)
+        scan = scan_parquet(path, (), lambda schema: content_columns(schema.names).values())
+        found = file_digests(path, scan, {e.index: (e.first_row, e.length) for e in episodes})
+        if found is None:
             return {}
-        for episode in episodes:
-            rows = slice(episode.first_row, episode.first_row + episode.length)
-            digests[episode.index] = episode_digest({role: column[rows] for role, column in values.items()})
+        digests |= found
     return digests
+
+
+def file_digests(path: Path, scan: ParquetScan, episodes: Mapping[int, tuple[int, int]]) -> dict[int, str] | None:
+    """The digests of a file's episodes; None where their content cannot be read, which is logged.
+
+    Args:
+        path: the file.
+        scan: its columns, those of `content_columns` among them.
+        episodes: index to first row and number of rows.
+    """
+    roles = content_columns(scan.schema.names)
+    if not roles:
+        return {}
+    try:
+        values = {
+            role: np.asarray(to_numpy(scan.columns[name], 0, f"{path}: column '{name}'"), "<f4")
+            for role, name in roles.items()
+        }
+    except (DatasetError, KeyError, ValueError) as error:
+        problem = f"{path}: column {error} cannot be read" if isinstance(error, KeyError) else error
+        _log.warning("episodes are known by their numbers alone, as their content cannot be read: %s", problem)
+        return None
+    return {
+        index: episode_digest({role: column[first : first + length] for role, column in values.items()})
+        for index, (first, length) in episodes.items()
+    }
 
 
 def episode_digest(values: Mapping[str, np.ndarray]) -> str:

@@ -24,6 +24,7 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.cameras import PICTURE_DTYPES, no_colour_picture, stated_size
 from pistar_vf.lerobot.content import content_digests
 from pistar_vf.lerobot.episode import ALL_EPISODES, Episode, EpisodeChoice, VideoClip
+from pistar_vf.lerobot.kept_columns import KeptColumns
 from pistar_vf.lerobot.metadata import find_dataset, read_info
 from pistar_vf.lerobot.parquet import read_parquet_column
 from pistar_vf.lerobot.schema import TableSchema
@@ -48,6 +49,7 @@ class LeRobotDataset:
         video_template: where videos are, with LeRobot's placeholders; None for a dataset without videos.
         chunks_size: episodes (of v3.0: files) per chunk folder.
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
+        kept: the columns that were read when the files were opened.
     """
 
     root: Path
@@ -63,6 +65,7 @@ class LeRobotDataset:
     video_template: str | None
     chunks_size: int
     prompt_column: str | None = None
+    kept: KeptColumns = dataclasses.field(default_factory=KeptColumns, repr=False, compare=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,7 +123,8 @@ class LeRobotDataset:
         parts: dict[int, np.ndarray] = {}
         for path, members in positions.items():
             spans = [(chosen[position].first_row, chosen[position].length) for position in members]
-            for position, part in zip(members, read_parquet_column(path, name, spans)):
+            own = self.kept.read(path, name, spans) or read_parquet_column(path, name, spans)
+            for position, part in zip(members, own):
                 parts[position] = part
                 if part.shape[1:] != parts[0].shape[1:]:
                     raise DatasetError(
@@ -155,7 +159,8 @@ class LeRobotDataset:
     @functools.cached_property
     def content_digests(self) -> Mapping[int, str]:
         """Episode index to a digest of its content, see `lerobot.content`; read once, and empty where there is none."""
-        return content_digests(self.files(), self.columns)
+        digests = content_digests(self.files()) if self.kept.digests is None else self.kept.digests
+        return {episode.index: digests[episode.index] for episode in self.episodes if episode.index in digests}
 
     def episode_of(self, row: int) -> Episode:
         """The episode that holds a row of the concatenation of all episodes."""
@@ -214,7 +219,11 @@ class LeRobotDataset:
 
 
 def load_lerobot(
-    data_dir: str | Path, prompt_column: str | None = None, choice: EpisodeChoice = ALL_EPISODES
+    data_dir: str | Path,
+    prompt_column: str | None = None,
+    choice: EpisodeChoice = ALL_EPISODES,
+    *,
+    read_ahead: Sequence[str] | None = None,
 ) -> LeRobotDataset:
     """Opens a LeRobot dataset (v2.0, v2.1 or v3.0) and checks that its parts agree.
 
@@ -223,6 +232,9 @@ def load_lerobot(
             default `~/.cache/huggingface/lerobot`).
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
         choice: which episodes to open, as if it had no others; these may be damaged or missing.
+        read_ahead: for who is going to read most columns: every file is then opened once, and all columns of single
+            numbers and words, the state, and those named here are kept for `read_column`. None opens the files again
+            for every column that is asked for.
 
     Raises:
         ConfigError: an episode of the choice does not exist.
@@ -232,8 +244,8 @@ def load_lerobot(
     check_no_open_transaction(root)
     info = read_info(root)
     layout = _layout(info["codebase_version"])
-    tasks = layout.read_tasks(root)
-    episodes, schemas = layout.read_episodes(root, info, choice)
+    tasks, kept = layout.read_tasks(root), KeptColumns(read_ahead)
+    episodes, schemas = layout.read_episodes(root, info, choice, kept)
     num_frames = sum(episode.length for episode in episodes)
     if choice == ALL_EPISODES and info.get("total_frames") not in (None, num_frames):
         raise DatasetError(
@@ -254,6 +266,7 @@ def load_lerobot(
         video_template=info["video_path"],
         chunks_size=info["chunks_size"],
         prompt_column=prompt_column,
+        kept=kept,
     )
 
 

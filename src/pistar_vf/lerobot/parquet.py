@@ -1,6 +1,7 @@
 """Columns of parquet files as NumPy arrays, with errors that name the file, the column and the row."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,43 +59,73 @@ def read_parquet_table(path: Path, columns: Sequence[str] | None = None) -> pa.T
             raise DatasetError(f"{path}: cannot be read, the file is corrupt: {error}") from error
 
 
-def read_parquet_column(path: Path, name: str, spans: Sequence[tuple[int, int]] | None = None) -> list[np.ndarray]:
-    """One column of one file, see `read_parquet_columns`."""
-    return read_parquet_columns(path, (name,), spans)[name]
+@dataclasses.dataclass(frozen=True)
+class ParquetScan:
+    """What one look into a file found.
+
+    Attributes:
+        num_rows: of the file.
+        schema: of the file.
+        columns: those that were read, whole.
+    """
+
+    num_rows: int
+    schema: pa.Schema
+    columns: Mapping[str, pa.ChunkedArray]
 
 
-def read_parquet_columns(
-    path: Path, names: Sequence[str], spans: Sequence[tuple[int, int]] | None = None
-) -> dict[str, list[np.ndarray]]:
-    """Reads some columns of one file, or spans of them; row groups without a wanted row are left out.
+def scan_parquet(path: Path, needed: Sequence[str], wanted: Callable[[pa.Schema], Iterable[str]]) -> ParquetScan:
+    """Opens a file once for its footer and some columns.
 
     Args:
-        path: the file; it is opened once.
-        names: the columns; scalars, strings, or lists of one length.
+        path: the file.
+        needed: columns that it must have.
+        wanted: from its schema to further columns; none of them is read where one cannot be.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or a needed column is missing or unreadable.
+    """
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
+        names = list(dict.fromkeys((*needed, *wanted(schema))))
+        _check_columns(path, schema, needed)
+        try:
+            table = file.read(columns=names) if names else None
+            columns = {name: table.column(name) for name in names}
+        except (pa.ArrowInvalid, OSError):
+            columns = {name: _read_groups(file, range(file.num_row_groups), name, path) for name in needed}
+        return ParquetScan(file.metadata.num_rows, schema, columns)
+
+
+def read_parquet_column(path: Path, name: str, spans: Sequence[tuple[int, int]] | None = None) -> list[np.ndarray]:
+    """Reads one column of one file, or spans of it; row groups without a wanted row are left out.
+
+    Args:
+        path: the file.
+        name: the column; scalars, strings, or lists of one length.
         spans: (first row, number of rows) of each part wanted; None for one part, the whole file.
 
     Returns:
-        Column to one array per span: [rows], or [rows, k] for lists of k > 1 numbers; strings come as an object array.
+        One array per span: [rows], or [rows, k] for lists of k > 1 numbers; strings come as an object array.
 
     Raises:
-        DatasetError: a column is missing or unreadable, has nulls (a null float is NaN instead), holds lists
+        DatasetError: the column is missing or unreadable, has nulls (a null float is NaN instead), holds lists
             of varying length, or holds structs.
     """
     with open_parquet(path) as file:
-        for name in names:
-            if name not in file.schema_arrow.names:
-                raise DatasetError(f"{path}: no column '{name}', though other files of the dataset have it")
+        _check_columns(path, file.schema_arrow, [name])
         if spans is None:
             spans = [(0, file.metadata.num_rows)]
         groups, offsets = row_groups_of(file, spans)
-        columns = {name: _read_groups(file, groups, name, path) for name in names}
-    return {
-        name: [
-            _to_numpy(column.slice(offset, rows), first, f"{path}: column '{name}'")
-            for offset, (first, rows) in zip(offsets, spans)
-        ]
-        for name, column in columns.items()
-    }
+        column = _read_groups(file, groups, name, path)
+    where = f"{path}: column '{name}'"
+    return [to_numpy(column.slice(offset, rows), first, where) for offset, (first, rows) in zip(offsets, spans)]
+
+
+def _check_columns(path: Path, schema: pa.Schema, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in schema.names:
+            raise DatasetError(f"{path}: no column '{name}', though other files of the dataset have it")
 
 
 def _read_groups(file: pq.ParquetFile, groups: Sequence[int], name: str, path: Path) -> pa.ChunkedArray:
@@ -126,7 +157,17 @@ def row_groups_of(file: pq.ParquetFile, spans: Sequence[tuple[int, int]]) -> tup
     return np.flatnonzero(wanted).tolist(), (firsts - left_out[first_groups]).tolist()
 
 
-def _to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
+def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
+    """Some rows of a column as an array, see `read_parquet_column`.
+
+    Args:
+        chunks: the rows.
+        first_row: of these, in the file.
+        where: file and column, for errors.
+
+    Raises:
+        DatasetError: see `read_parquet_column`.
+    """
     column = chunks.combine_chunks()
     shape = [len(column)]
     rows = range(first_row, first_row + len(column))

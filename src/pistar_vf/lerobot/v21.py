@@ -25,8 +25,8 @@ from pistar_vf.lerobot.episode import (
     typed_tasks,
     unlisted,
 )
+from pistar_vf.lerobot.kept_columns import KeptColumns
 from pistar_vf.lerobot.metadata import fill_template, read_jsonl
-from pistar_vf.lerobot.parquet import open_parquet
 from pistar_vf.lerobot.schema import FileSchemas
 
 CODEBASE_VERSION = "v2.1"
@@ -51,18 +51,28 @@ def read_tasks(root: Path) -> dict[int, str]:
 
 
 def read_episodes(
-    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES
+    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES, columns: KeptColumns | None = None
 ) -> tuple[tuple[Episode, ...], FileSchemas]:
     """The chosen episodes of `meta/episodes.jsonl`, each in a parquet file of its own, and the schemas of the files.
+
+    Args:
+        root: the dataset's folder.
+        info: `meta/info.json`.
+        choice: of episodes.
+        columns: keeps those of the files, as they are opened; None keeps none.
 
     Raises:
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
     """
     schemas: FileSchemas = {}
+    columns = columns or KeptColumns()
 
     def place(index: int, length: int) -> dict[str, Path]:
         path = episode_path(info["data_path"], root, index, info["chunks_size"])
-        schemas[path] = _checked_schema(path, index, length)
+        scan = columns.open(path)
+        _check_rows(path, index, length, scan.num_rows)
+        columns.keep(path, scan, {index: (0, length)})
+        schemas[path] = scan.schema
         return {"parquet": path}
 
     entries = read_entries(root)
@@ -109,15 +119,12 @@ def episode_path(template: str, root: Path, episode_index: int, chunks_size: int
     return fill_template(template, root, values)
 
 
-def _checked_schema(path: Path, index: int, length: int) -> pa.Schema:
-    with open_parquet(path) as file:
-        rows, schema = file.metadata.num_rows, file.schema_arrow
+def _check_rows(path: Path, index: int, length: int, rows: int) -> None:
     if rows != length:
         raise DatasetError(
             f"{path}: episode {index}: expected {length} rows (meta/episodes.jsonl), got {rows}; "
             "the file and the metadata are from different versions of the dataset"
         )
-    return schema
 
 
 def feature_of(values: Shaped[np.ndarray, "t ..."]) -> dict[str, Any]:

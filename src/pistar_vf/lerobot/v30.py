@@ -27,8 +27,9 @@ from pistar_vf.lerobot.episode import (
     typed_tasks,
     unlisted,
 )
+from pistar_vf.lerobot.kept_columns import KeptColumns
 from pistar_vf.lerobot.metadata import fill_template
-from pistar_vf.lerobot.parquet import open_parquet, read_column_names, read_parquet_column, read_parquet_table
+from pistar_vf.lerobot.parquet import read_column_names, read_parquet_table, to_numpy
 from pistar_vf.lerobot.schema import FileSchemas
 from pistar_vf.lerobot.typed_values import number, whole_number, whole_numbers
 
@@ -74,9 +75,15 @@ def episode_files(root: Path) -> list[Path]:
 
 
 def read_episodes(
-    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES
+    root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES, columns: KeptColumns | None = None
 ) -> tuple[tuple[Episode, ...], FileSchemas]:
     """The chosen episodes of `meta/episodes`, with the places of their rows and of their pictures; and the schemas.
+
+    Args:
+        root: the dataset's folder.
+        info: `meta/info.json`.
+        choice: of episodes.
+        columns: keeps those of the files, as they are opened; None keeps none.
 
     Raises:
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
@@ -86,7 +93,7 @@ def read_episodes(
     if info["video_path"] is None:
         cameras = []  # reported when pictures are asked for
     entries = read_entries(root, cameras)
-    rows, schemas = _find_rows(root, info["data_path"])
+    rows, schemas = _find_rows(root, info["data_path"], columns or KeptColumns())
     listed = {entry["episode_index"] for entry in entries}
     check_choice(choice, listed, {*listed, *rows}, root, EPISODES_META)
     file_path = functools.cache(functools.partial(_file_path, info["video_path"] or "", root))
@@ -192,25 +199,26 @@ def _clip(entry: Mapping[str, Any], key: str, file_path: Callable[..., Path], wh
     return VideoClip(file_path(chunk, file, key), float(start), float(end))
 
 
-def _find_rows(root: Path, template: str) -> tuple[dict[int, tuple[Path, int, int]], FileSchemas]:
+def _find_rows(root: Path, template: str, columns: KeptColumns) -> tuple[dict[int, tuple[Path, int, int]], FileSchemas]:
     """Episode index to its file, first row and number of rows, as the `episode_index` of the rows has it."""
     _file_path(template, root, 0, 0)
     found: dict[int, tuple[Path, int, int]] = {}
     schemas: FileSchemas = {}
     for path in sorted(root.glob(re.sub(r"\{[^}]*\}", "*", template))):
-        with open_parquet(path) as file:
-            schemas[path] = file.schema_arrow
-        for column in read_parquet_column(path, "episode_index"):
-            column = whole_numbers(column, f"{path}: column 'episode_index'")
-            firsts = np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
-            lengths = np.diff(firsts, append=len(column))
-            for index, first, length in zip(column[firsts].tolist(), firsts.tolist(), lengths.tolist()):
-                if index in found:
-                    raise DatasetError(
-                        f"{path}: expected the rows of episode {index} in one piece, got some from row {first} on and "
-                        f"some in {found[index][0]} from row {found[index][1]} on; a file is left over or damaged"
-                    )
-                found[index] = (path, first, length)
+        scan, where = columns.open(path, ("episode_index",)), f"{path}: column 'episode_index'"
+        schemas[path] = scan.schema
+        column = whole_numbers(to_numpy(scan.columns["episode_index"], 0, where), where)
+        firsts = np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
+        lengths = np.diff(firsts, append=len(column))
+        own: dict[int, tuple[int, int]] = {}
+        for index, first, length in zip(column[firsts].tolist(), firsts.tolist(), lengths.tolist()):
+            if index in found:
+                raise DatasetError(
+                    f"{path}: expected the rows of episode {index} in one piece, got some from row {first} on and "
+                    f"some in {found[index][0]} from row {found[index][1]} on; a file is left over or damaged"
+                )
+            found[index], own[index] = (path, first, length), (first, length)
+        columns.keep(path, scan, own)
     return found, schemas
 
 

@@ -69,7 +69,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     Raises:
         PistarError: anything about the data or the flags that would make training meaningless.
     """
-    datasets = [load_lerobot(path, prompt_column=config.prompt_column) for path in config.data.data_dirs]
+    datasets = [_load(config, path) for path in config.data.data_dirs]
     check_mixture(config)
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
     for dataset in datasets:
@@ -111,6 +111,10 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     )
 
 
+def _load(config: TrainConfig, data_dir: str) -> LeRobotDataset:
+    return load_lerobot(data_dir, prompt_column=config.prompt_column, read_ahead=(config.state_key,))
+
+
 def _describe(targets: Targets, train_rows: EpisodeRows) -> TargetSummary:
     """Of the training episodes, as if they were a dataset of their own."""
     labels = targets.labels[train_rows.at(np.arange(len(train_rows)))]
@@ -129,7 +133,7 @@ def _validation(
     """The frames to validate on, and the dataset of --val_data_dir if they are its; else they are held out."""
     dataset = None
     if config.val_data_dir is not None and config.val_interval > 0:
-        dataset = load_lerobot(config.val_data_dir, prompt_column=config.prompt_column)
+        dataset = _load(config, config.val_data_dir)
         require_sound_rows(dataset)
         _check_cameras(dataset, camera_keys)
         targets = validation_targets(config, dataset, targets)

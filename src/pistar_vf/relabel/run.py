@@ -66,7 +66,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     rule = config.rule
     if config.in_place:
         recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
-    dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col)
+    dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col, read_ahead=())
     output_dir = _output_dir(config, dataset)
     models = load_scoring_models(
         _checkpoints(config), dataset, use_ema=config.use_ema, upstream=_upstream_inputs(config)
