@@ -1,7 +1,8 @@
 """Reading LeRobot datasets, v2.1 and v3.0 alike: the schema, the columns, the prompts and the cameras.
 
 Nothing is read before it is asked for: loading touches `meta/` and the footer of every parquet file (of v3.0 also
-the column `episode_index`, which says where each episode is), and a column costs one vectorised read per file.
+the column `episode_index`, which says where each episode is), and a column costs one vectorised read per file. Who
+is going to read most columns reads them while the files are open anyway, see `load_lerobot`.
 Datasets of version 2.0 share the layout of v2.1 and are read the same way.
 """
 
