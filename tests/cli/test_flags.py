@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pistar_vf.cli import check, convert, convert_dataset, doctor, draw_architectures, inspect, merge, patch, undo
+from pistar_vf.cli import (
+    check,
+    convert,
+    convert_dataset,
+    doctor,
+    draw_architectures,
+    explain,
+    inspect,
+    merge,
+    patch,
+    serve,
+    undo,
+)
 from pistar_vf.cli.main import COMMANDS, main
 from pistar_vf.cli.parsing import flag_value, kinds_of_flags, ordered, parse
 from pistar_vf.cli.train import TrainCommand, parse_command
@@ -35,11 +47,13 @@ KINDS = {
     "convert-dataset": convert_dataset.ConvertDatasetArgs,
     "doctor": doctor.DoctorArgs,
     "inspect": inspect.InspectArgs,
+    "explain": explain.ExplainArgs,
+    "serve": serve.ServeArgs,
     "undo": undo.UndoArgs,
     "patch": patch.PatchArgs,
     "draw_architectures": draw_architectures.DrawConfig,
 }
-POSITIONAL = {"inspect": "path", "patch": "target"}
+POSITIONAL = {"inspect": "path", "patch": "target", "explain": "message"}
 VALUES = {("convert", "to"): "bundle", ("export", "to"): "prompts"}
 """What required flags get where a word will not do."""
 

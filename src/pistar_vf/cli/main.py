@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "patch": ("pistar_vf.cli.patch", "repair a checkout of the upstream openpi fork"),
     "inspect": ("pistar_vf.cli.inspect", "describe a checkpoint, a bundle or a file of weights"),
+    "explain": ("pistar_vf.cli.explain", "say what an error message means and what to do"),
     "doctor": ("pistar_vf.cli.doctor", "try whether everything works here, and say what to do where it does not"),
 }
 """Command to (module, help). A module offers `main(argv: list[str]) -> None` and is imported only when called."""

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
+from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
 
 
@@ -34,13 +33,13 @@ class ServeArgs:
     """Frames in a row that turn the alarm on or off."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses the command line and serves until Ctrl-C.
 
     Raises:
         ConfigError: the packages of the extra `serve` are missing, or the address cannot be had.
     """
-    args = tyro.cli(ServeArgs, prog="pistar-vf serve", args=argv, use_underscores=True)
+    args = parse(ServeArgs, argv, "pistar-vf serve")
     try:
         from pistar_vf.serving.server import ServerSettings, ValueServer
     except ImportError as error:
