@@ -292,7 +292,7 @@ def test_failing_episodes_leave_the_others_done(copied, tmp_path, num_workers):
 def test_a_bad_table_is_reported_like_a_bad_video(copied, tmp_path):
     path = copied / "data/chunk-000/episode_000002.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["timestamp"]), path)
-    with pytest.raises(DatasetError, match=r"episode_000002.parquet: no column 'timestamp'"):
+    with pytest.raises(DatasetError, match=r"episode_000002.parquet: episode 2: no column 'timestamp', which other"):
         _open(load_lerobot(copied), tmp_path / "cache", num_workers=1)
     assert _done(tmp_path / "cache") == [1, 1, 0, 1, 1, 1]
 
