@@ -33,7 +33,7 @@ $(READY): pyproject.toml $(PINS)
 oracles: $(ORACLES_READY) ## Add the reference implementations that the parity tests compare with
 
 # torch: the CPU build where it is to be had, as the plain one brings gigabytes of CUDA. gemma and kauldron without
-# their dependencies, which include TensorFlow; what they do need is in the extra (see pistar_vf.compat).
+# their dependencies, which include TensorFlow; what they do need is in the extra (see tests/support/gemma_compat).
 $(ORACLES_READY): $(READY) $(ORACLE_PINS)
 	@{ $(call install,'torch==2.13.0+cpu' -c $(PINS)); } 2>$(VENV)/torch.log || echo "no CPU build of torch here; going on with the plain one"
 	$(call install,-e '.[oracle]' -c $(PINS) -c $(ORACLE_PINS))

@@ -1,18 +1,17 @@
 """Live checks, each with what it stands on broken. Oracle: the damage done by hand."""
 
-import importlib.util
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pistar_vf import compat, tokenizer
+from pistar_vf import tokenizer
 from pistar_vf.checkpoints import orbax_tree
 from pistar_vf.doctor import media_checks
 from pistar_vf.doctor.examination import LIVE_CHECKS, run_check
-from pistar_vf.errors import ConfigError, DatasetError, VideoError
-from pistar_vf.frames import cache
+from pistar_vf.errors import DatasetError, VideoError
+from pistar_vf.frames.cache_folder import cache_home
 from pistar_vf.lerobot import parquet
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.video import decoding
@@ -32,7 +31,7 @@ def raiser(error):
     return raise_it
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name != "gemma" and not name.endswith("cache")])
+@pytest.mark.parametrize("name", [name for name in CHECKS if not name.endswith("cache")])
 def test_all_is_well(name):
     finding = found(name)
     assert (finding.name, finding.state, finding.fix) == (name, "ok", "")
@@ -190,33 +189,4 @@ def test_the_folders_are_those_the_library_uses(variables, tmp_path, monkeypatch
     dataset = Path(found("LeRobot cache").detail.split(" (not made yet)")[0], "org", "name")
     dataset.mkdir(parents=True)
     assert find_dataset("org/name") == dataset
-    assert found("frame cache").detail.startswith(f"{cache._home(None).parent} ")
-
-
-# --- gemma -----------------------------------------------------------------------------------------------------
-
-
-def test_no_gemma(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    finding = found("gemma")
-    assert (finding.state, finding.detail) == ("skipped", "not installed; only the parity tests use it")
-
-
-def test_gemma(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(compat, "import_gemma", lambda: None)
-    shims = [
-        types.SimpleNamespace(name="tensorflow", state="removed"),
-        types.SimpleNamespace(name="x", state="applied"),
-    ]
-    monkeypatch.setattr(compat, "status", lambda: shims)
-    finding = found("gemma")
-    assert (finding.state, finding.detail) == ("ok", "tensorflow removed, x applied")
-
-
-def test_a_gemma_that_cannot_be_imported(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(compat, "import_gemma", raiser(ConfigError("gemma cannot be imported here")))
-    finding = found("gemma")
-    assert (finding.state, finding.detail) == ("warning", "ConfigError: gemma cannot be imported here")
-    assert finding.fix == "pip install --no-deps 'gemma==3.3.0' 'kauldron==1.4.2'"
+    assert found("frame cache").detail.startswith(f"{cache_home(None).parent} ")

@@ -138,7 +138,7 @@ FITTING = {
 
 
 def run(folder: Path, code: str, files: dict[str, str | None] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs `code` where only the fake packages and this library can be imported.
+    """Runs `code` where only the fake packages, this library and what supports its tests can be imported.
 
     Args:
         folder: where the packages are written.
@@ -154,7 +154,8 @@ def run(folder: Path, code: str, files: dict[str, str | None] | None = None) -> 
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: pistar-vf\nVersion: 0\n")
     source = Path(pistar_vf.__file__).parents[1]
-    path = os.pathsep.join([str(folder), str(source)])
+    tests = Path(__file__).resolve().parents[1]
+    path = os.pathsep.join([str(folder), str(source), str(tests)])
     # -S: nothing that happens to be installed.
     return subprocess.run(
         [sys.executable, "-S", "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60

@@ -6,9 +6,9 @@ Import only where gemma and kauldron are installed.
 import jax
 import jax.numpy as jnp
 
-from pistar_vf import compat
+from support import gemma_compat
 
-gm = compat.import_gemma()
+gm = gemma_compat.import_gemma()
 
 from gemma.gm.nn._config import TransformerConfig, make_attention_layers_types  # noqa: E402
 

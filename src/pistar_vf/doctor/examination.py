@@ -39,7 +39,6 @@ LIVE_CHECKS = (
     LiveCheck("tokenizer", media_checks.check_tokenizer, "sentencepiece"),
     LiveCheck("frame cache", media_checks.check_frame_cache, "export PISTAR_VF_CACHE=<another folder>"),
     LiveCheck("LeRobot cache", media_checks.check_lerobot_cache, "export HF_LEROBOT_HOME=<another folder>"),
-    LiveCheck("gemma", jax_checks.check_gemma, "gemma"),
 )
 
 

@@ -1,13 +1,9 @@
-"""Live checks of what computes and keeps the results: the default device, all devices together, checkpoints, gemma."""
+"""Live checks of what computes and keeps the results: the default device, all devices together, checkpoints."""
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
 import numpy as np
-
-from pistar_vf.doctor.findings import Concern, first_line
-from pistar_vf.errors import ConfigError
 
 _SIDE = 128
 _TOLERANCES = {"float32": 1e-2, "bfloat16": 5e-2}
@@ -65,16 +61,3 @@ def check_checkpoint() -> str:
         if not np.array_equal(np.asarray(array), arrays[name]):
             raise ValueError(f"the {name} array came back changed")
     return f"{len(arrays)} arrays written and read back"
-
-
-def check_gemma() -> str:
-    """Imports gemma behind the repairs of `pistar_vf.compat`, which says which of them were needed."""
-    if importlib.util.find_spec("gemma") is None:
-        raise Concern("skipped", "not installed; only the parity tests use it")
-    from pistar_vf import compat
-
-    try:
-        compat.import_gemma()
-    except ConfigError as error:  # the library itself works without gemma
-        raise Concern("warning", first_line(error), "pip install --no-deps 'gemma==3.3.0' 'kauldron==1.4.2'") from error
-    return ", ".join(f"{shim.name} {shim.state}" for shim in compat.status())

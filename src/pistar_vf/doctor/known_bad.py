@@ -11,18 +11,13 @@ from packaging.specifiers import SpecifierSet
 
 from pistar_vf.doctor.findings import Finding
 
-ABSENT = "absent"
-"""In the place of a version specifier: the package is not installed."""
-
-_IMPORT_GEMMA = "from pistar_vf import compat; gm = compat.import_gemma()"
-
 
 @dataclasses.dataclass(frozen=True)
 class KnownBad:
     """One combination.
 
     Attributes:
-        versions: package to the versions that are part of it (`<0.6`), or `ABSENT`; all must hold.
+        versions: package to the versions that are part of it (`<0.6`); all must hold.
         reason: what goes wrong, with the error as Python prints it.
         fix: one line to type.
         severity: "warning" where the library itself does not need what fails.
@@ -43,9 +38,7 @@ class KnownBad:
 
 
 def _holds(specifier: str, version: str | None) -> bool:
-    if specifier == ABSENT or version is None:
-        return (specifier == ABSENT) == (version is None)
-    return SpecifierSet(specifier).contains(version, prereleases=True)
+    return version is not None and SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 KNOWN_BAD = (
@@ -95,50 +88,6 @@ KNOWN_BAD = (
         "pip install 'sentencepiece<0.2.3'",
         severity="warning",
     ),
-    KnownBad(
-        {"gemma": "!=3.2.1,!=3.3.0"},
-        "Gemma3_270M exists in gemma 3.2.1 and 3.3.0 only",
-        "pip install --no-deps 'gemma==3.3.0'",
-        severity="warning",
-    ),
-    KnownBad(
-        {"gemma": "", "kauldron": ABSENT},
-        "gemma cannot be imported: ModuleNotFoundError: No module named 'kauldron'",
-        "pip install --no-deps 'kauldron==1.4.2'",
-        severity="warning",
-    ),
-    KnownBad(
-        {"gemma": "", "tensorflow": ABSENT},
-        "a plain import of gemma fails: ModuleNotFoundError: No module named 'tensorflow'",
-        _IMPORT_GEMMA,
-        severity="warning",
-    ),
-    KnownBad(
-        {"gemma": "==3.3.0", "kauldron": ">=1.4"},
-        "a plain import of gemma fails: AttributeError: module 'kauldron.checkpoints' has no attribute "
-        "'AbstractPartialLoader'",
-        _IMPORT_GEMMA,
-        severity="warning",
-    ),
-    KnownBad(
-        {"kauldron": "<=1.4.1", "jax": ">=0.10.2"},
-        "a plain import of kauldron fails: AttributeError: module 'jax._src.random' has no attribute '_check_prng_key'",
-        _IMPORT_GEMMA,
-        severity="warning",
-    ),
-    KnownBad(
-        {"kauldron": "<1.4", "typeguard": ">=4.5"},
-        "the first call of a checked function fails: TypeCheckError: Unknown error 'check_argument_types() got an "
-        "unexpected keyword argument 'memo''",
-        _IMPORT_GEMMA,
-        severity="warning",
-    ),
-    KnownBad(
-        {"gemma": "", "orbax-checkpoint": "<=0.11.13"},
-        "gemma cannot load a checkpoint: AttributeError: '_TreeMetadataImpl' object has no attribute 'item_metadata'",
-        _IMPORT_GEMMA,
-        severity="warning",
-    ),
 )
 
 
@@ -157,5 +106,5 @@ def known_bad_findings(installed: Mapping[str, str], environment: Mapping[str, s
 
 
 def _name(row: KnownBad, installed: Mapping[str, str]) -> str:
-    packages = [f"{name} {installed[name]}" if name in installed else f"no {name}" for name in row.versions]
+    packages = [f"{name} {installed[name]}" for name in row.versions]
     return " with ".join([*packages, *([] if row.variable is None else [row.variable])])

@@ -26,9 +26,6 @@ REQUIRED = (
 OPTIONAL = (
     "jax-cuda12-plugin",
     "jax-cuda13-plugin",
-    "gemma",
-    "kauldron",
-    "typeguard",
     "protobuf",
     "torch",
     "transformers",

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 from support.fake_packages import DRIFTED, FITTING, run
-
-from pistar_vf.compat import status
-from pistar_vf.compat.shims import Shim
+from support.gemma_compat import status
+from support.gemma_compat.shims import Shim
 
 NAMES = [shim.name for shim in status()]
+IMPORT = "from support import gemma_compat as compat\n"
 IMPORT_ONLY = ["tensorflow", "gemma.gm.ckpts._policy"]
 
 USE = """
@@ -37,15 +37,15 @@ ORIGINAL = {"loader": False, "item_metadata": False, "checks": ["check_argument_
 
 def report(folder, code, files=None):
     """What is in place after running `code`."""
-    done = run(folder, "from pistar_vf import compat\n" + code + REPORT, files)
+    done = run(folder, IMPORT + code + REPORT, files)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_one_shim_its_error_comes_up(tmp_path, name):
-    others = f"from pistar_vf import compat\n[shim.apply() for shim in compat.status() if shim.name != {name!r}]\n"
-    failed = run(tmp_path, others + USE)
+    others = f"[shim.apply() for shim in compat.status() if shim.name != {name!r}]\n"
+    failed = run(tmp_path, IMPORT + others + USE)
     (cures,) = (shim.cures for shim in status() if shim.name == name)
     assert cures in failed.stderr.splitlines()[-1]
 
@@ -92,7 +92,8 @@ def test_versions_that_all_fit_are_not_touched(tmp_path):
 
 def test_the_stand_in_for_the_policy_loader_says_what_it_lacks(tmp_path):
     failed = run(
-        tmp_path, "from pistar_vf import compat\ncompat.import_gemma().ckpts.AnchoredPolicyLoader(policy=None)"
+        tmp_path,
+        IMPORT + "compat.import_gemma().ckpts.AnchoredPolicyLoader(policy=None)",
     )
     assert "gm.ckpts.AnchoredPolicyLoader needs TensorFlow, which is not installed" in failed.stderr
 
@@ -128,10 +129,8 @@ else:
 @pytest.mark.parametrize("missing", [["gemma"], ["gemma", "kauldron"]])
 def test_missing_packages_are_named(tmp_path, missing):
     files = {file: None for file in DRIFTED if file.startswith(tuple(f"{name}/" for name in missing))}
-    failed = run(tmp_path, "from pistar_vf import compat\ncompat.import_gemma()", files)
-    expected = (
-        f"expected the packages gemma and kauldron, got no {' and no '.join(missing)}: run `make oracles`, or pip"
-    )
+    failed = run(tmp_path, IMPORT + "compat.import_gemma()", files)
+    expected = f"expected the packages gemma and kauldron, got no {' and no '.join(missing)}: run `make oracles`"
     assert expected in failed.stderr
 
 

@@ -1,16 +1,16 @@
 """Google's `gemma` package beside the newest kauldron, JAX and typeguard, and without TensorFlow.
 
 gemma 3.3.0 uses symbols that its dependencies have renamed since, and imports TensorFlow (1.8 GB) for one name.
-`import_gemma()` repairs what is missing, nothing else, and returns `gm`. The library itself does not need gemma: it
-is a reference implementation for the tests, and for users who have both.
+`import_gemma()` repairs what is missing, nothing else, and returns `gm`. The library does not need gemma: it is a
+reference implementation for the tests.
 """
 
 import importlib
 import importlib.util
 from types import ModuleType
 
-from pistar_vf.compat.shims import SHIMS, Shim
 from pistar_vf.errors import ConfigError
+from support.gemma_compat.shims import SHIMS, Shim
 
 __all__ = ["import_gemma", "remove_shims", "status"]
 
@@ -30,8 +30,7 @@ def import_gemma() -> ModuleType:
     missing = [name for name in ("gemma", "kauldron") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"expected the packages gemma and kauldron, got no {' and no '.join(missing)}: run `make oracles`, or "
-            "pip install 'pistar-vf[gemma]' (3.6 GB, with TensorFlow)"
+            f"expected the packages gemma and kauldron, got no {' and no '.join(missing)}: run `make oracles`"
         )
     try:
         for shim in SHIMS:
