@@ -74,6 +74,9 @@ def _existing_file(value: str, source: str) -> Path:
     return candidate
 
 
+_UNBOUNDED = 1 << 20  # tokens: more than any prompt has
+
+
 class PromptTokenizer:
     """Turns prompts into padded token ids; can be pickled.
 
@@ -183,6 +186,15 @@ class PromptTokenizer:
         for row, prompt in enumerate(prompts):
             tokens[row], mask[row] = self.tokenize(prompt)
         return tokens, mask
+
+    def fitting(self, prompts: Iterable[str], at_least: int) -> "PromptTokenizer":
+        """The same tokenizer with `max_token_len` tokens for the longest of some prompts, or for `at_least`.
+
+        Raises:
+            TokenizerError: a prompt is empty.
+        """
+        unbounded = PromptTokenizer(self.model, _UNBOUNDED)
+        return PromptTokenizer(self.model, max([at_least, *(len(unbounded._encode(prompt)) for prompt in prompts)]))
 
     def _encode(self, prompt: str) -> list[int]:
         if not prompt.strip():

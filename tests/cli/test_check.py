@@ -84,7 +84,7 @@ def test_unreadable(tiny_dataset, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "error: no dataset" in captured.err
     assert "LeRobot v2.1, 10 fps" in captured.out
-    assert captured.out.splitlines()[-1] == f"verdict: not healthy (0 errors, 0 warnings): {tmp_path / 'nowhere'}"
+    assert captured.out.splitlines()[-1] == f"verdict: not healthy (1 error, 0 warnings): {tmp_path / 'nowhere'}"
 
 
 def test_a_dataset_without_a_list_of_episodes(tiny_dataset, tmp_path, capsys):

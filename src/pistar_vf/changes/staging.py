@@ -38,16 +38,23 @@ def staged_folder(output_dir: Path) -> Iterator[Path]:
     It lies beside `output_dir`, so that the last step is one rename. A program that is killed leaves a
     `<output_dir>.partial-*`, which may be deleted.
     """
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    # mkdtemp gives a fresh folder, never somebody's symlink, even where process ids repeat.
-    staging = Path(tempfile.mkdtemp(prefix=f"{output_dir.name}.partial-{os.getpid()}-", dir=output_dir.parent))
-    try:
+    with scratch_folder(output_dir) as staging:
         folder = staging / "dataset"  # mkdtemp's own is closed to other users
         folder.mkdir()
         yield folder
         os.rename(folder, output_dir)
+
+
+@contextlib.contextmanager
+def scratch_folder(output_dir: Path) -> Iterator[Path]:
+    """A new folder beside `output_dir`, gone at the end of the block."""
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    # mkdtemp gives a fresh folder, never somebody's symlink, even where process ids repeat.
+    folder = Path(tempfile.mkdtemp(prefix=f"{output_dir.name}.partial-{os.getpid()}-", dir=output_dir.parent))
+    try:
+        yield folder
     finally:
-        shutil.rmtree(staging)
+        shutil.rmtree(folder)
 
 
 def files_below(root: Path) -> Iterator[Path]:

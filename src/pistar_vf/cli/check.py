@@ -42,7 +42,7 @@ class CheckArgs:
 def run(args: CheckArgs) -> int:
     """Prints the reports and returns the exit code."""
     from pistar_vf.cli.check_report import print_report
-    from pistar_vf.health import check_dataset
+    from pistar_vf.health import Finding, HealthReport, check_dataset
 
     reports, unreadable = [], {}
     for data_dir in args.data_dir:
@@ -51,11 +51,13 @@ def run(args: CheckArgs) -> int:
             print_report(reports[-1])
         except DatasetError as error:
             unreadable[str(data_dir)] = str(error)
+            found = Finding("error", "loading", str(error), "repair this first: nothing can be said about the rest")
+            reports.append(HealthReport(str(data_dir), None, (found,), 0.0))
             print(f"error: {error}\n", file=sys.stderr)
     bad = [report.data_dir for report in reports if report.count("error") or (args.strict and report.count("warning"))]
-    verdict = _verdict(reports, [*bad, *unreadable])
+    verdict = _verdict(reports, bad)
     if args.json is not None:
-        content = {"healthy": not (bad or unreadable), "verdict": verdict, "unreadable": unreadable}
+        content = {"healthy": not bad, "verdict": verdict, "unreadable": unreadable}
         content["datasets"] = [report.to_json() for report in reports]
         args.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"full report: {args.json}")

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 130 after Ctrl-C, 141 where
         nobody reads the output any more.
     """
+    show_what_can_be_shown()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv:
         print(_help(), file=sys.stderr)
@@ -82,6 +84,7 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
     Returns:
         The exit code, for `sys.exit`.
     """
+    show_what_can_be_shown()
     try:
         try:
             module_main(argv)
@@ -99,7 +102,37 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except (RuntimeError, AssertionError) as error:
+        if not _is_about_devices(error):
+            raise
+        print(f"error: {_NO_DEVICE.format(os.environ['JAX_PLATFORMS'], _first_line(error))}", file=sys.stderr)
+        return EXIT_USER_ERROR
     return 0
+
+
+_NO_DEVICE = (
+    "JAX_PLATFORMS={}: expected a device of this kind, got none that JAX can use ({}); `pistar-vf doctor` says what is "
+    "here; without the variable JAX takes the best device there is"
+)
+
+
+def show_what_can_be_shown() -> None:
+    """On a terminal or a log that is not Unicode, signs it lacks become question marks instead of errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
+def _is_about_devices(error: BaseException) -> bool:
+    """Whether JAX raised it while it looked for the devices that the environment names."""
+    if not os.environ.get("JAX_PLATFORMS"):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.filename.endswith("xla_bridge.py") for frame in frames)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _help() -> str:

@@ -33,6 +33,11 @@ class MergeArgs:
     rename: tuple[str, ...] = ()
     """Call a column or camera of one dataset something else: 2:observation.images.top=observation.images.cam_high for
     the second dataset."""
+    episodes: tuple[str, ...] = ()
+    """Only these episodes, such as 0-25,30; of one of several datasets with its number: 2:0-25,30. The others may be
+    damaged."""
+    leave_out: tuple[str, ...] = ()
+    """All episodes but these: 3,7, or 2:3,7 for the second dataset."""
     reencode: bool = False
     """From v3.0 to v2.1: encode anew those episodes that cannot be cut out of their video as they are, because they do
     not begin with a keyframe. Their pixels change slightly. Without it, such a dataset is refused."""
@@ -41,9 +46,11 @@ class MergeArgs:
 def run(args: MergeArgs) -> Path:
     """Merges, prints where the result is, and returns it."""
     from pistar_vf.curation.merge import MergeOptions, merge_datasets
+    from pistar_vf.labels.split import parse_choices
     from pistar_vf.lerobot.dataset import load_lerobot
 
-    datasets = [load_lerobot(data_dir) for data_dir in args.data_dir]
+    choices = parse_choices(args.episodes, args.leave_out, len(args.data_dir))
+    datasets = [load_lerobot(data_dir, choice=choice) for data_dir, choice in zip(args.data_dir, choices, strict=True)]
     options = MergeOptions(args.fill, args.drop, args.rename)
     output_dir = merge_datasets(datasets, args.output_dir, args.to, options=options, reencode=args.reencode)
     merged = load_lerobot(output_dir)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import tyro
 
+from pistar_vf.cli.paths import with_local_paths
 from pistar_vf.settings import Composed
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def parse(
         description: what the help says about the command; None for the docstring of `kind`.
         bare: flag to which words without a flag belong, wherever they stand: `check --decode DIR`.
     """
-    return tyro.cli(
+    settings = tyro.cli(
         kind,
         prog=prog,
         args=ordered(argv, kinds_of_flags(kind), bare),
@@ -44,6 +45,7 @@ def parse(
         use_underscores=True,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+    return with_local_paths(settings)
 
 
 def flag_value(argv: Sequence[str], flag: str) -> str | None:

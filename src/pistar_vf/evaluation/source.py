@@ -9,7 +9,7 @@ from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
 from pistar_vf.inference.predictor import ValuePredictor, load_value_model
-from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.outcomes import outcomes_of_flags
 from pistar_vf.labels.targets import Targets, read_targets
 from pistar_vf.labels.value_labels import find_value_column
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
@@ -66,9 +66,7 @@ def evaluation_targets(config: EvaluationConfig, dataset: LeRobotDataset, spec: 
     Raises:
         LabelError: neither is possible, or the outcomes are unknown.
     """
-    outcomes = None
-    if config.outcome_column is not None or config.outcome_file is not None:
-        outcomes = read_outcomes(dataset, outcome_column=config.outcome_column, outcome_file=config.outcome_file)
+    outcomes = outcomes_of_flags(dataset, config)
     column = spec.label_column or find_value_column(dataset)
     if column in dataset.columns:
         own = read_targets(dataset, column=column, outcomes=outcomes)

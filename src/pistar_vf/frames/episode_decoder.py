@@ -7,12 +7,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float  # not from pistar_vf.typing: decoding processes must not import JAX
 
-from pistar_vf.errors import DatasetError
+from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.parquet import open_parquet, row_groups_of
 from pistar_vf.video.decoding import decode_image, decode_video
@@ -134,6 +135,11 @@ def _error_of(call: Callable[[], None]) -> DatasetError | None:
         call()
     except DatasetError as error:
         return error
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            "expected the decoding processes to live, got one that was killed, most often for want of memory; pass "
+            "fewer with --num_workers and run the command again: what was decoded is kept"
+        ) from error
     return None
 
 

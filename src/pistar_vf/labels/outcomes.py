@@ -4,18 +4,18 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
+from pistar_vf.choices import OutcomeRule, RolloutSource
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers
 from pistar_vf.lerobot.typed_values import whole_number
 from pistar_vf.returns import Outcome
-
-OutcomeRule: TypeAlias = Literal["last", "any"]
-RolloutSource: TypeAlias = Literal["lerobot_eval"]
+from pistar_vf.settings import Composed
 
 EVAL_COLUMN = "next.success"
 """What `lerobot-eval` records; in LIBERO and Meta-World an episode ends early with a success and else by time."""
@@ -47,7 +47,8 @@ def read_outcomes(
         outcome_rule: how a column of flags decides: "last", the last row of an episode, or "any" of its rows. Without
             it the two must agree.
         source: of rollouts whose outcome the program that recorded them defines, instead of the other sources:
-            "lerobot_eval" (`next.success` anywhere is a success, the rest are time-outs).
+            "lerobot_eval" (`next.success` anywhere is a success, the rest are time-outs), or "lerobot_dagger" (as
+            there, but windows in which the operator drove throughout are pieces of episodes: time-outs always).
         outcome_file: JSON `{"0": "success", ...}`, JSONL `{"episode_index": 0, "outcome": "success"}` or CSV with
             the header `episode_index,outcome`.
 
@@ -72,10 +73,29 @@ def read_outcomes(
         return _checked(dataset, _from_file(Path(outcome_file)), str(outcome_file))
     if any(outcome_column in episode.metadata for episode in dataset.episodes):
         found = {e.index: e.metadata[outcome_column] for e in dataset.episodes if outcome_column in e.metadata}
-        return _checked(dataset, found, f"the key '{outcome_column}' of {dataset.root / 'meta' / 'episodes.jsonl'}")
+        return _checked(dataset, found, f"the key '{outcome_column}' of {dataset.root}/{dataset.episodes_source}")
     return _checked(
         dataset, _from_column(dataset, outcome_column, outcome_rule), f"the column '{outcome_column}' of {dataset.root}"
     )
+
+
+def outcomes_of_flags(dataset: LeRobotDataset, config: Any) -> dict[int, Outcome] | None:
+    """The outcomes that a command's flags name; None where they name none.
+
+    Args:
+        dataset: whose episodes are asked about.
+        config: settings that may have the names of `read_outcomes`' arguments.
+
+    Raises:
+        ConfigError: several sources are given, or a rule without a column.
+        LabelError: the source is missing or unreadable, or lacks an episode.
+    """
+    flags = ("outcome", "outcome_column", "outcome_file", "source", "outcome_rule")
+    values = config.flat() if isinstance(config, Composed) else vars(config)
+    given = {name: values[name] for name in flags if values.get(name) is not None}
+    if set(given) == {"outcome_rule"}:
+        raise ConfigError("--outcome_rule: expected --outcome_column with it, got none; name the column of flags")
+    return read_outcomes(dataset, **given) if given else None
 
 
 def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[int, Outcome]:
@@ -84,6 +104,8 @@ def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[i
     Raises:
         LabelError: the dataset is none of that program's.
     """
+    if source == "lerobot_dagger":
+        return _outcomes_of_dagger(dataset)
     if EVAL_COLUMN not in dataset.columns:
         raise LabelError(
             f"{dataset.root}: expected the column '{EVAL_COLUMN}', which --source {source} speaks of, got "
@@ -95,10 +117,38 @@ def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[i
     return {index: Outcome.TIMEOUT if ended is Outcome.FAILURE else ended for index, ended in found.items()}
 
 
+def correction_windows(dataset: LeRobotDataset) -> tuple[int, ...]:
+    """Episodes in which the operator drives from the first frame to the last: with `lerobot-rollout`'s DAgger, pieces
+    of an episode that begin in mid-task and end when the policy takes over again.
+
+    Raises:
+        LabelError: the dataset has no flags of interventions.
+    """
+    if INTERVENTION_COLUMN not in dataset.columns:
+        raise LabelError(
+            f"{dataset.root}: expected the column '{INTERVENTION_COLUMN}', which --source lerobot_dagger speaks of, "
+            f"got {sorted(dataset.columns)}"
+        )
+    flags = frame_numbers(dataset.read_column(INTERVENTION_COLUMN), f"column '{INTERVENTION_COLUMN}' of {dataset.root}")
+    return tuple(e.index for e in dataset.episodes if (flags[e.start : e.start + e.length] == 1).all())
+
+
+def _outcomes_of_dagger(dataset: LeRobotDataset) -> dict[int, Outcome]:
+    """Pieces have no outcome: like time-outs, nobody knows how they go on. Whole episodes are told by their flag."""
+    pieces = set(correction_windows(dataset))
+    if EVAL_COLUMN in dataset.columns:
+        found = _from_column(dataset, EVAL_COLUMN, "any")
+        ended = {index for index, flag in found.items() if flag}
+    else:
+        ended = set()
+    indices = [episode.index for episode in dataset.episodes]
+    return {index: Outcome.SUCCESS if index in ended - pieces else Outcome.TIMEOUT for index in indices}
+
+
 def _from_column(dataset: LeRobotDataset, column: str, rule: OutcomeRule | None) -> dict[int, Any]:
     if column not in dataset.columns:
         raise LabelError(
-            f"expected '{column}' in {dataset.root / 'meta' / 'episodes.jsonl'} or in the tables, "
+            f"expected '{column}' in {dataset.root}/{dataset.episodes_source} or in the tables, "
             f"got the columns {sorted(dataset.columns)}; name the one that holds the outcome"
         )
     values = dataset.read_column(column)

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pistar_vf.choices import LabelEncoding, PartName, TargetRule
+from pistar_vf.choices import LabelEncoding, OutcomeRule, PartName, RolloutSource, TargetRule
 from pistar_vf.errors import ConfigError
 
 SUM_TOLERANCE = 1e-6
@@ -19,6 +19,12 @@ class OutcomeSettings:
     and 0). Training bootstraps time-outs: their targets follow from the model's own value of their last frame."""
     outcome_file: Path | None = None
     """How the episodes ended, as a .json, .jsonl or .csv file of episodes and outcomes."""
+    outcome_rule: OutcomeRule | None = None
+    """How a column of flags such as next.success decides: its last row, or any of its rows. Without it, a flag that
+    goes off again is refused."""
+    source: RolloutSource | None = None
+    """Rollouts of LeRobot's own programs, instead of an outcome: of lerobot_eval, next.success is a success and the
+    rest are time-outs; of lerobot_dagger, windows of corrections are pieces of episodes, time-outs too."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from pistar_vf.errors import ConfigError
 from pistar_vf.labels.settings import SplitRatios
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.episode import EpisodeChoice
 from pistar_vf.returns import Outcome, labelled_outcomes
 from pistar_vf.typing import Float, Int
 
@@ -35,6 +36,40 @@ def parse_episodes(text: str, flag: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         result.extend(range(first, last + 1))
     return tuple(dict.fromkeys(result))
+
+
+def parse_choice(episodes: str | None, leave_out: str | None) -> EpisodeChoice:
+    """Which episodes to open, from the flags --episodes and --leave_out.
+
+    Raises:
+        ConfigError: a part is neither an index nor a range.
+    """
+    only = None if episodes is None else parse_episodes(episodes, "--episodes")
+    return EpisodeChoice(only, () if leave_out is None else parse_episodes(leave_out, "--leave_out"))
+
+
+def parse_choices(episodes: Sequence[str], leave_out: Sequence[str], count: int) -> list[EpisodeChoice]:
+    """One choice for each of several datasets, from words such as `3,7` (of the only one) and `2:3,7`.
+
+    Raises:
+        ConfigError: a word names no dataset, or no episodes.
+    """
+    only, left_out = (
+        _by_dataset(words, flag, count) for words, flag in ((episodes, "--episodes"), (leave_out, "--leave_out"))
+    )
+    return [EpisodeChoice(tuple(only[i]) if only[i] else None, tuple(left_out[i])) for i in range(count)]
+
+
+def _by_dataset(words: Sequence[str], flag: str, count: int) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in range(count)]
+    for word in words:
+        number, colon, text = word.rpartition(":")
+        if not (colon or count == 1) or (colon and not (number.isdecimal() and 1 <= int(number) <= count)):
+            raise ConfigError(
+                f"{flag} {word}: expected <number of the dataset, 1 to {count}>:<episodes>, such as 1:0-25,30"
+            )
+        found[int(number or 1) - 1] += parse_episodes(text, flag)
+    return found
 
 
 def select_episodes(episodes: Sequence[Episode], indices: Sequence[int], flag: str) -> tuple[Episode, ...]:

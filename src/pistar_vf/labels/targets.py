@@ -97,18 +97,35 @@ def _computed(
 
 
 def measure_normaliser(
-    datasets: Sequence[LeRobotDataset], rule: Literal["episode_ramp", "paper"], failure_penalty: float | None = None
+    datasets: Sequence[LeRobotDataset],
+    rule: Literal["episode_ramp", "paper"],
+    failure_penalty: float | None = None,
+    *,
+    pieces: Sequence[Collection[int]] = (),
 ) -> Normaliser:
     """The normaliser of all episodes of some datasets together; see `Normaliser`.
+
+    Args:
+        datasets: all of their episodes count.
+        rule: see `Normaliser`.
+        failure_penalty: see `Normaliser`.
+        pieces: for each dataset, episodes that are pieces of others: their lengths say nothing about a task.
 
     Raises:
         ConfigError: a failure penalty where it has no effect.
         LabelError: an episode has several prompts.
     """
-    tasks = [task for dataset in datasets for task in _tasks(dataset, rule)]
-    return Normaliser.measure(
-        rule, np.concatenate([dataset.layout.lengths for dataset in datasets]), tasks, failure_penalty
-    )
+    left_out = pieces or ((),) * len(datasets)
+    whole = [
+        (episode.length, task)
+        for dataset, own in zip(datasets, left_out, strict=True)
+        for episode, task in zip(dataset.episodes, _tasks(dataset, rule), strict=True)
+        if episode.index not in own
+    ]
+    if not whole:
+        raise LabelError(f"{datasets[0].root}: expected whole episodes to measure tasks by, got pieces alone")
+    lengths = np.array([length for length, _ in whole], np.int64)
+    return Normaliser.measure(rule, lengths, [task for _, task in whole], failure_penalty)
 
 
 def episode_tasks(dataset: LeRobotDataset) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ class LeRobotDataset:
         chunks_size: episodes (of v3.0: files) per chunk folder.
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
         kept: the columns that were read when the files were opened.
+        choice: which episodes were opened; `episodes` holds these alone.
     """
 
     root: Path
@@ -67,11 +68,17 @@ class LeRobotDataset:
     chunks_size: int
     prompt_column: str | None = None
     kept: KeptColumns = dataclasses.field(default_factory=KeptColumns, repr=False, compare=False)
+    choice: EpisodeChoice = ALL_EPISODES
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that any of the parquet files has; `schema.lacking` says which not all have."""
         return self.schema.names
+
+    @property
+    def episodes_source(self) -> str:
+        """Where in `meta/` the episodes are listed."""
+        return str(_layout(self.version).EPISODES_META)
 
     @property
     def picture_keys(self) -> tuple[str, ...]:
@@ -268,6 +275,7 @@ def load_lerobot(
         chunks_size=info["chunks_size"],
         prompt_column=prompt_column,
         kept=kept,
+        choice=choice,
     )
 
 

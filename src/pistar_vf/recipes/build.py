@@ -43,7 +43,7 @@ def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
         cameras=tuple(sorted(data.camera_keys)),
         state_dim=statistics.dim if statistics is not None else 0,
         state_encoding=config.state_encoding,
-        max_token_len=config.max_token_len,
+        max_token_len=data.tokenizer.max_token_len,
         lora=config.model.lora,
         dtype=("bfloat16" if accelerated else "float32") if config.dtype == "auto" else config.dtype,
         remat=config.remat,

@@ -1,13 +1,15 @@
 """A labelled copy of a dataset from settings: `pistar-vf label`."""
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
+from pistar_vf.curation.chosen import renumbered_copy
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.errors import ConfigError
-from pistar_vf.labels.outcomes import read_outcomes
-from pistar_vf.labels.targets import episode_tasks
+from pistar_vf.labels.outcomes import correction_windows, read_outcomes
+from pistar_vf.labels.split import parse_choice
+from pistar_vf.labels.targets import measure_normaliser
 from pistar_vf.labels.value_labels import describe_targets, read_value_labels
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.recipes.label_config import LabelConfig
@@ -21,10 +23,21 @@ def run_label(config: LabelConfig) -> Path:
     Raises:
         PistarError: anything about the flags or the data that would give labels nobody can trust.
     """
-    dataset = load_lerobot(config.data_dir)
+    dataset = load_lerobot(config.data_dir, choice=parse_choice(config.episodes, config.leave_out))
     outcomes = read_outcomes(
-        dataset, outcome=config.outcome, outcome_column=config.outcome_column, outcome_file=config.outcome_file
+        dataset,
+        outcome=config.outcome,
+        outcome_column=config.outcome_column,
+        outcome_file=config.outcome_file,
+        outcome_rule=config.outcome_rule,
+        source=config.source,
     )
+    with renumbered_copy(dataset, config.output_dir) as whole:
+        renumbered = dict(zip((episode.index for episode in whole.episodes), outcomes.values(), strict=True))
+        return _write(config, whole, renumbered)
+
+
+def _write(config: LabelConfig, dataset: LeRobotDataset, outcomes: Mapping[int, Outcome]) -> Path:
     output_dir = write_labelled_copy(
         dataset,
         config.output_dir,
@@ -54,14 +67,15 @@ def _normaliser(config: LabelConfig, dataset: LeRobotDataset) -> Normaliser | No
             f"--convention {config.convention}: expected --target episode_ramp with it, got --target paper, which is a "
             "convention of its own; leave one of the two out"
         )
-    lengths = np.array([episode.length for episode in dataset.episodes], np.int64)
-    return Normaliser.measure("paper", lengths, episode_tasks(dataset), config.failure_penalty)
+    pieces = (correction_windows(dataset),) if config.source == "lerobot_dagger" else ()
+    return measure_normaliser([dataset], "paper", config.failure_penalty, pieces=pieces)
 
 
 def _train_command(config: LabelConfig, timeouts: bool) -> str:
     """Time-outs must be declared again: their labels alone do not say why they are empty."""
-    command = f"pistar-vf train --data_dir {config.output_dir} --checkpoint_dir checkpoints/{config.output_dir.name}"
-    if not timeouts:
-        return command
-    flag, source = ("column", config.outcome_column) if config.outcome_column else ("file", config.outcome_file)
-    return f"{command} --outcome_{flag} {source}"
+    words = ["pistar-vf", "train", "--data_dir", str(config.output_dir)]
+    words += ["--checkpoint_dir", f"checkpoints/{config.output_dir.name}"]
+    for flag in ("outcome_column", "outcome_file", "outcome_rule", "source") if timeouts else ():
+        if getattr(config, flag) is not None:
+            words += [f"--{flag}", str(getattr(config, flag))]
+    return shlex.join(words)

@@ -4,14 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pistar_vf.choices import TimeoutAs
+from pistar_vf.choices import OutcomeRule, RolloutSource, TimeoutAs
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelConfig:
     """Adds the five RECAP columns to a copy of a LeRobot v2.1 dataset.
 
-    Say how the episodes ended with exactly one of --outcome, --outcome_column and --outcome_file.
+    Say how the episodes ended with exactly one of --outcome, --outcome_column, --outcome_file and --source.
     """
 
     data_dir: Path
@@ -22,9 +22,19 @@ class LabelConfig:
     """The same outcome for all episodes."""
     outcome_column: str | None = None
     """A key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, or 1 and 0). Of a column of
-    flags the last row of each episode decides."""
+    flags the last row decides, unless it goes up and down again: see --outcome_rule."""
     outcome_file: Path | None = None
     """A list of outcomes: .json {"0": "success"}, .jsonl {"episode_index": 0, "outcome": "success"}, or .csv."""
+    outcome_rule: OutcomeRule | None = None
+    """How a column of flags such as next.success decides: its last row, or any of its rows. Without it, a flag that
+    goes off again is refused."""
+    source: RolloutSource | None = None
+    """Rollouts of LeRobot's own programs, instead of an outcome: of lerobot_eval, next.success is a success and the
+    rest are time-outs; of lerobot_dagger, windows of corrections are pieces of episodes, time-outs too."""
+    episodes: str | None = dataclasses.field(default=None, metadata={"words": "joined"})
+    """Only these episodes, such as 0-25,30; the copy numbers them anew. The others may be damaged."""
+    leave_out: str | None = dataclasses.field(default=None, metadata={"words": "joined"})
+    """All episodes but these, such as 3,7."""
     intervention_column: str | None = None
     """Column that is 1 where the operator was driving. Default: `intervention` if there is one, else nowhere."""
     timeout_as: TimeoutAs | None = None

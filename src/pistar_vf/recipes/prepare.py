@@ -31,6 +31,8 @@ from pistar_vf.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt
 
 _log = logging.getLogger(__name__)
 
+_TINY = "gemma3_tiny"
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
@@ -197,10 +199,9 @@ def _language_table(
 
 
 def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
-    if config.tokenizer_path is None and config.gemma_variant == "gemma3_tiny":
-        prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
-        prompts += vqa_texts(config.questions.vqa)
-        return PromptTokenizer(train_prompt_tokenizer(prompts).model, max_token_len=config.max_token_len)
+    if config.tokenizer_path is None and config.gemma_variant == _TINY:
+        prompts = _prompts(datasets) + vqa_texts(config.questions.vqa)
+        return train_prompt_tokenizer(prompts).fitting(_prompts(datasets), config.max_token_len)
     path = resolve_tokenizer(config.tokenizer_path)
     _log.info(TOKENIZER.format(path=path))
     tokenizer = PromptTokenizer.load(path, max_token_len=config.max_token_len)
@@ -210,7 +211,14 @@ def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> Promp
             f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, but {config.gemma_variant} embeds only "
             f"{gemma.vocab_size}; pass the tokenizer that belongs to the model"
         )
+    # The tiny presets' length is that of the demo's prompts; a longer one must not stop a first try.
+    if config.gemma_variant == _TINY:
+        return tokenizer.fitting(_prompts(datasets), config.max_token_len)
     return tokenizer
+
+
+def _prompts(datasets: Sequence[LeRobotDataset]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
 
 
 def _frame_table(

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.outcomes import correction_windows, outcomes_of_flags
 from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -22,7 +22,9 @@ def training_targets(config: TrainConfig, datasets: Sequence[LeRobotDataset]) ->
     """
     normaliser = None
     if config.target != "dataset":
-        normaliser = measure_normaliser(datasets, config.target, config.failure_penalty)
+        dagger = config.source == "lerobot_dagger"
+        pieces = [correction_windows(dataset) for dataset in datasets] if dagger else ()
+        normaliser = measure_normaliser(datasets, config.target, config.failure_penalty, pieces=pieces)
     targets = [_targets(config, dataset, normaliser) for dataset in datasets]
     if normaliser is None and len(datasets) > 1 and {each.conventions for each in targets} == {(IN_FRAMES,)}:
         together = measure_normaliser(datasets, "paper")
@@ -65,9 +67,7 @@ def check_timeouts(config: TrainConfig, timeouts: Timeouts, train_episodes: Sequ
 
 
 def _targets(config: TrainConfig, dataset: LeRobotDataset, normaliser: Normaliser | None) -> Targets:
-    outcomes = None
-    if config.outcome_column is not None or config.outcome_file is not None:
-        outcomes = read_outcomes(dataset, outcome_column=config.outcome_column, outcome_file=config.outcome_file)
+    outcomes = outcomes_of_flags(dataset, config)
     return read_targets(
         dataset,
         config.target,

@@ -18,7 +18,7 @@ from pistar_vf.changes.staging import check_output
 from pistar_vf.errors import ConfigError, DatasetError, GateError
 from pistar_vf.frames.cache_folder import frame_digest
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.outcomes import outcomes_of_flags
 from pistar_vf.labels.targets import REWARD_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import find_dataset
@@ -169,11 +169,7 @@ def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -
     if config.compat == "upstream":
         column = config.reward_col or REWARD_COLUMN
         return read_upstream_rollouts(dataset, reward_column=column, intervention_column=config.human_col)
-    outcomes = None
-    if any(source is not None for source in (config.outcome, config.outcome_column, config.outcome_file)):
-        outcomes = read_outcomes(
-            dataset, outcome=config.outcome, outcome_column=config.outcome_column, outcome_file=config.outcome_file
-        )
+    outcomes = outcomes_of_flags(dataset, config)
     return read_rollouts(
         dataset,
         model.predictor.spec,

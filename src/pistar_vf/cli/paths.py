@@ -1,0 +1,81 @@
+"""Paths on a command line: one way for every flag."""
+
+import dataclasses
+import re
+import types
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pistar_vf.errors import ConfigError
+from pistar_vf.settings import Composed
+
+T = TypeVar("T")
+_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
+_NAMES = ("_dir", "_path", "_file", "_checkpoint", "_root")
+
+
+def local_path(value: str | Path, flag: str) -> Path:
+    """A path of this machine: a home folder at its beginning is filled in, an address is refused.
+
+    Args:
+        value: as given.
+        flag: what named it.
+
+    Raises:
+        ConfigError: it is an address such as gs://bucket/folder.
+    """
+    return Path(_checked(str(value), flag)).expanduser()
+
+
+def with_local_paths(settings: T) -> T:
+    """Settings with `local_path` in the place of every path.
+
+    Raises:
+        ConfigError: a flag is an address.
+    """
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if isinstance(settings, Composed) and dataclasses.is_dataclass(value):
+            new: Any = with_local_paths(value)
+        elif _is_path(field.type):
+            new = _local(value, f"--{field.name}")
+        elif field.name.endswith(_NAMES):
+            new = _text(value, f"--{field.name}")
+        else:
+            continue
+        if new != value:
+            changed[field.name] = new
+    return dataclasses.replace(settings, **changed) if changed else settings  # type: ignore[type-var]
+
+
+def _local(value: Any, flag: str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_local(entry, flag) for entry in value)
+    return local_path(value, flag) if isinstance(value, (str, Path)) else value
+
+
+def _text(value: Any, flag: str) -> Any:
+    """Of flags that may hold a path or another word, such as a name in a cache."""
+    if isinstance(value, tuple):
+        return tuple(_text(entry, flag) for entry in value)
+    if not isinstance(value, str):
+        return value
+    checked = _checked(value, flag)
+    return str(Path(checked).expanduser()) if checked.startswith("~") else checked
+
+
+def _checked(value: str, flag: str) -> str:
+    match = _ADDRESS.match(value)
+    if match is not None:
+        raise ConfigError(
+            f"{flag} {value}: expected a folder or file of this machine, got an address ({match[1]}://); copy it here "
+            "first, or mount the bucket and name the mounted folder"
+        )
+    return value
+
+
+def _is_path(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType, tuple):
+        return any(_is_path(choice) for choice in get_args(annotation))
+    return annotation is Path
