@@ -99,10 +99,10 @@ def frame_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trainable() -> Iterator[None]:
     """Lets `run_training` compile at full speed, without the checks that lowering cannot stand."""
-    from pistar_vf.recipes import run
+    from pistar_vf.training import engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run._Run, "_compile", unchecked(run._Run._compile))
+        patch.setattr(engine, "compile_step", unchecked(engine.compile_step))
         yield
 
 
@@ -127,11 +127,12 @@ def trained_run(tiny_dataset: Path, frame_cache_dir: Path, tmp_path_factory: pyt
     """Four steps with checkpoints and validation after two and four; read-only."""
     from pistar_vf.recipes import run
     from pistar_vf.testing.tiny import tiny_train_config
+    from pistar_vf.training import engine
 
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     config = tiny_train_config(tiny_dataset, folder, cache_dir=frame_cache_dir, val_interval=2)
     rows: list[np.ndarray] = []
     with shrunk(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "train_loop", recording(run.train_loop, rows))
+        patch.setattr(engine, "train_loop", recording(engine.train_loop, rows))
         checkpoint = run.run_training(config)
     return TrainedRun(config, checkpoint, rows)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import jax
@@ -159,9 +160,58 @@ def test_left_overs_of_a_killed_save_are_cleaned_away(tmp_path):
 
 def test_an_error_of_the_background_save_is_raised(manager):
     save(manager, 1, position={"seed": object()})
-    with pytest.raises(TypeError, match="not JSON serializable"):
+    message = (
+        r"step_00000001: expected to save this checkpoint in the background, got TypeError\('Object of type object"
+    )
+    with pytest.raises(CheckpointError, match=message):
         manager.wait()
     assert complete_steps(manager.root) == []
+
+
+def test_a_failed_save_is_seen_without_waiting(manager):
+    """And told once: the run that it ended may still close the manager."""
+    save(manager, 1)
+    manager.check()  # under way or done, but not failed
+    save(manager, 2, position={"seed": object()})
+    manager._pending[1].exception()  # until it has failed
+    with pytest.raises(CheckpointError, match=r"step_00000002: expected to save .* go on from the last complete"):
+        manager.check()
+    manager.check()
+    assert complete_steps(manager.root) == [1]
+
+
+def test_a_save_that_takes_its_time_is_not_waited_for(manager, monkeypatch):
+    started, may_end = threading.Event(), threading.Event()
+    write = CheckpointManager._write
+
+    def slow(self, *args):
+        started.set()
+        may_end.wait(30)
+        write(self, *args)
+
+    monkeypatch.setattr(CheckpointManager, "_write", slow)
+    save(manager, 1)
+    started.wait(30)
+    manager.check()
+    assert complete_steps(manager.root) == []
+    may_end.set()
+    manager.wait()
+    assert complete_steps(manager.root) == [1]
+
+
+def test_arrays_in_host_memory_are_saved_like_those_on_a_device(tmp_path):
+    """As the best and the last copy of a run are, beside frozen leaves that stayed on the device."""
+    trees = []
+    for folder, own in (("device", tree(7)), ("host", jax.tree.map(np.array, tree(7)))):
+        manager = CheckpointManager(tmp_path / folder, SPEC, TOKENIZER.model)
+        mixed = {**own, "b": tree(7)["b"]}
+        save(manager, 7, params=mixed, opt_state=jax.tree.map(np.array, optimizer_state(7)))
+        manager.close()
+        restored = restore(manager, 7)
+        jax.tree.map(np.testing.assert_array_equal, restored, (tree(7), tree(7.5), optimizer_state(7), {"seed": 3}))
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(restored[:3]))
+        trees.append(ocp.PyTreeCheckpointer().restore(str(manager.root / "step_00000007")))
+    jax.tree.map(np.testing.assert_array_equal, *trees)
 
 
 def test_without_train_state_one_cannot_resume(manager):

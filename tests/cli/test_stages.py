@@ -251,12 +251,12 @@ def test_the_documented_commands_are_understood(tmp_path, monkeypatch):
         return parse(AlignmentConfig, words, "align")
 
     (alone,) = documented("pistar-vf align")
-    (words,) = documented("scripts/train.py")
+    (words,) = [words for words in documented("scripts/train.py") if "both" in words]
     first, second = stages.split_flags(words[words.index("--pretrained_source") :])
     assert parsed(alone) == parsed([*first, "--checkpoint_dir", "outputs/alignment"])
     assert parse_config([*robot.train_words(second), "--checkpoint_dir", "c"]).train_ratio == 0.8
     (words,) = documented("scripts/train_robot_vf.py")
-    monkeypatch.setattr(robot, "dataset_above", lambda folder, flag: tmp_path)
+    monkeypatch.setattr("pistar_vf.lerobot.metadata.dataset_above", lambda folder, flag: tmp_path)
     config = parse_config(robot.train_words(words))
     assert (config.architecture, config.data_dir, len(config.pretrained_path)) == ("stitched", str(tmp_path), 2)
 

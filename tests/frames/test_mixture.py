@@ -7,7 +7,7 @@ from support.labelled_sets import OUTCOMES, label, write_unlabelled
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.loader import FrameTable
-from pistar_vf.frames.mixture import JoinedTable, join_targets, place
+from pistar_vf.frames.mixture import JoinedTable, join_targets, name_rows, place
 from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.returns import Normaliser, Outcome
@@ -26,6 +26,14 @@ def test_each_dataset_comes_after_the_one_before(datasets) -> None:
     assert [(p.first_number, p.first_row) for p in places] == [(0, 0), (3, 12), (6, 24)]
     moved = places[1].of(datasets[1].episodes)
     assert [(e.index, e.start, e.length) for e in moved] == [(3, 12, 4), (4, 16, 5), (5, 21, 3)]
+
+
+def test_rows_have_names(datasets) -> None:
+    """Episodes of 4, 5 and 3 frames; -1 is padding."""
+    found = name_rows(datasets, place(datasets), np.array([13, 0, -1, 35, 5, 3, 13, 4]))
+    assert found == (
+        "one episode 0 frames 0, 3; one episode 1 frames 0, 1; two episode 0 frames 1; raw episode 2 frames 2"
+    )
 
 
 def test_targets_are_joined(datasets) -> None:

@@ -21,6 +21,7 @@ from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.returns import Outcome
 from pistar_vf.sharding import create_mesh
 from pistar_vf.testing.tiny import tiny_train_config
+from pistar_vf.training import engine
 from pistar_vf.training.loop import train_loop
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
@@ -79,7 +80,7 @@ def train(config) -> tuple[Path, Recording]:
             recording.looks.append((len(recording.rows), values))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "train_loop", loop)
+        patch.setattr(engine, "train_loop", loop)
         patch.setattr(run, "TimeoutBootstrap", Noted)
         return run.run_training(config), recording
 
@@ -186,12 +187,14 @@ def test_held_out_timeouts_are_not_validated_on(settings, data):
     assert held_out.targets.normaliser == data.targets.normaliser  # held-out episodes count for the lengths
 
 
-def test_without_timeouts_nothing_is_looked_at(settings, trained_run, monkeypatch):
+def test_without_timeouts_nothing_is_looked_at(trained_run, monkeypatch):
     monkeypatch.setattr(run, "TimeoutBootstrap", lambda *_: pytest.fail("created"))
     data = run.prepare_data(trained_run.config)
     assert data.timeouts.episodes == ()
-    stand_in = type("Run", (), {"config": trained_run.config, "data": data})()
-    assert run._Run._create_bootstrap(stand_in) is None
+    value_function = ValueFunction(run.model_config(trained_run.config, data))
+    plan = run._ValueRun(trained_run.config, data, value_function, create_mesh()).plan()
+    assert plan.every == ()
+    assert plan.in_force is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from pistar_vf.returns import Normaliser, Outcome, recap_columns
 from pistar_vf.testing.demo_dataset import write_demo_dataset
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 from pistar_vf.testing.tiny import tiny_train_config
+from pistar_vf.training import engine
 
 CONVENTION = "follow the convention 'libero_rollout', those of the training data 'recap'"
 
@@ -121,14 +122,14 @@ def test_a_weighted_run_resumes_with_the_same_bits(both, tmp_path, small_and_fas
     config = both.replace(val_interval=0, checkpoint_dir=tmp_path / "run", **changes)
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        original = run.train_loop
+        original = engine.train_loop
 
         def loop(*args):
             for result in original(*args):
                 rows.append(result.frame.copy())
                 yield result
 
-        patch.setattr(run, "train_loop", loop)
+        patch.setattr(engine, "train_loop", loop)
         straight = run.run_training(config)
         before = flatten(ocp.PyTreeCheckpointer().restore(str(straight)))
         shutil.rmtree(straight)

@@ -12,6 +12,7 @@ from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
 from pistar_vf.recipes import run
 from pistar_vf.recipes.position import check_position, position_of
+from pistar_vf.training import engine
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -34,14 +35,14 @@ def resumed(trained_run, tmp_path_factory):
     config = stopped_after_two_steps(trained_run, tmp_path_factory.mktemp("resumed") / "run")
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        original = run.train_loop
+        original = engine.train_loop
 
         def loop(*args):
             for result in original(*args):
                 rows.append(result.frame.copy())
                 yield result
 
-        patch.setattr(run, "train_loop", loop)
+        patch.setattr(engine, "train_loop", loop)
         return run.run_training(config), rows
 
 

@@ -27,14 +27,14 @@ def small_and_fast() -> Iterator[None]:
     import jax
 
     from pistar_vf.models import gemma3, siglip
-    from pistar_vf.recipes import run
     from pistar_vf.testing.tiny import tiny_model_config
+    from pistar_vf.training import engine
 
     small = tiny_model_config()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(siglip.VARIANTS, "tiny/14", small.siglip)
         patch.setitem(gemma3.VARIANTS, "gemma3_tiny", dataclasses.replace(small.gemma, vocab_size=512))
-        patch.setattr(run._Run, "_compile", unchecked(run._Run._compile))
+        patch.setattr(engine, "compile_step", unchecked(engine.compile_step))
         jax.config.update("jax_disable_most_optimizations", True)
         yield
         jax.config.update("jax_disable_most_optimizations", False)

@@ -43,7 +43,7 @@ def test_a_finished_state_runs_no_step():
 def test_a_bad_loss_names_its_step_and_rows(bad, position):
     losses = [1.0, 1.0, 1.0]
     losses[position] = bad
-    message = rf"step {position + 1}: expected a finite loss .* got loss {bad} .*Dataset rows .*: 0, 1, 2, 3\."
+    message = rf"step {position + 1}: expected a finite loss .* got loss {bad} .*In the batch: rows 0, 1, 2, 3\."
     with pytest.raises(NonFiniteLossError, match=message):
         run(losses, 3)
 

@@ -33,19 +33,19 @@ class CheckpointManager:
 
     Args:
         root: the run's directory.
-        spec: stored in every checkpoint.
+        spec: stored in every checkpoint; None where its values mean nothing yet.
         tokenizer_model: SentencePiece model, stored in every checkpoint.
         max_to_keep: newest checkpoints to keep; None keeps all.
     """
 
-    def __init__(self, root: Path, spec: ValueSpec, tokenizer_model: bytes, max_to_keep: int | None = None):
+    def __init__(self, root: Path, spec: ValueSpec | None, tokenizer_model: bytes, max_to_keep: int | None = None):
         self.root = Path(root).absolute()
         self._spec = spec
         self._tokenizer_model = tokenizer_model
         self._max_to_keep = max_to_keep
         self._staging = self.root / ".staging"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: Future | None = None
+        self._pending: tuple[int, Future] | None = None
         if jax.process_index() == 0:
             self.root.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._staging, ignore_errors=True)
@@ -67,7 +67,11 @@ class CheckpointManager:
             opt_state: optax state; None writes a checkpoint that can be used but not resumed from.
             position: JSON-able facts that resuming needs.
 
-        The arrays must stay untouched until `wait`: pass copies of anything a later step donates.
+        The arrays must stay untouched until `wait`: pass copies of anything a later step donates. Numpy arrays are
+        written like those on a device.
+
+        Raises:
+            CheckpointError: the save before this one failed.
         """
         self.wait()
         checkpoint = {"params": params, "ema_params": ema_params, "step": _beside(params, np.int32(step))}
@@ -76,18 +80,44 @@ class CheckpointManager:
             # Orbax synchronises the processes itself and must be called in the same order by all of them.
             self._write(step, checkpoint, state, position)
         else:
-            self._pending = self._pool.submit(self._write, step, checkpoint, state, position)
+            self._pending = step, self._pool.submit(self._write, step, checkpoint, state, position)
+
+    def path(self, step: int) -> Path:
+        """The directory of a step's checkpoint."""
+        return self.root / step_name(step)
+
+    def check(self) -> None:
+        """Looks whether a background save has failed; does not wait for one that is under way.
+
+        Raises:
+            CheckpointError: it has.
+        """
+        if self._pending is not None and self._pending[1].done():
+            self.wait()
 
     def wait(self) -> None:
-        """Returns when nothing is being saved; raises what a background save raised."""
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
+        """Returns when nothing is being saved.
+
+        Raises:
+            CheckpointError: a background save failed.
+        """
+        if self._pending is None:
+            return
+        (step, pending), self._pending = self._pending, None
+        try:
             pending.result()
+        except Exception as error:  # whatever the disk, orbax or its storage layer raises
+            raise CheckpointError(
+                f"{self.path(step)}: expected to save this checkpoint in the background, got {error!r}; free some "
+                "space or look at the folder, then go on from the last complete checkpoint"
+            ) from error
 
     def close(self) -> None:
-        """Waits, then ends the background thread."""
-        self.wait()
-        self._pool.shutdown()
+        """Waits, then ends the background thread; raises like `wait`."""
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()
 
     def restore(
         self, step: int, abstract_params: Params, abstract_trainable: Params, abstract_opt_state: Any
@@ -123,7 +153,8 @@ class CheckpointManager:
         staged = self._staging / step_name(step)
         write_tree(staged, checkpoint)
         if jax.process_index() == 0:
-            (staged / value_spec.FILE_NAME).write_text(self._spec.to_json(), encoding="utf-8")
+            if self._spec is not None:
+                (staged / value_spec.FILE_NAME).write_text(self._spec.to_json(), encoding="utf-8")
             (staged / TOKENIZER_FILE).write_bytes(self._tokenizer_model)
         if state is not None:
             self._write_train_state(step_name(step), state, position)
@@ -170,10 +201,10 @@ def _synchronize(name: str) -> None:
 
 def _beside(params: Params, number: np.int32) -> jax.Array:
     """The number as an array on all of the parameters' devices: orbax refuses arrays of one process among several."""
-    placement = jax.tree.leaves(params)[0].sharding
-    if isinstance(placement, NamedSharding):
-        placement = NamedSharding(placement.mesh, PartitionSpec())
-    return jax.device_put(number, placement)
+    placed = [leaf.sharding for leaf in jax.tree.leaves(params) if isinstance(leaf, jax.Array)]
+    if placed and isinstance(placed[0], NamedSharding):
+        return jax.device_put(number, NamedSharding(placed[0].mesh, PartitionSpec()))
+    return jax.device_put(number, placed[0] if placed else None)
 
 
 def _numbered(tree: Any) -> dict[str, Any]:

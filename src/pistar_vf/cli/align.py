@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import parse
-from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.cli.train import out_of_memory_advice, resume_advice, setup_logging
 from pistar_vf.recipes.config import AlignmentConfig
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> Path:
     from pistar_vf.recipes.alignment import run_alignment
 
     initialize_processes()
-    with out_of_memory_advice():
+    with resume_advice(), out_of_memory_advice():
         projector = run_alignment(config)
     print(f"result: {projector}; go on with: pistar-vf train --preset stitched --projector_path {projector} …")
     return projector

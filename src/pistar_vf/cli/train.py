@@ -46,9 +46,21 @@ def main(argv: Sequence[str]) -> None:
     from pistar_vf.recipes.run import run_training
 
     initialize_processes()
-    with out_of_memory_advice():
+    with resume_advice(), out_of_memory_advice():
         checkpoint = run_training(config)
     print(f"result: {checkpoint}")
+
+
+@contextlib.contextmanager
+def resume_advice() -> Iterator[None]:
+    """Says how to go on with a run that was asked to stop."""
+    from pistar_vf.training.engine import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        print(f"{stopped}; go on with --resume_from_checkpoint latest", flush=True)
+        raise
 
 
 @contextlib.contextmanager

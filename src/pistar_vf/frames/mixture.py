@@ -44,6 +44,17 @@ def place(datasets: Sequence[LeRobotDataset]) -> tuple[Place, ...]:
     return tuple(places)
 
 
+def name_rows(datasets: Sequence[LeRobotDataset], places: Sequence[Place], rows: np.ndarray) -> str:
+    """Rows of the whole as a person can find them: "toy episode 3 frames 5, 8; toy episode 4 frames 0"."""
+    found: dict[str, list[int]] = {}
+    for row in np.unique(rows[rows >= 0]).tolist():
+        which = max(i for i, place in enumerate(places) if place.first_row <= row)
+        own = row - places[which].first_row
+        episode = datasets[which].episode_of(own)
+        found.setdefault(f"{datasets[which].name} episode {episode.index}", []).append(own - episode.start)
+    return "; ".join(f"{episode} frames {', '.join(map(str, frames))}" for episode, frames in found.items())
+
+
 def join_targets(targets: Sequence[Targets], places: Sequence[Place], names: Sequence[str]) -> Targets:
     """The targets of all datasets, in one unit.
 

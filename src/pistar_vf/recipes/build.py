@@ -1,8 +1,8 @@
 """From settings and data to a model on its devices: configuration, spec, fresh or restored state."""
 
-import dataclasses
 import logging
-from typing import get_args
+from collections.abc import Callable
+from typing import TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,12 @@ from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
-from pistar_vf.models import gemma3, siglip
 from pistar_vf.models.value_config import ARCHITECTURES
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, unflatten
-from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.prepare import TrainingData, lookup, model_image_size
+from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
+from pistar_vf.recipes.prepare import TrainingData
+from pistar_vf.recipes.towers import towers
 from pistar_vf.sharding import replicated, state_sharding
 from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
 from pistar_vf.typing import Params
@@ -31,22 +31,20 @@ from pistar_vf.weights.projector import load_projector
 _log = logging.getLogger(__name__)
 
 
+InitialParams: TypeAlias = Callable[[Params], Params]
+"""Wanted leaves (flat, shapes and placements) -> those of them that do not start at random."""
+
+
 def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
     """The architecture that the settings and the data ask for."""
-    tower = lookup(siglip.VARIANTS, config.siglip_variant, "--siglip_variant")
-    language = lookup(gemma3.VARIANTS, config.gemma_variant, "--gemma_variant")
     statistics = data.table.state_statistics
-    accelerated = jax.default_backend() != "cpu"
     return ARCHITECTURES[config.architecture](
-        siglip=dataclasses.replace(tower, image_size=model_image_size(config)),
-        gemma=dataclasses.replace(language, vocab_size=max(language.vocab_size, data.tokenizer.vocab_size)),
+        **towers(config.model, config.devices, data.tokenizer),
         cameras=tuple(sorted(data.camera_keys)),
         state_dim=statistics.dim if statistics is not None else 0,
         state_encoding=config.state_encoding,
         max_token_len=data.tokenizer.max_token_len,
         lora=config.model.lora,
-        dtype=("bfloat16" if accelerated else "float32") if config.dtype == "auto" else config.dtype,
-        remat=config.remat,
     )
 
 
@@ -66,13 +64,14 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
 
 
 def create_or_restore(
-    config: TrainConfig,
+    config: TrainConfig | AlignmentConfig,
     value_function: ValueFunction,
     tx: optax.GradientTransformation,
     manager: CheckpointManager,
     mesh: Mesh,
+    initial: InitialParams,
 ) -> tuple[TrainState, Params, dict]:
-    """The state to start from.
+    """The state to start from; no leaf is ever held twice.
 
     Returns:
         (state, frozen parameters, position of the restored checkpoint or {}), all placed on the mesh.
@@ -89,14 +88,21 @@ def create_or_restore(
             f"{manager.root} already holds checkpoints (last: {step_name(existing[-1])}); "
             "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
         )
-    params = _initial_params(config, value_function, _placed(mesh, _held_shapes(config, value_function)))
+    wanted = _placed(mesh, _held_shapes(config, value_function))
+    given = initial(wanted)
+    missing = {path: leaf for path, leaf in wanted.items() if path not in given}
+    params = dict(sorted({**given, **init_params(value_function, config.seed, missing)}.items()))
     trainable, frozen = split_params(params, config.freeze_mode)
     placement = state_sharding(mesh, jax.eval_shape(lambda: create_state(trainable, tx)))
     return jax.jit(lambda t: create_state(t, tx), out_shardings=placement)(trainable), frozen, {}
 
 
-def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:
-    """Pretrained values where there are some, random ones elsewhere; no leaf is ever held twice."""
+def pretrained_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:
+    """The leaves that the settings say where to find; a projector wins over the source's own.
+
+    Raises:
+        PistarError: a source is missing, damaged, or not that of the model.
+    """
     source = config.start.source
     restored = {}
     if source is not None:
@@ -117,17 +123,16 @@ def _initial_params(config: TrainConfig, value_function: ValueFunction, wanted: 
     if config.projector_path is not None:
         restored = {**restored, **load_projector(config.projector_path, wanted)}
         _log.info("projector: %s", config.projector_path)
-    missing = {path: leaf for path, leaf in wanted.items() if path not in restored}
-    return dict(sorted({**restored, **init_params(value_function, config.seed, missing)}.items()))
+    return restored
 
 
-def _held_shapes(config: TrainConfig, value_function: ValueFunction) -> Params:
+def _held_shapes(config: TrainConfig | AlignmentConfig, value_function: ValueFunction) -> Params:
     shapes = flatten(value_function.shapes())
     return held_shapes(shapes, config.freeze_mode, jnp.dtype(config.frozen_dtype))
 
 
 def _restore(
-    config: TrainConfig,
+    config: TrainConfig | AlignmentConfig,
     value_function: ValueFunction,
     tx: optax.GradientTransformation,
     manager: CheckpointManager,

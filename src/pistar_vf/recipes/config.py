@@ -47,7 +47,7 @@ class AlignmentConfig(Composed):
     """
 
     questions: AlignmentQuestions = AlignmentQuestions()
-    run: RunSettings = RunSettings(Path("outputs_alignment"), num_train_steps=5_000, val_interval=500)
+    run: RunSettings = RunSettings(Path("outputs_alignment"), num_train_steps=5_000, val_interval=500, max_to_keep=1)
     model: ModelSettings = ModelSettings(siglip_variant="So400m/14-384")
     start: PretrainedSettings = PretrainedSettings()
     optimizer: OptimizerSettings = OptimizerSettings(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.errors import ConfigError
 from pistar_vf.frames.loader import Frames, FrameTable
-from pistar_vf.frames.mixture import JoinedTable, join_targets, place
+from pistar_vf.frames.mixture import JoinedTable, join_targets, name_rows, place
 from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.labels.targets import Targets
@@ -19,19 +19,17 @@ from pistar_vf.labels.value_labels import TargetSummary, describe_targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
-from pistar_vf.messages import DATASET_SIZE, TOKENIZER
-from pistar_vf.models import gemma3, siglip
+from pistar_vf.messages import DATASET_SIZE
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.language import open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import check_mixture, common_cameras, state_statistics
 from pistar_vf.recipes.split import Split, record_data, split_dataset
 from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
-from pistar_vf.tokenizer import PromptTokenizer, resolve_tokenizer, train_prompt_tokenizer
+from pistar_vf.recipes.towers import create_tokenizer, model_image_size
+from pistar_vf.tokenizer import PromptTokenizer
 
 _log = logging.getLogger(__name__)
-
-_TINY = "gemma3_tiny"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +48,7 @@ class TrainingData:
         timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
         language: questions to train on besides; None for none.
         trained_on: which episodes of which datasets are used for what.
+        name_rows: rows of `table` as datasets, episodes and frames, for an error.
     """
 
     table: Frames
@@ -63,6 +62,7 @@ class TrainingData:
     timeouts: Timeouts
     language: LanguageTable | None
     trained_on: TrainedOn
+    name_rows: Callable[[np.ndarray], str]
 
 
 def prepare_data(config: TrainConfig) -> TrainingData:
@@ -83,7 +83,10 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     splits = [split_dataset(config, dataset, own) for dataset, own in zip(datasets, own_targets)]
     train_parts = tuple(EpisodeRows(p.of(split.train)) for p, split in zip(places, splits))
     train_rows = EpisodeRows(episode for part in train_parts for episode in part.episodes)
-    tokenizer = _tokenizer(config, datasets)
+    prompts = tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
+    tokenizer = create_tokenizer(
+        config.model, config.max_token_len, prompts, lambda: prompts + vqa_texts(config.questions.vqa)
+    )
     statistics = state_statistics(config, datasets, [split.train for split in splits])
     print(_describe(targets, train_rows))
     timeouts = targets.timeouts.among(train_rows.episodes)
@@ -110,6 +113,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         timeouts=timeouts,
         language=_language_table(config, tokenizer, camera_keys),
         trained_on=record_data(config, datasets, splits, validation and (validation, val_rows.episodes)),
+        name_rows=lambda rows: name_rows(datasets, places, rows),
     )
 
 
@@ -161,22 +165,6 @@ def _in_use(config: TrainConfig, split: Split) -> tuple[Episode, ...]:
     return tuple(sorted(chosen, key=lambda episode: episode.start))
 
 
-def model_image_size(config: TrainConfig) -> int:
-    """Side of the model's images, pixels."""
-    return config.image_size or lookup(siglip.VARIANTS, config.siglip_variant, "--siglip_variant").image_size
-
-
-def lookup(variants: dict, name: str, flag: str):
-    """The variant called `name`.
-
-    Raises:
-        ConfigError: there is none; lists those there are.
-    """
-    if name not in variants:
-        raise ConfigError(f"{flag}: expected one of {', '.join(variants)}, got {name!r}")
-    return variants[name]
-
-
 def _language_table(
     config: TrainConfig, tokenizer: PromptTokenizer, camera_keys: dict[str, str | None]
 ) -> LanguageTable | None:
@@ -192,33 +180,10 @@ def _language_table(
         settings,
         tokenizer,
         cameras=tuple(sorted(camera_keys)),
-        image_size=model_image_size(config),
+        image_size=model_image_size(config.model),
         image_fit=config.image_fit,
         seed=config.seed,
     )
-
-
-def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> PromptTokenizer:
-    if config.tokenizer_path is None and config.gemma_variant == _TINY:
-        prompts = _prompts(datasets) + vqa_texts(config.questions.vqa)
-        return train_prompt_tokenizer(prompts).fitting(_prompts(datasets), config.max_token_len)
-    path = resolve_tokenizer(config.tokenizer_path)
-    _log.info(TOKENIZER.format(path=path))
-    tokenizer = PromptTokenizer.load(path, max_token_len=config.max_token_len)
-    gemma = lookup(gemma3.VARIANTS, config.gemma_variant, "--gemma_variant")
-    if tokenizer.vocab_size > gemma.vocab_size:
-        raise ConfigError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, but {config.gemma_variant} embeds only "
-            f"{gemma.vocab_size}; pass the tokenizer that belongs to the model"
-        )
-    # The tiny presets' length is that of the demo's prompts; a longer one must not stop a first try.
-    if config.gemma_variant == _TINY:
-        return tokenizer.fitting(_prompts(datasets), config.max_token_len)
-    return tokenizer
-
-
-def _prompts(datasets: Sequence[LeRobotDataset]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(prompt for dataset in datasets for prompt in dataset.prompts))
 
 
 def _frame_table(
@@ -233,7 +198,7 @@ def _frame_table(
     source = FrameSource(
         dataset,
         camera_keys=camera_keys,
-        image_size=model_image_size(config),
+        image_size=model_image_size(config.model),
         image_fit=config.image_fit,
         tokenizer=tokenizer,
         statistics=statistics,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -14,6 +14,11 @@ from pistar_vf.sharding import put_batch
 from pistar_vf.training.state import TrainState
 from pistar_vf.training.step import TrainStep
 from pistar_vf.typing import Params
+
+
+def rows_by_number(rows: np.ndarray) -> str:
+    """Rows of a batch for an error, where nobody can name them better."""
+    return "rows " + ", ".join(map(str, rows.tolist()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,7 @@ def train_loop(
     batches: Iterator[ValueBatch] | Iterator[LanguageBatch],
     mesh: Mesh,
     num_train_steps: int,
+    name_rows: Callable[[np.ndarray], str] = rows_by_number,
 ) -> Iterator[StepResult]:
     """Runs updates until `num_train_steps` are done.
 
@@ -55,6 +61,7 @@ def train_loop(
         batches: this process's batches, of frames or of questions, from the state's step on.
         mesh: the devices.
         num_train_steps: total number of updates, those before `state` included.
+        name_rows: rows of a batch, as a person can find them.
 
     Raises:
         NonFiniteLossError: the loss or the gradient of a step is NaN or infinite.
@@ -68,17 +75,17 @@ def train_loop(
         state, scalars = train_step(state, frozen, batch)
         step += 1
         if previous is not None:
-            check_finite(previous)
+            check_finite(previous, name_rows)
         previous = StepResult(step, state, scalars, np.asarray(batch_rows(host_batch)), wait_seconds)
         if step >= num_train_steps:
-            check_finite(previous)
+            check_finite(previous, name_rows)
         yield previous
         if step >= num_train_steps:
             return
         waiting_since = time.perf_counter()
 
 
-def check_finite(result: StepResult) -> None:
+def check_finite(result: StepResult, name_rows: Callable[[np.ndarray], str] = rows_by_number) -> None:
     """Refuses to go on from a NaN or infinite loss or gradient.
 
     Raises:
@@ -87,9 +94,8 @@ def check_finite(result: StepResult) -> None:
     loss, grad_norm = float(result.scalars["loss"]), float(result.scalars["grad_norm"])
     if np.isfinite(loss) and np.isfinite(grad_norm):
         return
-    frames = ", ".join(str(frame) for frame in result.frame[:64])
     raise NonFiniteLossError(
         f"step {result.step}: expected a finite loss and gradient, got loss {loss} and gradient norm {grad_norm}. "
-        f"Dataset rows of the batch: {frames}. Lower --peak_lr or --batch_size, and check those rows for "
-        "broken images, states or labels (labels must be in [-1, 0]). Nothing was saved after the last checkpoint"
+        f"In the batch: {name_rows(result.frame)}. Lower the peak learning rate, and check those for broken images, "
+        "states or labels (labels must be in [-1, 0]). Nothing was saved after the last checkpoint"
     )

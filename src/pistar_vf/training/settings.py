@@ -25,6 +25,12 @@ class RunSettings:
     """Threads that gather batches, and processes that decode video the first time."""
     seed: int = 42
     """Decides initialisation, split, order and augmentation."""
+    save_interval: int = 1_000
+    """Steps between checkpoints; the last step is always saved."""
+    max_to_keep: int | None = None
+    """Newest checkpoints to keep; default: all. The best one is kept besides."""
+    resume_from_checkpoint: str | None = None
+    """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +41,6 @@ class ValueRunSettings(RunSettings):
     """Named set of defaults: pistar or stitched (full size), tiny or tiny_stitched (laptop, from scratch)."""
     val_max_frames: int = 2_048
     """Frames per validation, evenly spaced over the held-out episodes."""
-    save_interval: int = 1_000
-    """Steps between checkpoints; the last step is always saved."""
-    max_to_keep: int | None = None
-    """Newest checkpoints to keep; default: all. The best one is kept besides."""
-    resume_from_checkpoint: str | None = None
-    """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,14 +97,15 @@ def value_loss_fn(
 
 
 def language_loss_fn(value_function: ValueFunction) -> LossFn:
-    """Mean next-token cross-entropy of the answers in a `LanguageBatch`, nats per token."""
+    """Mean next-token cross-entropy of the answers in a `LanguageBatch`, nats per token; `language_loss` by name."""
     view = language_view(value_function)
 
     def loss_fn(params: Params, batch: LanguageBatch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, jax.Array]]:
         dropout_key = jax.random.fold_in(key, _DROPOUT)
         own = language_params(unflatten(params))
         total, count = language_loss(view, own, batch, dropout_key)
-        return total / jnp.clip(count, min=1), {}
+        loss = total / jnp.clip(count, min=1)
+        return loss, {"language_loss": loss}
 
     return loss_fn
 
@@ -114,9 +115,8 @@ def joint_loss_fn(value: LossFn, language: LossFn, weight: float) -> LossFn:
 
     def loss_fn(params: Params, batch: ValueBatch, key: PRNGKeyArray) -> tuple[jax.Array, dict[str, jax.Array]]:
         value_loss, parts = value(params, batch, key)
-        language_loss, _ = language(params, batch.language, key)
-        parts = {**parts, "value_loss": value_loss, "language_loss": language_loss}
-        return value_loss + weight * language_loss, parts
+        language_loss, language_parts = language(params, batch.language, key)
+        return value_loss + weight * language_loss, {**parts, "value_loss": value_loss, **language_parts}
 
     return loss_fn
 
