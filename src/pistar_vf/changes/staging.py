@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pistar_vf.errors import DatasetError
@@ -55,6 +55,22 @@ def scratch_folder(output_dir: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def copy_other_files(root: Path, copy: Path, written: Collection[Path]) -> None:
+    """Copies a dataset but for the files that are written anew; videos as hard links.
+
+    Args:
+        root: the dataset's folder.
+        copy: the folder of the copy; it gets all folders.
+        written: paths relative to `root` to leave out.
+    """
+    for path in files_below(root):
+        target = copy / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path not in written:
+            make = link_or_copy if path.parts[0] == "videos" else shutil.copy2
+            make(root / path, target)
 
 
 def files_below(root: Path) -> Iterator[Path]:

@@ -4,7 +4,6 @@ Videos are hard-linked where the file system allows it, so that a copy costs sec
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.changes.staging import check_output, copy_other_files, staged_folder
 from pistar_vf.choices import TimeoutAs
 from pistar_vf.errors import DatasetError, LabelError
 from pistar_vf.labels.targets import episode_tasks
@@ -72,7 +71,8 @@ def write_labelled_copy(
     tasks = ("",) * len(dataset.episodes) if normaliser is None else episode_tasks(dataset)
     task_of = dict(zip((episode.index for episode in dataset.episodes), tasks))
     with staged_folder(output_dir) as copy:
-        _copy_other_files(dataset, copy)
+        written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))}
+        copy_other_files(dataset.root, copy, written | {_INFO})
         stats = {}
         bar = tqdm(total=len(dataset.episodes), desc="label", unit="episode", disable=not progress)
         with bar:
@@ -116,17 +116,6 @@ def _check_source(
             f"expected a dataset without labels, got the columns {sorted(replaced)} in {dataset.root}; "
             "pass overwrite_labels=True (--overwrite_labels) to replace them in the copy"
         )
-
-
-def _copy_other_files(dataset: LeRobotDataset, copy: Path) -> None:
-    """Everything but the files that are written anew; videos as hard links."""
-    written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))} | {_INFO}
-    for path in files_below(dataset.root):
-        target = copy / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path not in written:
-            make = link_or_copy if path.parts[0] == "videos" else shutil.copy2
-            make(dataset.root / path, target)
 
 
 def _label_episode(

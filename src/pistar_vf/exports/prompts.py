@@ -10,7 +10,6 @@ the prompts times the words that occur. The words and line breaks are the consum
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.changes.staging import check_output, copy_other_files, staged_folder
 from pistar_vf.choices import PromptStyle
 from pistar_vf.errors import ConfigError
 from pistar_vf.exports.indicator import NONE, WORDS
@@ -103,13 +102,8 @@ def _prompted_tasks(
 
 def _copy_others(dataset: LeRobotDataset, copy: Path) -> None:
     written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))}
-    written |= {_INFO, Path(v21.TASKS_PATH), Path(v30.TASKS_PATH), Path(v21.EPISODES_META)}
-    for path in files_below(dataset.root):
-        target = copy / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path not in written:
-            make = link_or_copy if path.parts[0] == "videos" else shutil.copy2
-            make(dataset.root / path, target)
+    tables = {Path(v21.TASKS_PATH), Path(v30.TASKS_PATH), Path(v21.EPISODES_META)}
+    copy_other_files(dataset.root, copy, written | {_INFO} | tables)
 
 
 def _write_episode_tasks(dataset: LeRobotDataset, copy: Path, tasks: Mapping[int, Sequence[str]]) -> None:

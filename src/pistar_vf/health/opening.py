@@ -14,7 +14,6 @@ from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import open_parquet
-from pistar_vf.lerobot.schema import TableSchema
 from pistar_vf.video.remux import read_packet_table
 
 DOWNLOAD = "download the file again, or leave the episode out"
@@ -58,20 +57,8 @@ def _open_v21(root: Path, info: Mapping[str, Any], findings: Findings) -> LeRobo
         tasks = {}
     if not episodes:
         return None
-    return LeRobotDataset(
-        root=root,
-        name=root.resolve().name,
-        version=info["codebase_version"],
-        fps=float(info["fps"]),
-        robot_type=info["robot_type"],
-        features=info["features"],
-        tasks=tasks,
-        episodes=episodes,
-        num_frames=sum(episode.length for episode in episodes),
-        schema=TableSchema.of_files({episode.parquet: _schema(episode.parquet) for episode in episodes}),
-        video_template=info["video_path"],
-        chunks_size=info["chunks_size"],
-    )
+    schemas = {episode.parquet: _schema(episode.parquet) for episode in episodes}
+    return LeRobotDataset.of_parts(root, info, tasks, episodes, schemas)
 
 
 def _readable_episodes(root: Path, info: Mapping[str, Any], findings: Findings) -> Iterator[Episode]:

@@ -28,7 +28,7 @@ from pistar_vf.lerobot.episode import ALL_EPISODES, Episode, EpisodeChoice, Vide
 from pistar_vf.lerobot.kept_columns import KeptColumns
 from pistar_vf.lerobot.metadata import find_dataset, read_info
 from pistar_vf.lerobot.parquet import read_parquet_column
-from pistar_vf.lerobot.schema import TableSchema
+from pistar_vf.lerobot.schema import FileSchemas, TableSchema
 from pistar_vf.lerobot.typed_values import shown, whole_numbers
 
 
@@ -69,6 +69,42 @@ class LeRobotDataset:
     prompt_column: str | None = None
     kept: KeptColumns = dataclasses.field(default_factory=KeptColumns, repr=False, compare=False)
     choice: EpisodeChoice = ALL_EPISODES
+
+    @classmethod
+    def of_parts(
+        cls,
+        root: Path,
+        info: Mapping[str, Any],
+        tasks: Mapping[int, str],
+        episodes: tuple[Episode, ...],
+        schemas: FileSchemas,
+        **options: Any,
+    ) -> "LeRobotDataset":
+        """A dataset from what was read of its metadata.
+
+        Args:
+            root: its folder.
+            info: `meta/info.json`, as `read_info` returns it.
+            tasks: `task_index` to prompt.
+            episodes: by ascending index.
+            schemas: of their files.
+            **options: attributes that have a default.
+        """
+        return cls(
+            root=root,
+            name=root.resolve().name,
+            version=info["codebase_version"],
+            fps=float(info["fps"]),
+            robot_type=info["robot_type"],
+            features=info["features"],
+            tasks=tasks,
+            episodes=episodes,
+            num_frames=sum(episode.length for episode in episodes),
+            schema=TableSchema.of_files(schemas),
+            video_template=info["video_path"],
+            chunks_size=info["chunks_size"],
+            **options,
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -260,23 +296,8 @@ def load_lerobot(
             f"{root}: meta/info.json says total_frames {info['total_frames']}, but the {len(episodes)} episodes of "
             f"{layout.EPISODES_META} add up to {num_frames}; the copy of the dataset may be incomplete"
         )
-    return LeRobotDataset(
-        root=root,
-        name=root.resolve().name,
-        version=info["codebase_version"],
-        fps=float(info["fps"]),
-        robot_type=info["robot_type"],
-        features=info["features"],
-        tasks=tasks,
-        episodes=episodes,
-        num_frames=num_frames,
-        schema=TableSchema.of_files(schemas),
-        video_template=info["video_path"],
-        chunks_size=info["chunks_size"],
-        prompt_column=prompt_column,
-        kept=kept,
-        choice=choice,
-    )
+    options = {"prompt_column": prompt_column, "kept": kept, "choice": choice}
+    return LeRobotDataset.of_parts(root, info, tasks, episodes, schemas, **options)
 
 
 def _layout(version: str) -> ModuleType:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.foreign_files import refuse_stand_in
+from pistar_vf.lerobot.schema import is_list
 
 
 class ColumnFormError(DatasetError):
@@ -171,7 +172,7 @@ def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
     column = chunks.combine_chunks()
     shape = [len(column)]
     rows = range(first_row, first_row + len(column))
-    while _is_list(column.type):
+    while is_list(column.type):
         _refuse_nulls(column, rows, where)
         shape.append(_common_length(column, rows, where))
         column = column.flatten()
@@ -181,10 +182,6 @@ def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
         _refuse_nulls(column, rows, where)
     values = column.to_numpy(zero_copy_only=False).reshape(shape)
     return values.reshape(len(rows)) if shape[1:] == [1] else values
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _common_length(column: pa.Array, rows: range, where: str) -> int:

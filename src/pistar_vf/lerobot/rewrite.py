@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.parquet import open_parquet
+from pistar_vf.lerobot.schema import is_list
 from pistar_vf.typing import Shaped
 
 _HUGGINGFACE = b"huggingface"
@@ -127,7 +128,7 @@ def _read(file: pq.ParquetFile, source: Path, index: int, names: list[str]) -> d
 
 def _convert(source: Path, values: np.ndarray, field: pa.Field) -> pa.Array:
     column = v21.arrow_column(values)
-    if _is_list(field.type) and not _is_list(column.type):
+    if is_list(field.type) and not is_list(column.type):
         column = pa.FixedSizeListArray.from_arrays(column, 1)  # what was read as a scalar may be a list of one
     try:
         return column.cast(field.type)
@@ -136,7 +137,3 @@ def _convert(source: Path, values: np.ndarray, field: pa.Field) -> pa.Array:
             f"{source}: column '{field.name}': expected values that fit its type {field.type}, "
             f"got {column.type}: {error}"
         ) from error
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

@@ -55,7 +55,7 @@ def common_type(first: pa.DataType, other: pa.DataType) -> pa.DataType:
     """A type for the values of both; the first where there is none, and reading the other fails by name."""
     if first == other:
         return first
-    if pa.types.is_fixed_size_list(first) and _is_list(other):
+    if pa.types.is_fixed_size_list(first) and is_list(other):
         return pa.list_(common_type(first.value_type, other.value_type), first.list_size)
     try:
         schemas = [pa.schema([pa.field("x", kind)]) for kind in (first, other)]
@@ -96,7 +96,8 @@ def conform_column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedAr
         ) from error
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """A list of any kind."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 

@@ -77,13 +77,7 @@ def episode_files(root: Path) -> list[Path]:
 def read_episodes(
     root: Path, info: Mapping[str, Any], choice: EpisodeChoice = ALL_EPISODES, columns: KeptColumns | None = None
 ) -> tuple[tuple[Episode, ...], FileSchemas]:
-    """The chosen episodes of `meta/episodes`, with the places of their rows and of their pictures; and the schemas.
-
-    Args:
-        root: the dataset's folder.
-        info: `meta/info.json`.
-        choice: of episodes.
-        columns: keeps those of the files, as they are opened; None keeps none.
+    """As `v21.read_episodes`, of `meta/episodes`; also where the episodes' rows and pictures are in shared files.
 
     Raises:
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.

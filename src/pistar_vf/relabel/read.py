@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -69,17 +70,26 @@ def read_rollouts(
         reward, keeps = spec.normaliser.rewards(lengths, _tasks(dataset, spec.normaliser), ended), ()
     else:
         reward, keeps = _own_rewards(dataset, spec.normaliser, reward_column, convention, in_units.outcomes)
-    return Rollouts(
-        name=dataset.name,
-        lengths=lengths,
+    return _rollouts(
+        dataset,
+        intervention_column,
         outcomes=ended,
-        tasks=dataset.prompts,
-        task=dataset.prompt_index().astype(np.int64),
-        intervention=_intervention(dataset, intervention_column),
         still=_still(dataset, spec, lengths),
         reward=reward,
         target=in_units.labels,
         keeps_last_value=np.array([outcome is Outcome.TIMEOUT or outcome in keeps for outcome in ended]),
+    )
+
+
+def _rollouts(dataset: LeRobotDataset, intervention_column: str, **columns: Any) -> Rollouts:
+    """What a dataset says whatever rewards are, and the columns that depend on it."""
+    return Rollouts(
+        name=dataset.name,
+        lengths=dataset.layout.lengths,
+        tasks=dataset.prompts,
+        task=dataset.prompt_index().astype(np.int64),
+        intervention=_intervention(dataset, intervention_column),
+        **columns,
     )
 
 
@@ -173,13 +183,10 @@ def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, inter
     except LabelError as error:
         _log.warning("outcomes are unknown to the gate: %s", error)
         ended, target = (None,) * len(lengths), np.full(dataset.num_frames, np.nan, np.float32)
-    return Rollouts(
-        name=dataset.name,
-        lengths=lengths,
+    return _rollouts(
+        dataset,
+        intervention_column,
         outcomes=ended,
-        tasks=dataset.prompts,
-        task=dataset.prompt_index().astype(np.int64),
-        intervention=_intervention(dataset, intervention_column),
         still=np.zeros(dataset.num_frames, bool),
         reward=read_numbers(dataset, reward_column),
         target=target,

@@ -18,7 +18,7 @@ from jaxtyping import UInt8  # not from pistar_vf.typing: decoding processes mus
 from PIL import Image, ImageOps
 
 from pistar_vf.errors import ConfigError, VideoError
-from pistar_vf.foreign_files import refuse_stand_in
+from pistar_vf.video.opening import open_video
 from pistar_vf.video.presentation import check_presentation, frame_turn, turned
 
 FITS = ("pad", "stretch")
@@ -241,25 +241,14 @@ def clip_frames(
 
 def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
     """Yields frames with their time since the start of the video, seconds, from `seek_to` or earlier on."""
-    if not path.is_file():
-        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
-    refuse_stand_in(path, VideoError, f"{context}: ")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(f"{context}: {path}: expected a video stream, got none")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:  # PyAV opens such a file, but has no codec for it
-                raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
-            check_presentation(path, stream, context)
-            stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
-            start = (stream.start_time or 0) * stream.time_base
-            for frame in _frames_from(container, stream, start + seek_to):
-                if frame.pts is None:
-                    raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
-                yield float(frame.pts * stream.time_base - start), frame
-    except av.FFmpegError as error:
-        raise VideoError(f"{context}: {path}: cannot be decoded, truncated or corrupt: {error}") from error
+    with open_video(path, context, "cannot be decoded, truncated or corrupt") as (container, stream):
+        check_presentation(path, stream, context)
+        stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
+        start = (stream.start_time or 0) * stream.time_base
+        for frame in _frames_from(container, stream, start + seek_to):
+            if frame.pts is None:
+                raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
+            yield float(frame.pts * stream.time_base - start), frame
 
 
 def _frames_from(

@@ -4,7 +4,6 @@ A packet keeps its bytes; only its times are shifted. What joins must have the s
 must begin with a keyframe and be in one piece in decoding order; callers are told where that is not so.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,8 +14,10 @@ import av
 import numpy as np
 
 from pistar_vf.errors import VideoError
-from pistar_vf.foreign_files import refuse_stand_in
+from pistar_vf.video.opening import open_video
 from pistar_vf.video.presentation import check_presentation, shown_size
+
+_PROBLEM = "cannot be read or copied"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_packet_table(path: Path, context: str) -> PacketTable:
         VideoError: the file is missing or damaged.
     """
     pts, durations, keyframes, hidden = [], [], [], []
-    with _open_video(path, context) as (container, stream):
+    with open_video(path, context, _PROBLEM) as (container, stream):
         for packet in _packets(container, stream):
             if packet.pts is None or packet.dts is None:
                 raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
@@ -124,7 +125,7 @@ class PacketWriter:
         Raises:
             VideoError: it is missing or damaged.
         """
-        with _open_video(path, context) as (container, stream):
+        with open_video(path, context, _PROBLEM) as (container, stream):
             shift = round(start_seconds / stream.time_base) - (stream.start_time or 0)
             for packet in _packets(container, stream):
                 self.write(packet, stream, shift)
@@ -151,7 +152,7 @@ def cut_video(path: Path, cuts: list[tuple[range, Path]], context: str) -> None:
     Raises:
         VideoError: the video is missing or damaged.
     """
-    with _open_video(path, context) as (container, stream):
+    with open_video(path, context, _PROBLEM) as (container, stream):
         packets = enumerate(_packets(container, stream))
         for positions, target in cuts:
             with PacketWriter(target) as writer:
@@ -162,22 +163,6 @@ def cut_video(path: Path, cuts: list[tuple[range, Path]], context: str) -> None:
                         writer.write(packet, stream, shift)
                     if position == positions[-1]:
                         break
-
-
-@contextlib.contextmanager
-def _open_video(path: Path, context: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    if not path.is_file():
-        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
-    refuse_stand_in(path, VideoError, f"{context}: ")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(f"{context}: {path}: expected a video stream, got none")
-            if container.streams.video[0].codec_context is None:  # PyAV opens such a file, but has no codec for it
-                raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
-            yield container, container.streams.video[0]
-    except av.FFmpegError as error:
-        raise VideoError(f"{context}: {path}: cannot be read or copied: {error}") from error
 
 
 def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:

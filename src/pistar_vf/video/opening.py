@@ -1,0 +1,37 @@
+"""Opening a video file, with errors that say whose it is and what is wrong with it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+
+from pistar_vf.errors import VideoError
+from pistar_vf.foreign_files import refuse_stand_in
+
+
+@contextlib.contextmanager
+def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """A file and its video stream; whatever FFmpeg raises while they are in use becomes an error of ours.
+
+    Args:
+        path: the file.
+        context: whose video it is, such as "episode 3, camera observation.images.front", for errors.
+        problem: what it means when FFmpeg cannot go on, such as "cannot be copied".
+
+    Raises:
+        VideoError: the file is missing, holds no video, or is damaged.
+    """
+    if not path.is_file():
+        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
+    refuse_stand_in(path, VideoError, f"{context}: ")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError(f"{context}: {path}: expected a video stream, got none")
+            stream = container.streams.video[0]
+            if stream.codec_context is None:  # PyAV opens such a file, but has no codec for it
+                raise VideoError(f"{context}: {path}: cannot be read, its header is cut short; download it again")
+            yield container, stream
+    except av.FFmpegError as error:
+        raise VideoError(f"{context}: {path}: {problem}: {error}") from error
