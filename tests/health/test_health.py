@@ -228,7 +228,7 @@ DAMAGES = {
     ),
     "empty prompt": (
         lambda root: [_edit_text(root, f"meta/{name}.jsonl", '"push"', '" "') for name in ("tasks", "episodes")],
-        ("warning", "empty prompt", None, None, None, None),
+        ("error", "empty prompt", None, None, None, None),
         "3 episodes have an empty prompt",
     ),
     "totals": (
@@ -351,10 +351,14 @@ def test_timeouts_without_labels(damaged):
 
 def _toy(root: Path, tasks: list[str], states: list[np.ndarray], **options) -> Path:
     episodes = [
-        EpisodeData({"observation.state": s, "value_label": np.full(len(s), -1, np.float32)}, {}, task)
+        EpisodeData({"observation.state": s, "value_label": np.full(len(s), -1, np.float32)}, _pictures(len(s)), task)
         for task, s in zip(tasks, states)
     ]
-    return write_lerobot_v21(root, episodes, fps=10, **options)
+    return write_lerobot_v21(root, episodes, fps=10, storage="image", **options)
+
+
+def _pictures(length: int) -> dict[str, np.ndarray]:
+    return {CAMERA: np.zeros((length, 16, 16, 3), np.uint8)}
 
 
 def _states(*seeds: int) -> list[np.ndarray]:
@@ -420,7 +424,7 @@ def test_only_failures_are_noted(tmp_path):
 
 def test_labels_that_are_no_numbers(tmp_path):
     columns = {"value_label": np.array(["low"] * 4), "observation.state": _states(0)[0]}
-    root = write_lerobot_v21(tmp_path / "toy", [EpisodeData(columns, {}, "push")], fps=10)
+    root = write_lerobot_v21(tmp_path / "toy", [EpisodeData(columns, _pictures(4), "push")], fps=10, storage="image")
     (finding,) = _bad(_check(root))
     assert finding.problem == "expected one number per frame, got object of shape (4,)"
 

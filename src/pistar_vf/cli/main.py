@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "convert weights: bundle, base weights, Hugging Face, checkpoints, safetensors",
     ),
     "check": ("pistar_vf.cli.check", "report everything that is wrong with datasets, and what is in them"),
+    "repair": ("pistar_vf.cli.repair", "write a copy of a dataset with its index columns and times counted anew"),
     "merge": ("pistar_vf.cli.merge", "put several datasets into one, without re-encoding"),
     "eval": ("pistar_vf.cli.eval", "score a trained model on held-out episodes, beside three baselines"),
     "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),

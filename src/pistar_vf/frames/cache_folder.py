@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pistar_vf.errors import DatasetError, VideoError
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.video.opening import missing_video
 
 FORMAT_VERSION = 2
 """Part of the digest: raise it when the same sources would give other pixels."""
@@ -46,7 +47,7 @@ def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) 
         else:
             path, place = episode.parquet, (episode.first_row,) if episode.first_row else ()
         if not path.is_file():
-            raise VideoError(f"episode {episode.index}, camera {camera_key}: no video at {path}; download it again")
+            raise VideoError(f"episode {episode.index}, camera {camera_key}: {missing_video(path)}")
         stat = path.stat()
         sources.append([path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns, *place])
     lengths = [episode.length for episode in dataset.episodes]

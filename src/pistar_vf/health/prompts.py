@@ -48,7 +48,7 @@ class PromptCheck:
             alike[" ".join(prompt.lower().split())].append(prompt)
             if not prompt.strip():
                 problem = f"{self._episodes[prompt]} episodes have an empty prompt"
-                self._findings.warning("empty prompt", problem, "say what the robot should do, in the task table")
+                self._findings.error("empty prompt", problem, "say what the robot should do, in the task table")
         for prompts in alike.values():
             if len(prompts) > 1:
                 problem = f"expected one spelling, got {' and '.join(map(repr, sorted(prompts)))}"

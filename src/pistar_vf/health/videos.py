@@ -60,6 +60,9 @@ def check_videos(
         Camera to what is known of it.
     """
     cameras = {}
+    if not dataset.camera_keys:
+        problem = "expected a camera with colour pictures, got no such feature of dtype video or image"
+        findings.error("cameras", problem, "a value function needs one: describe it in meta/info.json")
     for key in dataset.picture_keys:
         if (why := dataset.why_no_camera(key)) is not None:
             advice = "nothing: it is carried as it is, and is no candidate for a camera of the model"

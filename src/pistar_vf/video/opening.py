@@ -23,7 +23,7 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
         VideoError: the file is missing, holds no video, or is damaged.
     """
     if not path.is_file():
-        raise VideoError(f"{context}: no video at {path}; download it again, or leave the episode out")
+        raise VideoError(f"{context}: {missing_video(path)}")
     refuse_stand_in(path, VideoError, f"{context}: ")
     try:
         with av.open(str(path)) as container:
@@ -35,3 +35,13 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
             yield container, stream
     except av.FFmpegError as error:
         raise VideoError(f"{context}: {path}: {problem}: {error}") from error
+
+
+def missing_video(path: Path) -> str:
+    """What to say about a video that is not where `meta/info.json` says."""
+    for folder in path.parents:
+        if folder.parent.is_dir() and not folder.is_dir():
+            others = sorted(other.name for other in folder.parent.iterdir() if other.is_dir())
+            there = f"{folder.parent} has no '{folder.name}'" + (f", but {', '.join(others)}" if others else "")
+            return f"no video at {path}: {there}; rename the folder, or correct video_path in meta/info.json"
+    return f"no video at {path}; download it again, or leave the episode out"

@@ -165,7 +165,7 @@ def _stats_reader(source: Source) -> Callable[[int], Mapping[str, Any]]:
 def _stats(plan: MergePlan, source: Source, old: Mapping[str, Any], path: Path) -> dict[str, Mapping[str, Any]]:
     """Those of the source; of renumbered columns, and of numbers without any, measured in the table at `path`."""
     stats = {source.new_name(name): kinds for name, kinds in old.items()}
-    renumbered = {*_RENUMBERED, *plan.index_tables}
+    renumbered = {*v21.INDEX_COLUMNS, *plan.index_tables}
     stats = {name: stats[name] for name in plan.features if name in stats and name not in renumbered}
     for name, feature in plan.features.items():
         if name in stats or name not in plan.columns or not v21.is_numeric(feature):

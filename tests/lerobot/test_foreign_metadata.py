@@ -1,0 +1,272 @@
+"""Metadata as other programs write it. Oracle: what the same values mean, written out by hand."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from support import damages
+from support.labelled_sets import write_unlabelled
+
+from pistar_vf.curation.convert_dataset import convert_dataset
+from pistar_vf.errors import DatasetError
+from pistar_vf.foreign_files import stand_in
+from pistar_vf.health import check_dataset
+from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.episode_stats import read_episode_stats
+from pistar_vf.lerobot.typed_values import number, text, texts, whole_number, whole_numbers
+
+LENGTHS = [4, 5, 3]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("sound")
+    dataset = write_unlabelled(folder / "v21")
+    return {"v2.1": dataset.root, "v3.0": convert_dataset(dataset, folder / "v30", progress=False)}
+
+
+@pytest.fixture(params=["v2.1", "v3.0"])
+def root(request, sound, tmp_path) -> Path:
+    return Path(shutil.copytree(sound[request.param], tmp_path / "set"))
+
+
+def _assert_unchanged(dataset: LeRobotDataset) -> None:
+    assert [episode.length for episode in dataset.episodes] == LENGTHS
+    assert dataset.prompts == ("push",)
+    assert dataset.fps == 10
+    assert all(episode.tasks in (("push",), ()) for episode in dataset.episodes)
+
+
+# --- single values -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [3, 3.0, "3", " 3 ", "3.0", "3e0"])
+def test_whole_numbers(value):
+    found = whole_number(value, "file", "key")
+    assert (found, type(found)) == (3, int)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 3.5, "three", float("nan"), "nan", float("inf"), [3], {}, "1_0", 2**70, "٣"]
+)
+def test_what_is_no_whole_number(value):
+    with pytest.raises(DatasetError, match=r"^file: key 'key': expected a whole number, got .+; correct it there$"):
+        whole_number(value, "file", "key")
+
+
+def test_numbers_and_texts():
+    assert (number("1.5", "f", "k"), text(b"caf\xc3\xa9", "f", "k")) == (1.5, "café")
+    assert [texts(v, "f", "k") for v in (None, float("nan"), "push", ["a", "b"], ())] == [
+        (),
+        (),
+        ("push",),
+        ("a", "b"),
+        (),
+    ]
+    for value in (None, 5, float("nan"), ["push"], b"\xff", "\ud800"):
+        with pytest.raises(DatasetError, match="file: key 'task': expected text, got"):
+            text(value, "file", "task")
+    for value in (5, ["a", None], [["a"]], {"a": 1}):
+        with pytest.raises(DatasetError, match=r"file: key 'tasks': expected (a list of texts|text), got"):
+            texts(value, "file", "tasks")
+
+
+def test_columns_of_whole_numbers():
+    for kind in (np.int32, np.uint8, np.float32, np.float64):
+        np.testing.assert_array_equal(whole_numbers(np.array([0, 2], kind), "c"), [0, 2])
+    for bad in (np.array([0.5]), np.array([np.nan]), np.array(["0"], object), np.array([True])):
+        with pytest.raises(DatasetError, match=r"c: expected a whole number in every row"):
+            whole_numbers(bad, "c")
+
+
+# --- whole files -------------------------------------------------------------------------------------------------
+
+ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_unicode_in_any_form(sound, tmp_path, encoding):
+    root = Path(shutil.copytree(sound["v2.1"], tmp_path / "set"))
+    damages.edit_tasks(root, damages.each(task="rücke den Würfel 🧊"))
+    for name in ("info.json", "tasks.jsonl", "episodes.jsonl"):
+        path = root / "meta" / name
+        path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert load_lerobot(root).prompts == ("rücke den Würfel 🧊",)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "gb18030"])
+def test_other_encodings_never_become_other_words(sound, tmp_path, encoding):
+    root = Path(shutil.copytree(sound["v2.1"], tmp_path / "set"))
+    path = root / "meta/tasks.jsonl"
+    path.write_bytes('{"task_index": 0, "task": "schließe die Tür"}\n'.encode(encoding))
+    with pytest.raises(DatasetError, match=r"tasks.jsonl: expected text in UTF-8, got other bytes in line 1"):
+        load_lerobot(root)
+
+
+POINTERS = {
+    "info": "meta/info.json",
+    "tasks": "meta/tasks.*",
+    "table": "data/*/*.parquet",
+    "episodes": "meta/episodes*",
+}
+
+
+@pytest.mark.parametrize("name", POINTERS)
+def test_git_lfs_pointers_are_called_so(root, name):
+    found = sorted(root.glob(POINTERS[name]))[0]
+    path = sorted(found.rglob("*.parquet"))[0] if found.is_dir() else found
+    path.write_bytes(damages.POINTER)
+    with pytest.raises(DatasetError, match=rf"{path.name}: it is a Git LFS pointer, .* run `git lfs pull`"):
+        load_lerobot(root)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"", "empty"),
+        (damages.POINTER, "git lfs pull"),
+        (b"/annex/objects/SHA256E-s12--0.mp4\n", "git annex get"),
+        (b"\n <!DOCTYPE html><html>", "a web page"),
+        (b"\0" * 64, "zero bytes"),
+    ],
+)
+def test_stand_ins(head, words):
+    assert words in stand_in(head)
+    assert stand_in(b"PAR1") is stand_in(b'{"a": 1}') is None
+
+
+def test_shards_of_the_episodes_that_differ_in_their_types(sound, tmp_path):
+    """pandas makes floats of whole numbers in the one shard that has a NaN, and objects of lists."""
+    root = Path(shutil.copytree(sound["v3.0"], tmp_path / "set"))
+    path = root / "meta/episodes/chunk-000/file-000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    pq.write_table(pa.Table.from_pylist(rows[:1]), path)
+    floats = [{**row, "length": float(row["length"]), "episode_index": str(row["episode_index"])} for row in rows[1:2]]
+    pq.write_table(pa.Table.from_pylist(floats), path.with_name("file-001.parquet"))
+    bare = [{**row, "tasks": "push", "outcome": 1.0} for row in rows[2:]]
+    pq.write_table(pa.Table.from_pylist(bare), path.with_name("file-002.parquet"))
+    _assert_unchanged(load_lerobot(root))
+
+
+# --- any type under any key --------------------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+SIMPLE = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text(max_size=5)
+QUICK = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
+)
+INFO_KEYS = (
+    *("codebase_version", "fps", "features", "data_path", "video_path", "chunks_size", "robot_type"),
+    *("total_frames", "total_episodes", "total_tasks", "splits", "storage_format"),
+)
+FEATURE_KEYS = ("dtype", "shape", "names", "info", "video_info", "is_depth_map")
+
+
+def _refusal(call: Callable[[], object]) -> str | None:
+    try:
+        call()
+    except DatasetError as error:
+        return str(error)
+    return None
+
+
+def _open(root: Path, words: tuple[str, ...]) -> None:
+    """The dataset opens with prompts that are words, or is refused with the file and the key; so does `check`."""
+
+    def prompts() -> None:
+        dataset = load_lerobot(root)
+        assert all(isinstance(prompt, str) and prompt not in ("None", "nan") for prompt in dataset.prompts)
+
+    for call in (prompts, lambda: check_dataset(root, progress=False)):
+        refusal = _refusal(call)
+        assert refusal is None or any(word in refusal for word in words), refusal
+
+
+@QUICK
+@given(key=st.sampled_from(INFO_KEYS), value=ANYTHING)
+def test_any_type_in_info(root, key, value):
+    path = root / "meta/info.json"
+    before = path.read_bytes()
+    try:
+        damages.edit_info(root, lambda info: info.update({key: value}))
+        _open(root, (f"'{key}", f"key '{key}", key, "info.json"))
+    finally:
+        path.write_bytes(before)
+
+
+@QUICK
+@given(
+    key=st.sampled_from(FEATURE_KEYS), value=ANYTHING, feature=st.sampled_from([damages.CAMERA, "observation.state"])
+)
+def test_any_type_in_a_feature(root, feature, key, value):
+    path = root / "meta/info.json"
+    before = path.read_bytes()
+    try:
+        damages.edit_info(root, lambda info: info["features"][feature].update({key: value}))
+        _open(root, (f"features.{feature}", damages.CAMERA))
+    finally:
+        path.write_bytes(before)
+
+
+def _restoring(root: Path, change, words: tuple[str, ...]) -> None:
+    paths = [path for path in (root / "meta").rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in paths}
+    try:
+        change()
+        _open(root, words)
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+@QUICK
+@given(key=st.sampled_from(["task_index", "task"]), value=SIMPLE)
+def test_any_type_in_tasks(root, key, value):
+    _restoring(
+        root, lambda: damages.edit_tasks(root, damages.each(**{key: value})), (f"'{key}'", "task_index", "tasks.")
+    )
+
+
+@QUICK
+@given(
+    key=st.sampled_from(["episode_index", "length", "tasks"]), value=SIMPLE | st.lists(st.none() | st.text(max_size=3))
+)
+def test_any_type_in_episodes(root, key, value):
+    if key != "tasks" and isinstance(value, list):
+        value = None
+    _restoring(root, lambda: damages.edit_episodes(root, damages.each(**{key: value})), (f"'{key}'", "episode"))
+
+
+@QUICK
+@given(key=st.sampled_from(["episode_index", "stats", "feature", "kind"]), value=ANYTHING)
+def test_any_type_in_statistics(sound, key, value):
+    """They are read for copies and for the report; numbers or a refusal that names the key."""
+    line = {"episode_index": 0, "stats": {"action": {"min": [0.0], "max": [1.0]}}}
+    places = {"feature": line["stats"], "kind": line["stats"]["action"]}
+    places.get(key, line)[{"feature": "action", "kind": "min"}.get(key, key)] = value
+    root = sound["v2.1"].parent / "statistics"
+    (root / "meta").mkdir(parents=True, exist_ok=True)
+    (root / "meta/episodes_stats.jsonl").write_text(json.dumps(line) + "\n")
+
+    def read() -> None:
+        for index, stats in read_episode_stats(root, "v2.1"):
+            assert isinstance(index, int)
+            for kinds in stats.values():
+                assert all(np.asarray(numbers).dtype.kind in "biuf" for numbers in kinds.values())
+
+    refusal = _refusal(read)
+    assert refusal is None or "episodes_stats.jsonl:1: key '" in refusal
