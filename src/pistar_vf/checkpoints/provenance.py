@@ -144,13 +144,12 @@ class TrainedOn:
             val = tuple(index for index in facts["val_episodes"] if isinstance(index, int))  # else nobody looked at it
             validation = RecordedDataset(name, str(path), val=val, digests=digests)
             facts = {**facts, "val_episodes": None}
-        each = {key: facts.get(key) for key in ("name", "path", "digests", *(f"{part}_episodes" for part in PARTS))}
-        each = {key: values if several else [values] for key, values in each.items()}
+        keys = ("name", "path", "digests", *(f"{part}_episodes" for part in PARTS))
+        each = {key: facts.get(key) if several else [facts.get(key)] for key in keys}
+        count = len(facts["name"]) if several else 1
+        own = [{key: values and values[number] for key, values in each.items()} for number in range(count)]
         return cls(
-            datasets=tuple(
-                _recorded({key: values and values[number] for key, values in each.items()})
-                for number in range(len(each["name"]))
-            ),
+            datasets=tuple(map(_recorded, own)),
             validation=validation,
             num_frames=facts.get("num_frames"),
             split=split and SplitRule.from_facts(split),

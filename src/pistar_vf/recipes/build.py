@@ -80,15 +80,16 @@ def create_or_restore(
         ConfigError: checkpoints are in the way and resuming was not asked for.
         CheckpointError: the checkpoint to resume from is missing or does not fit.
     """
+    shapes = _held_shapes(config, value_function)
     if config.resume_from_checkpoint is not None:
-        return _restore(config, value_function, tx, manager, mesh)
+        return _restore(config, shapes, tx, manager, mesh)
     existing = complete_steps(manager.root)
     if existing:
         raise ConfigError(
             f"{manager.root} already holds checkpoints (last: {step_name(existing[-1])}); "
             "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
         )
-    wanted = _placed(mesh, _held_shapes(config, value_function))
+    wanted = _placed(mesh, shapes)
     given = initial(wanted)
     missing = {path: leaf for path, leaf in wanted.items() if path not in given}
     params = dict(sorted({**given, **init_params(value_function, config.seed, missing)}.items()))
@@ -133,13 +134,12 @@ def _held_shapes(config: TrainConfig | AlignmentConfig, value_function: ValueFun
 
 def _restore(
     config: TrainConfig | AlignmentConfig,
-    value_function: ValueFunction,
+    shapes: Params,
     tx: optax.GradientTransformation,
     manager: CheckpointManager,
     mesh: Mesh,
 ) -> tuple[TrainState, Params, dict]:
     step = _resume_step(config.resume_from_checkpoint, manager)
-    shapes = _held_shapes(config, value_function)
     trainable_shapes, _ = split_params(shapes, config.freeze_mode)
     opt_shapes = jax.eval_shape(tx.init, trainable_shapes)
     params, ema, opt_state, position = manager.restore(

@@ -94,6 +94,7 @@ class Normaliser:
         values = layout.spread(end) - layout.steps_left() * layout.spread(cost)
         return np.clip(values, -1.0, 0.0).astype(np.float32)
 
+    # The arguments of `targets`, written out again: two public methods that are called alone.
     def rewards(
         self,
         lengths: Int[np.ndarray, " e"],
