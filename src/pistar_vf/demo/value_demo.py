@@ -118,15 +118,14 @@ def _two_prompts(config: TrainConfig, checkpoint: Path, indices: Sequence[int]) 
     labels, episodes = read_value_labels(dataset), select_episodes(dataset.episodes, indices, "held-out episodes")
     swapped = dataclasses.replace(dataset, tasks={i: swap_prompt(text) for i, text in dataset.tasks.items()})
     source, other = (frame_source(predictor, d, cache_dir=config.cache_dir) for d in (dataset, swapped))
-    table, rows = source.table(episodes), EpisodeRows(episodes).all()
+    table, rows = source.table(episodes), EpisodeRows(episodes)
     frame_predictor = FramePredictor(predictor, _BATCH_SIZE)
-    values = [frame_predictor.metrics(t, rows)["value"] for t in (table, other.table(episodes))]
-    ends = np.cumsum([episode.length for episode in episodes])[:-1]
+    values = [frame_predictor.metrics(t, rows.all())["value"] for t in (table, other.table(episodes))]
     camera = table.cameras[min(table.cameras)]
     spans = [slice(episode.start, episode.start + episode.length) for episode in episodes]
     return [
         _TwoPrompts(episode, value, under_other, labels[span], camera[span])
-        for episode, span, value, under_other in zip(episodes, spans, *(np.split(v, ends) for v in values))
+        for episode, span, value, under_other in zip(episodes, spans, *map(rows.layout.split, values))
     ]
 
 

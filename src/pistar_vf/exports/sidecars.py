@@ -155,11 +155,8 @@ def _write(path: Path, content: pa.Table | str) -> None:
 
 def frame_places(dataset: LeRobotDataset) -> dict[str, Int[np.ndarray, " t"]]:
     """`episode_index` and `frame_index` of every frame."""
-    lengths = [episode.length for episode in dataset.episodes]
-    return {
-        "episode_index": np.repeat(np.array([episode.index for episode in dataset.episodes], np.int64), lengths),
-        "frame_index": np.concatenate([np.arange(length, dtype=np.int64) for length in lengths]),
-    }
+    indices = np.array([episode.index for episode in dataset.episodes], np.int64)
+    return {"episode_index": dataset.layout.spread(indices), "frame_index": dataset.layout.frame_index()}
 
 
 def _indexed(dataset: LeRobotDataset) -> dict[str, Int[np.ndarray, " t"]]:
