@@ -52,6 +52,18 @@ def test_what_they_name_exists(name):
     assert {"label", "train", "relabel", "convert"} <= set(commands) <= set(COMMANDS)
 
 
+def test_pictures_are_the_repositorys_own_and_light():
+    """A value curve and an architecture on the first screen; each is made by `benchmarks/pictures.py`."""
+    shown = {path for path in links(text("README.md")) if path.endswith(".png")}
+    assert {"docs/images/value_curves.png", "docs/images/architecture_pistar.png"} <= shown
+    pictures = list((ROOT / "docs" / "images").glob("*.png"))
+    script = (ROOT / "benchmarks" / "pictures.py").read_text()
+    assert [path.name for path in pictures if f'"{path.name}"' not in script] == []
+    assert [path.name for path in pictures if path.stat().st_size > 200 * 1024] == []
+    used = "".join(path.read_text() for path in ROOT.rglob("docs/*.md")) + text("README.md")
+    assert [path.name for path in pictures if f"images/{path.name})" not in used] == []
+
+
 # --- the patterns themselves -----------------------------------------------------------------------------------
 
 

@@ -24,5 +24,9 @@ PREFETCHED = "✓ 成功预取 {count} 个batch (batches prefetched)"
 COMPILING = "JIT编译预热... (compiling)"
 COMPILED = "JIT编译完成,开始训练... (compiled in {seconds:.1f} s, training starts)"
 PROGRESS = "训练进度"
+RANDOM_TOWERS = (
+    "WARNING: the {towers} {are} frozen at random values: good for trying the machine, useless for values; "
+    "docs/weights.md says how to start from weights"
+)
 SAVED = "✓ 保存 checkpoint: {path}"
 FINISHED = "训练完成! (training finished: {path})"

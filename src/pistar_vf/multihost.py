@@ -6,10 +6,13 @@ needs to be told. Their MASTER_PORT belongs to the launcher, so JAX's coordinato
 
 import logging
 import os
+import sys
 
 import jax
+from jax._src import distributed
 
 _log = logging.getLogger(__name__)
+_PATIENCE_MS = 60 * 60 * 1000
 
 
 def initialize_processes() -> None:
@@ -33,3 +36,25 @@ def initialize_processes() -> None:
         local_device_ids=None if on_cpu else [int(os.environ.get("LOCAL_RANK", "0"))],
     )
     _log.info("process %d of %d, %d device(s) here", jax.process_index(), num_processes, jax.local_device_count())
+    if jax.process_index() != 0:
+        _be_quiet()
+
+
+def _be_quiet() -> None:
+    """What is said once is said by the first process; the others report errors only."""
+    logging.getLogger().setLevel(logging.ERROR)
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process lives)
+
+
+def wait_for_all(name: str) -> None:
+    """Waits until every process is here; alone, returns at once.
+
+    Collectives between CPUs give up after half a minute, but one process may compile for minutes longer than another:
+    this waits on JAX's coordinator instead.
+
+    Args:
+        name: of the place in the program, another one for every call.
+    """
+    client = distributed.global_state.client
+    if client is not None:
+        client.wait_at_barrier(name, timeout_in_ms=_PATIENCE_MS)

@@ -3,11 +3,13 @@
 import functools
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.places import ROOT
 
-from pistar_vf.cli.draw_architectures import drawn_model, main
+from pistar_vf.cli.architecture_pictures import drawn_model, example
+from pistar_vf.cli.draw_architectures import main
 from pistar_vf.drawing.components import format_components, list_components
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.value_model import ValueFunction
@@ -95,10 +97,30 @@ def test_the_command_prints_a_table_and_draws(tmp_path, capsys):
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
 
 
+def test_the_comparison_draws_what_came_before(tmp_path, capsys):
+    main(["--preset", "tiny_stitched", "--compare", "--output_dir", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "architecture_comparison.png",
+        "architecture_prev_4b_vla.png",
+        "architecture_tiny_stitched.png",
+    ]
+    table = capsys.readouterr().out.split("\n\n")[-1].splitlines()
+    assert table[0].split() == ["millions", "of", "parameters", "tiny_stitched", "4B", "VLA", "backbone"]
+    own = sum(part.num_parameters for part in components_of("tiny_stitched"))
+    assert table[-2].split() == ["total", f"{own / 1e6:.2f}", "4,300.60"]
+
+
+def test_a_frame_of_the_robot_is_shown(tmp_path):
+    """Its red block and a state of any size."""
+    shown = example(7)
+    assert (len(shown.pictures), shown.prompt, len(shown.state)) == (2, "put the red block in the left bin", 7)
+    assert any((np.abs(picture.astype(int) - (214, 40, 40)).sum(-1) < 60).any() for picture in shown.pictures)
+
+
 def test_all_presets_are_the_default(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("pistar_vf.drawing.components.list_components", lambda model, mode: [])
-    monkeypatch.setattr("pistar_vf.drawing.diagram.draw_components", lambda title, c, path: drawn.append(path))
+    monkeypatch.setattr("pistar_vf.cli.architecture_pictures.list_components", lambda model, mode: [])
+    monkeypatch.setattr("pistar_vf.drawing.diagram.draw_components", lambda *words: drawn.append(words[2]))
     main(["--output_dir", str(tmp_path)])
     assert drawn == [tmp_path / f"architecture_{name}.png" for name in PRESETS]
 

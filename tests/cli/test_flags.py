@@ -12,6 +12,7 @@ from pistar_vf.cli import (
     check,
     convert,
     convert_dataset,
+    curves,
     doctor,
     draw_architectures,
     explain,
@@ -29,6 +30,7 @@ from pistar_vf.exports.config import ExportConfig
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.select_config import SelectConfig
 from pistar_vf.settings import Composed
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_flags.json").read_text(encoding="utf-8"))
@@ -41,6 +43,8 @@ KINDS = {
     "eval": EvalConfig,
     "visualize": VisualizeConfig,
     "relabel": RelabelConfig,
+    "select": SelectConfig,
+    "curves": curves.CurvesArgs,
     "check": check.CheckArgs,
     "merge": merge.MergeArgs,
     "convert": convert.ConvertArgs,

@@ -134,7 +134,7 @@ def test_command_labels_and_says_what_is_next(dataset: LeRobotDataset, tmp_path:
     assert printed[0] == "value targets: 12 frames, 2 successes, 1 failures"
     assert printed[-1] == (
         f"labelled dataset: {output}; train on it with: "
-        f"pistar-vf train --data_dir {output} --checkpoint_dir checkpoints/out"
+        f"pistar-vf train --data_dir {output} --checkpoint_dir checkpoints/out --load_pretrained"
     )
 
 
@@ -184,7 +184,7 @@ def test_command_leaves_timeouts_to_training(dataset: LeRobotDataset, tmp_path: 
     np.testing.assert_array_equal(values, np.float32([*VALUES[:4], *[np.nan] * 5, -1, -1, -1]))
     printed = capsys.readouterr().out.splitlines()
     assert "1 time-outs (bootstrapped in training)" in printed[0]
-    assert printed[-1].endswith(f"--checkpoint_dir checkpoints/out --outcome_file {path}")
+    assert printed[-1].endswith(f"checkpoints/out --load_pretrained --outcome_file {path}")
     stats = (copy.root / "meta/episodes_stats.jsonl").read_text()
     assert "NaN" not in stats
     assert stats.count('"value_label"') == 2

@@ -75,6 +75,7 @@ def leaves(path):
 def test_it_leaves_a_projector_a_tokenizer_and_metrics(aligned):
     assert aligned.name == "best_projector.safetensors"
     assert aligned.with_suffix(".pt").is_file()
+    assert (aligned.parent / "curves.png").is_file()
     assert all(name.startswith("img_projection/") for name in leaves(aligned))
     assert (aligned.parent / "tokenizer.model").stat().st_size > 0
     assert not (aligned.parent / "model").exists()

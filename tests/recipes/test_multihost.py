@@ -1,14 +1,20 @@
 """Two processes, started as `accelerate launch` starts them, give the checkpoint that one gives."""
 
+import logging
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
+from support.places import ROOT
 
+from pistar_vf import multihost
+from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
 from pistar_vf.params import flatten
 
 FLAGS = {
@@ -61,11 +67,62 @@ def test_two_processes_give_the_checkpoint_of_one(tiny_dataset, frame_cache_dir,
     outputs = [finish(process) for process in processes]
     for rank, output in enumerate(outputs):
         assert f"process {rank} of 2, 1 device(s) here" in output
-        assert "local_batch_size: 2" in output
+        assert ("local_batch_size: 2" in output) == (rank == 0)
+    places = ("one", "two")
     for step in ("step_00000001", "step_00000002"):
-        one, two = (flatten(ocp.PyTreeCheckpointer().restore(str(tmp_path / n / step))) for n in ("one", "two"))
+        one, two = (flatten(read_arrays(path, tree_metadata(path))) for path in (tmp_path / n / step for n in places))
         assert one.keys() == two.keys()
         # Adam divides by the gradient's size: where that is nearly 0, rounding decides; the rate is below 1e-3.
         close = [np.mean(np.abs(np.asarray(one[name]) - np.asarray(two[name])) < 1e-5) for name in one]
         assert min(close) > 0.9, step
         assert (tmp_path / "two" / "train_state" / step / "position.json").is_file()
+
+
+def documented_line(**places) -> list[str]:
+    """The words of docs/training.md's accelerate line, on two processes and with a run of two small steps."""
+    text = (ROOT / "docs" / "training.md").read_text()
+    (block,) = re.findall(r"```sh\n(accelerate launch .*?)```", text, re.DOTALL)
+    words = shlex.split(block.replace("\\\n", " "))
+    assert "--num_processes=8" in words
+    words = ["--num_processes=2" if word == "--num_processes=8" else word for word in words]
+    words = words[: words.index("--load_pretrained")]
+    for flag, value in places.items():
+        words[words.index(f"--{flag}") + 1] = str(value)
+    return words
+
+
+@pytest.mark.slow
+def test_the_documented_accelerate_line(tiny_dataset, frame_cache_dir, tmp_path):
+    """Every line that is printed once comes once: from the first process."""
+    accelerate = Path(sys.executable).with_name("accelerate")
+    if not accelerate.is_file():
+        pytest.skip(f"accelerate is not installed beside {sys.executable}")
+    places = {"data_dir": tiny_dataset, "checkpoint_dir": tmp_path / "run", "batch_size": 4, "num_train_steps": 2}
+    small = {**FLAGS, "cache_dir": frame_cache_dir}
+    words = documented_line(**places) + [w for k, v in small.items() if k not in places for w in (f"--{k}", str(v))]
+    launch = [str(accelerate), words[1], "--main_process_port", str(free_port()), *words[2:], "--no_augment"]
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    run = subprocess.run(launch, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    output = run.stdout + run.stderr
+    assert run.returncode == 0, output
+    assert (tmp_path / "run" / "step_00000002").is_dir()
+    assert sum("process " in line and " of 2, 1 device(s) here" in line for line in output.splitlines()) == 2
+    for once in ("local_batch_size: 2", "数据集大小", "value targets:", "训练完成!", "result: "):
+        assert output.count(once) == 1, once
+
+
+def test_what_is_said_once_is_said_by_the_first(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    before = logging.getLogger().level
+    try:
+        multihost._be_quiet()
+        print("said")
+        assert not logging.getLogger("pistar_vf.recipes.run").isEnabledFor(logging.WARNING)
+        assert logging.getLogger("pistar_vf.recipes.run").isEnabledFor(logging.ERROR)
+    finally:
+        logging.getLogger().setLevel(before)
+    assert capsys.readouterr().out == ""
+
+
+def test_alone_nobody_waits():
+    multihost.wait_for_all("here")

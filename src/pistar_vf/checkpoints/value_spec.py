@@ -43,6 +43,7 @@ class ValueSpec:
             "dataset" in the file.
         normaliser: what scales the targets of any dataset that is compared with these values; None where the labels
             did not show it.
+        random_towers: parts that were frozen at random values, so that the values mean nothing; none in a real run.
         prompt_suffix: what is appended to every prompt.
         versions: of this library and of what computes.
     """
@@ -56,6 +57,7 @@ class ValueSpec:
     label_conventions: tuple[str, ...]
     trained_on: TrainedOn | None
     normaliser: Normaliser | None = None
+    random_towers: tuple[str, ...] = ()
     prompt_suffix: str = PROMPT_SUFFIX
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: _versions())
 
@@ -87,6 +89,7 @@ class ValueSpec:
                 "trained_on": _trained_on_from_dict(raw.pop("dataset")),
                 "normaliser": _normaliser_from_dict(raw.get("normaliser", _implied_normaliser(raw))),
             }
+            raw["random_towers"] = tuple(raw.get("random_towers", ()))
             raw.pop("label_convention", None)
             return cls(**{**raw, **nested})
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:

@@ -24,9 +24,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "merge": ("pistar_vf.cli.merge", "put several datasets into one, without re-encoding"),
     "eval": ("pistar_vf.cli.eval", "score a trained model on held-out episodes, beside three baselines"),
     "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),
+    "curves": ("pistar_vf.cli.curves", "draw the training and validation curves of runs"),
     "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
     "export": ("pistar_vf.cli.export", "hand the labels to a policy's training: as prompts, for RLinf or for LeRobot"),
     "serve": ("pistar_vf.cli.serve", "answer a running robot's observations with values, over openpi's protocol"),
+    "select": ("pistar_vf.cli.select", "rank trajectories under a trained model, and write a dataset of the best"),
     "undo": ("pistar_vf.cli.undo", "take back what was changed in a dataset in place, or repair it after a kill"),
     "convert-dataset": (
         "pistar_vf.cli.convert_dataset",

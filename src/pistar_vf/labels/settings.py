@@ -35,10 +35,11 @@ class LabelSettings(OutcomeSettings):
     """Column with the value labels; default value_label, or the old spelling value_lable."""
     label_convention: str | None = None
     """Convention of the label columns (recap, libero_rollout, robot_collector, add_value_labels, srpo_progress,
-    paper), where the data cannot tell; a declaration that the data contradict is refused."""
+    paper, nttg), where the data cannot tell; a declaration that the data contradict is refused."""
     target: TargetRule = "dataset"
-    """What to train on. dataset: the value labels as they are. paper: -1 per step, divided by the longest episode of
-    the task. episode_ramp: divided by the episode's own length. The last two are computed from the outcomes."""
+    """What to train on. dataset: the value labels as they are; those that count frames (nttg) as by paper. paper: -1
+    per step, divided by the longest episode of the task. episode_ramp: divided by the episode's own length. The last
+    two are computed from the outcomes."""
     failure_penalty: float | None = None
     """Penalty of a failure in steps, for --target paper; default: the length of the task's longest episode, which
     puts failures at -1 everywhere."""

@@ -20,6 +20,7 @@ from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.execute import execute
 from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, vqa_texts
 from pistar_vf.recipes.position import check_position
+from pistar_vf.recipes.start import check_start
 from pistar_vf.recipes.towers import create_tokenizer, model_image_size, towers
 from pistar_vf.sharding import check_batch_size, create_mesh
 from pistar_vf.tokenizer import PromptTokenizer
@@ -47,6 +48,7 @@ def run_alignment(config: AlignmentConfig) -> Path:
     """
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
+    check_start(config)
     folder = config.run.checkpoint_dir
     best = folder / BEST_PROJECTOR
     if best.exists() and config.resume_from_checkpoint is None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ from jax.sharding import Mesh
 from pistar_vf.checkpoints.layout import complete_steps, step_name
 from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
 from pistar_vf.models.value_config import ARCHITECTURES
@@ -20,6 +19,7 @@ from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.prepare import TrainingData
+from pistar_vf.recipes.start import random_towers
 from pistar_vf.recipes.towers import towers
 from pistar_vf.sharding import replicated, state_sharding
 from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
@@ -60,6 +60,7 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
         label_conventions=data.targets.conventions,
         trained_on=data.trained_on,
         normaliser=data.targets.normaliser,
+        random_towers=random_towers(config),
     )
 
 
@@ -116,11 +117,6 @@ def pretrained_params(config: TrainConfig, value_function: ValueFunction, wanted
         )
         restored = loader.load(wanted)
         _log.info(PRETRAINED_LOADED)
-    elif config.pretrained_path:
-        raise ConfigError(
-            f"--pretrained_path {config.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
-            f"one of {', '.join(get_args(PretrainedSource))}"
-        )
     if config.projector_path is not None:
         restored = {**restored, **load_projector(config.projector_path, wanted)}
         _log.info("projector: %s", config.projector_path)

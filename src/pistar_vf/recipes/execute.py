@@ -5,15 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from pistar_vf import messages
 from pistar_vf.checkpoints.manager import CheckpointManager
+from pistar_vf.drawing.run_curves import draw_own_curves
 from pistar_vf.errors import ConfigError
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import num_parameters
 from pistar_vf.recipes.build import InitialParams, create_or_restore
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
+from pistar_vf.recipes.start import random_towers, warn_of_random_towers
 from pistar_vf.training.copies import BestWriter, Copies
 from pistar_vf.training.engine import train
 from pistar_vf.training.plan import Plan
@@ -66,13 +69,17 @@ def execute(
         )
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
-    copies = Copies(manager, frozen, best_writer, facts, position.get("best_loss", float("inf")))
+    towers = random_towers(config)
+    best_loss = position.get("best_loss", float("inf"))
+    copies = Copies(manager, frozen, best_writer, facts, best_loss, after_save=lambda: warn_of_random_towers(towers))
     recorder = Recorder(config.run.checkpoint_dir, config.wandb, {**config.as_text(), **recorded})
     try:
         train(plan, state, frozen, mesh, copies, recorder)
     finally:
         recorder.close()
         copies.close()
+    if jax.process_index() == 0:
+        draw_own_curves(config.run.checkpoint_dir)
     path = manager.path(num_train_steps)
     _log.info(messages.FINISHED.format(path=path))
     return path

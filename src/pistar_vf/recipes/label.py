@@ -74,7 +74,7 @@ def _normaliser(config: LabelConfig, dataset: LeRobotDataset) -> Normaliser | No
 def _train_command(config: LabelConfig, timeouts: bool) -> str:
     """Time-outs must be declared again: their labels alone do not say why they are empty."""
     words = ["pistar-vf", "train", "--data_dir", str(config.output_dir)]
-    words += ["--checkpoint_dir", f"checkpoints/{config.output_dir.name}"]
+    words += ["--checkpoint_dir", f"checkpoints/{config.output_dir.name}", "--load_pretrained"]
     for flag in ("outcome_column", "outcome_file", "outcome_rule", "source") if timeouts else ():
         if getattr(config, flag) is not None:
             words += [f"--{flag}", str(getattr(config, flag))]

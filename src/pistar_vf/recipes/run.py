@@ -23,6 +23,7 @@ from pistar_vf.recipes.language import LanguageEvaluator
 from pistar_vf.recipes.position import check_position, position_of
 from pistar_vf.recipes.prepare import TrainingData, prepare_data
 from pistar_vf.recipes.split import keep_split_file
+from pistar_vf.recipes.start import check_start
 from pistar_vf.sharding import check_batch_size, create_mesh
 from pistar_vf.training.copies import Copy
 from pistar_vf.training.optimizer import create_optimizer, create_schedule
@@ -42,6 +43,7 @@ def run_training(config: TrainConfig) -> Path:
     """
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
+    check_start(config)
     _log.info(messages.LOCAL_BATCH_SIZE.format(size=config.batch_size // jax.process_count()))
     data = prepare_data(config)
     model = model_config(config, data)

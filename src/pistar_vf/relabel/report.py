@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from pistar_vf.relabel.gate import Gate, Share
 from pistar_vf.relabel.label import Labels
 from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.relabel.trajectories import HEAD, Trajectory, rank
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Float
 
@@ -48,6 +50,7 @@ def write_report(
     rollouts: Rollouts,
     labels: Labels,
     facts: dict[str, Any],
+    trajectories: Sequence[Trajectory],
 ) -> Path:
     """Writes `report.html` (everything in one file), `report.png` and `report.json`.
 
@@ -58,6 +61,7 @@ def write_report(
         rollouts: the frames.
         labels: what would be written.
         facts: what made the labels: checkpoints, settings, thresholds.
+        trajectories: the measures of every episode.
 
     Returns:
         The HTML file.
@@ -67,7 +71,8 @@ def write_report(
     content = {"passed": gate.passed, "failed": gate.failed, **dataclasses.asdict(gate), "facts": facts}
     (folder / "report.json").write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False), encoding="utf-8")
     path = folder / "report.html"
-    path.write_text(_html(gate, rollouts.name, facts, (folder / "report.png").read_bytes()), encoding="utf-8")
+    picture = (folder / "report.png").read_bytes()
+    path.write_text(_html(gate, rollouts.name, facts, picture, trajectories), encoding="utf-8")
     return path
 
 
@@ -134,7 +139,7 @@ def _draw_auc(axis: Any, gate: Gate) -> None:
     axis.set(title="AUC success against failure", xlabel="part of the episode", ylim=(0, 1.02))
 
 
-def _html(gate: Gate, name: str, facts: dict[str, Any], picture: bytes) -> str:
+def _html(gate: Gate, name: str, facts: dict[str, Any], picture: bytes, trajectories: Sequence[Trajectory]) -> str:
     criteria = [(_MARKS[c.passed], c.name, c.found, c.wanted, c.meaning) for c in gate.criteria]
     image = base64.b64encode(picture).decode()
     return f"""<!doctype html>
@@ -154,6 +159,8 @@ pre {{ background: #f5f5f5; padding: 1rem; overflow: auto }}
 <img src="data:image/png;base64,{image}" alt="V over the episode, advantages, labels by source, AUC">
 <h2>Labels</h2>
 {_table(("task", "source", "frames", "positive", "negative", "none"), [_share_row(share) for share in gate.shares])}
+<h2>Trajectories</h2>
+{_table(HEAD, [trajectory.cells() for trajectory in rank(trajectories)])}
 <h2>What made them</h2>
 <pre>{html.escape(json.dumps(_finite(facts), indent=2, ensure_ascii=False))}</pre>
 </html>

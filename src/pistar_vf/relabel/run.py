@@ -30,6 +30,7 @@ from pistar_vf.relabel.models import ScoringModel, load_scoring_models
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.relabel.trajectories import Trajectory, score_trajectories
 from pistar_vf.relabel.values import ValueTable, compute_values
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
 from pistar_vf.upstream.spec import UpstreamInputs
@@ -47,6 +48,7 @@ class Relabelling:
         report: the HTML file.
         written: where the labels are, None where nothing was written.
         num_changed: frames whose word changed.
+        trajectories: the measures of every episode, in the order of the dataset.
     """
 
     labels: Labels
@@ -54,6 +56,7 @@ class Relabelling:
     report: Path
     written: Path | None
     num_changed: int
+    trajectories: list[Trajectory]
 
 
 def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
@@ -71,6 +74,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     models = load_scoring_models(
         _checkpoints(config), dataset, use_ema=config.use_ema, upstream=_upstream_inputs(config)
     )
+    _refuse_random_towers(config, models)
     camera_keys = _camera_keys(config, dataset, models[0])
     rollouts = _read(config, dataset, models[0])
     values = _values(config, dataset, models, camera_keys, progress)
@@ -82,7 +86,8 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     gate = examine(values.value, rollouts, labels, rule, values.probe, _seen(dataset, models))
     facts = _provenance(config, models, rollouts, labels, gate)
     report_dir = config.report_dir or Path("reports") / dataset.name
-    report = write_report(report_dir, gate, values.value, rollouts, labels, facts)
+    trajectories = score_trajectories(values.value, rollouts, labels, [e.index for e in dataset.episodes])
+    report = write_report(report_dir, gate, values.value, rollouts, labels, facts, trajectories)
     words = _words(config, dataset, labels)
     print(as_text(gate))
     print(words.diff())
@@ -91,7 +96,19 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     if not config.dry_run:
         _check_gate(gate, config, report)
         written = _write(config, dataset, words, labels, values, facts, output_dir, progress)
-    return Relabelling(labels, gate, report, written, int((words.before != words.after).sum()))
+    return Relabelling(labels, gate, report, written, int((words.before != words.after).sum()), trajectories)
+
+
+def _refuse_random_towers(config: RelabelConfig, models: Sequence[ScoringModel]) -> None:
+    """Before anything is computed: such a model has seen no picture."""
+    for model in models:
+        towers = " and the ".join(model.predictor.spec.random_towers)
+        if towers and not config.force:
+            raise ConfigError(
+                f"{model.checkpoint}: expected a model whose towers have weights, got one whose {towers} stayed random "
+                "(--allow_random_towers): its values mean nothing. Train from weights, see docs/weights.md; --force "
+                "goes on all the same"
+            )
 
 
 def _output_dir(config: RelabelConfig, dataset: LeRobotDataset) -> Path | None:

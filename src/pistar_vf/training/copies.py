@@ -77,6 +77,7 @@ class Copies:
         best_writer: takes the best state.
         facts: what a position says besides the step and the best loss, JSON-able, as of now.
         best_loss: of the checkpoint that the run goes on from.
+        after_save: called whenever a state was handed to the writer.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class Copies:
         best_writer: BestWriter,
         facts: Callable[[], dict[str, Any]],
         best_loss: float = math.inf,
+        after_save: Callable[[], None] = lambda: None,
     ):
         self._manager, self._frozen, self._best_writer, self._facts = manager, frozen, best_writer, facts
         self.best_loss = best_loss
         self.best: Copy | None = None
+        self._after_save = after_save
         self._saved_step = -1
 
     def offer(self, state: TrainState, loss: float) -> None:
@@ -111,6 +114,7 @@ class Copies:
         last = copy_state(state, self._frozen, with_optimizer=True)
         self._manager.save(step, last.params, last.ema, last.opt_state, self._position(step))
         _log.info(messages.SAVED.format(path=self._manager.path(step)))
+        self._after_save()
 
     def close(self) -> None:
         """Returns when everything is on disk; raises what writing it raised."""

@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf import messages
+from pistar_vf.multihost import wait_for_all
 from pistar_vf.sharding import put_batch, replicated, state_sharding
 from pistar_vf.training.copies import Copies
 from pistar_vf.training.interrupt import stop_requested
@@ -76,6 +77,7 @@ def train(
     first_step, num_train_steps = int(state.step), plan.intervals.num_train_steps
     first, batches = _peek(plan.batches(first_step))
     step = compile_step(plan, state, frozen, first, mesh)
+    wait_for_all("compiled")
     batches = batches if plan.in_force is None else plan.in_force(batches)
     steps = train_loop(state, frozen, step, batches, mesh, num_train_steps, plan.name_rows)
     bar = tqdm(

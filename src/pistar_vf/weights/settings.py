@@ -18,6 +18,14 @@ class PretrainedSettings:
     pretrained_path: tuple[Path, ...] = ()
     """Where the weights are: two paths for huggingface, one for checkpoint; bundle and base have places of their
     own."""
+    allow_random_towers: bool = False
+    """Begin although frozen towers are random, to try a machine: the values mean nothing, and every checkpoint says
+    so."""
+
+    @property
+    def source(self) -> PretrainedSource | None:
+        """Where pretrained weights come from; None to start at random."""
+        return self.pretrained_source
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""What a run starts from: frozen towers need weights of somebody, since nothing will ever teach them."""
+
+import logging
+from pathlib import Path
+from typing import get_args
+
+from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint, step_name
+from pistar_vf.checkpoints.value_spec import FILE_NAME, load_value_spec
+from pistar_vf.choices import PretrainedSource
+from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.messages import RANDOM_TOWERS
+from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
+
+_log = logging.getLogger(__name__)
+
+_BOTH = ("vision tower", "language model")
+_FROZEN: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "siglip_only": _BOTH[:1],
+    "all_backbones": _BOTH,
+    "all_but_projector": _BOTH,
+}
+
+
+def random_towers(config: TrainConfig | AlignmentConfig) -> tuple[str, ...]:
+    """The towers that are frozen at random values, in this run or in the one that it goes on or starts from."""
+    start, frozen = config.start, _FROZEN[config.freeze_mode]
+    resumed = _resumed_checkpoint(config) if isinstance(config, TrainConfig) else None
+    if resumed is not None:
+        return _stored(resumed)
+    if start.source is None:
+        return frozen
+    earlier = _stored(start.pretrained_path[0]) if start.source == "checkpoint" and start.pretrained_path else ()
+    return tuple(tower for tower in frozen if tower in earlier)
+
+
+def check_start(config: TrainConfig | AlignmentConfig) -> None:
+    """Refuses a run whose frozen towers are random, before data is opened; where that is wanted, it warns.
+
+    Raises:
+        ConfigError: they are, and `allow_random_towers` is not set; or a path without a source.
+    """
+    start = config.start
+    if start.source is None and start.pretrained_path:
+        raise ConfigError(
+            f"--pretrained_path {start.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
+            f"one of {', '.join(get_args(PretrainedSource))}"
+        )
+    towers = random_towers(config)
+    if towers and not start.allow_random_towers:
+        raise ConfigError(
+            f"--freeze_mode {config.freeze_mode}: expected weights for the {' and the '.join(towers)}, which "
+            f"{_are(towers)} frozen, got random ones: nothing would ever teach them to see or to read. Start from\n"
+            "  the VLM bundle:       --pretrained_source bundle (pistar-vf train: --load_pretrained)\n"
+            "  published towers:     --pretrained_source huggingface --pretrained_path <SigLIP folder> <Gemma folder>\n"
+            "  a run of yours:       --pretrained_source checkpoint --pretrained_path <training directory>\n"
+            "docs/weights.md says what to download. Or train the towers too (--freeze_mode none); or try the machine "
+            "with --allow_random_towers, whose values mean nothing"
+        )
+    warn_of_random_towers(towers)
+
+
+def warn_of_random_towers(towers: tuple[str, ...]) -> None:
+    """Says what a model on random towers is good for; nothing where there are none."""
+    if towers:
+        _log.warning(RANDOM_TOWERS.format(towers=" and the ".join(towers), are=_are(towers)))
+
+
+def _are(towers: tuple[str, ...]) -> str:
+    return "is" if len(towers) == 1 else "are"
+
+
+def _resumed_checkpoint(config: TrainConfig) -> Path | None:
+    """The checkpoint that a run goes on from; None for a new run, or where there is none to go on from."""
+    name, root = config.resume_from_checkpoint, Path(config.run.checkpoint_dir)
+    if name == "latest":
+        steps = complete_steps(root)
+        return root / step_name(steps[-1]) if steps else None
+    return None if name is None else root / name
+
+
+def _stored(path: Path) -> tuple[str, ...]:
+    """What a checkpoint says of its own towers; nothing where it has no spec, as those of upstream."""
+    path = Path(path).expanduser()
+    if not (path / FILE_NAME).is_file():
+        try:
+            path = find_checkpoint(path)
+        except CheckpointError:  # whoever loads it says what is wrong with it
+            return ()
+    return load_value_spec(path).random_towers if (path / FILE_NAME).is_file() else ()
