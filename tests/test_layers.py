@@ -21,7 +21,7 @@ TABLE = """\
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |
 | 5 | `checkpoints`, `curation`, `health`, `questions` |
-| 6 | `inference`, `training`, `weights` |
+| 6 | `faults`, `inference`, `training`, `weights` |
 | 7 | `doctor`, `drawing`, `evaluation`, `exports`, `patching`, `recipes`, `relabel`, `serving`, `upstream` |
 | 8 | `testing` |
 | 9 | `demo` |

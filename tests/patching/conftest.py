@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support.mini_upstream import write_mini_upstream
 
+from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching.journal import read_journal, write_step
 from pistar_vf.patching.patch_file import load_patches
 from pistar_vf.patching.plan import Step, make_plan, refuse_conflicts
-from pistar_vf.patching.source_tree import SourceTree
 
 
 @pytest.fixture(autouse=True)

@@ -32,12 +32,13 @@ CASES = [
     (values.set_value, ("A.a", "0"), "class A:\n    a: int\n", "class A:\n    a: int = 0\n"),
     (values.set_value, ("x", "int({value})"), "x = a.b  # why\n", "x = int(a.b)  # why\n"),
     (values.set_returned, ("f", "g({value})"), "def f():\n    return a\n", "def f():\n    return g(a)\n"),
+    (values.set_returned, ("f", "g({value})"), "def f():\n    if a: return b\n    return c\n", "def f():\n    if a: return g(b)\n    return g(c)\n"),  # noqa: E501
     (values.set_keyword, ("f", "g", "a", "h({value})", "b"), "def f():\n    m.g(1, b=2)\n", "def f():\n    m.g(1, a=h(2))\n"),  # noqa: E501
     (values.set_keyword, ("f", "g", "a", "()"), "def f(): g(1, b=2)\n", "def f(): g(1, b=2, a=())\n"),
     (values.set_keyword, ("f", "g", "a", "()"), "def f(): g()\n", "def f(): g(a=())\n"),
     (values.set_keyword, ("f", "g", "a", "()"), "x = 1\ndef f(): g(\n    b=1,  # why\n    c=2,\n)\n", "x = 1\ndef f(): g(\n    b=1,  # why\n    c=2,\n    a=(),\n)\n"),  # noqa: E501
-    (values.quote_annotation, ("f", "a"), "def f(*, a: b[c] = 1): ...\n", 'def f(*, a: "b[c]" = 1): ...\n'),
-    (values.quote_annotation, ("f", "a"), 'def f(a: b["c"]): ...\n', "def f(a: 'b[\"c\"]'): ...\n"),
+    (values.quote_annotations, ("b",), "def f(*, a: b[c] = 1): ...\n", 'def f(*, a: "b[c]" = 1): ...\n'),
+    (values.quote_annotations, ("b",), 'def f(a: x.b["c"]) -> b: ...\n', "def f(a: 'x.b[\"c\"]') -> \"b\": ...\n"),
     (values.extend_list, ("x", ["a", "b"]), "x = ['a']\n", "x = ['a', \"b\"]\n"),
     (values.extend_list, ("x", ["a", "b"]), "x = []\n", 'x = ["a", "b"]\n'),
     (values.extend_list, ("x", ["b"]), 'x = [\n    "a",\n]\n', 'x = [\n    "a",\n    "b",\n]\n'),
@@ -59,10 +60,10 @@ REFUSED = [
     (definitions.add_parameters, ("A.f", "a=1"), "class A:\n  f = 1\n", "`A.f` is no function and no class any more"),
     (definitions.replace_definition, ("f", "f = 1"), "f = 2\n", "`f` is no function any more"),
     (values.set_value, ("x", "1"), "def x(): ...\n", "`x` is not assigned any more"),
-    (values.set_returned, ("f", "1"), "def f(): ...\n", "`f` has 0 return statements, expected one that returns something"),  # noqa: E501
+    (values.set_returned, ("f", "1"), "def f(): ...\n", "`f` returns nothing"),
     (values.set_keyword, ("f", "g", "a", "1"), "def f(): ...\n", "`f` calls `g` 0 times, expected once"),
     (values.set_keyword, ("f", "g", "a", "1", "b"), "def f(): g()\n", "the call of `g` in `f` has no keyword `b`"),
-    (values.quote_annotation, ("f", "a"), "def f(a): ...\n", "`f` has no annotated parameter `a`"),
+    (values.quote_annotations, ("b",), "def f(a: c): ...\n", "no annotation mentions `b`"),
     (values.extend_list, ("x", ["a"]), "x = f()\n", "`x` is no list any more"),
 ]  # fmt: skip
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching.file_edits import add_file, add_line
 from pistar_vf.patching.patch_file import load_patches
-from pistar_vf.patching.source_tree import SourceTree
 from pistar_vf.patching.syntax import AnchorError
 
 DATA = "gemma/gemma/gm/data"
@@ -21,6 +21,7 @@ def installed(tmp_path, monkeypatch):
     folder = tmp_path / "site-packages"
     (folder / "gemma/gm/data").mkdir(parents=True)
     (folder / "gemma/gm/data/__init__.py").write_text("# gemma's own\n")
+    (folder / "gemma/gm/data/_functional.py").write_text("def pad(): ...\n")
     (folder / "gemma/gm/data/_transforms.py").write_text("from kauldron import typing\n")
     info = folder / "gemma-3.3.0.dist-info"
     info.mkdir()
@@ -41,7 +42,11 @@ def not_installed(monkeypatch):
 def test_the_installed_folder_is_copied(fork, apply, installed):
     apply(fork)
     copied = {path.name: path.read_text() for path in (fork / DATA).iterdir()}
-    assert copied == {"__init__.py": "# gemma's own\n", "_transforms.py": "from kauldron import typing\n"}
+    assert copied == {
+        "__init__.py": "# gemma's own\n",
+        "_functional.py": "def pad(): ...\n",
+        "_transforms.py": "from kauldron import typing\n",
+    }
     assert {step.patch.id: step.status for step in apply(fork)}["2"] == "applied"
 
 
@@ -60,6 +65,7 @@ def test_ours_where_nothing_is_installed(fork, apply, not_installed):
 def test_a_folder_of_somebody_else_is_left_alone(fork, apply):
     (fork / DATA).mkdir()
     (fork / DATA / "__init__.py").write_text("# mine\n")
+    (fork / DATA / "_functional.py").write_text("def pad(): ...\n")
     assert {step.patch.id: step.status for step in apply(fork)}["2"] == "fixed differently"
     assert (fork / DATA / "__init__.py").read_text() == "# mine\n"
 

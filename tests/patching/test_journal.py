@@ -1,14 +1,17 @@
 """Writing and taking back. Oracle: the bytes of the tree before."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from support.mini_upstream import write_mini_upstream
 
-from pistar_vf.patching import journal
-from pistar_vf.patching.journal import FOLDER, patched_by_us, read_journal, revert
+from pistar_vf.patching.journal import patched_by_us, read_journal
 from pistar_vf.patching.patch_file import PatchError
+from pistar_vf.patching.taking_back import revert
+from pistar_vf.patching.writing import FOLDER
 
 POLICY = "src/openpi/policies/value_policy.py"
 
@@ -86,17 +89,18 @@ def test_a_folder_with_other_files_stays(fork, apply):
 
 def test_what_is_needed_to_go_back_is_written_first(fork, apply, contents, monkeypatch):
     before = contents(fork)
-    real = journal._put
+    real = os.replace
 
-    def full_disk(path, content):
-        if path.name == "train_value.py":
-            raise OSError("no space left")
-        real(path, content)
+    def full_disk(temporary, path):
+        if Path(path).name == "train_value.py":
+            raise OSError(28, "No space left on device")
+        real(temporary, path)
 
-    monkeypatch.setattr(journal, "_put", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(PatchError, match=r"train_value\.py: .*No space left on device.; it is as it was.*--revert"):
         apply(fork)
     monkeypatch.undo()
+    assert not list(fork.rglob("*.new"))
     assert json.loads((fork / FOLDER / "journal.json").read_text())
     revert(fork)
     assert contents(fork) == before

@@ -6,6 +6,7 @@ import pytest
 
 from pistar_vf.cli.main import main
 
+TRAIN, LABEL = "scripts/train_value.py", "scripts/label_advantage_from_vlm.py"
 POLICY = "src/openpi/policies/value_policy.py"
 
 
@@ -39,9 +40,12 @@ def test_check_apply_revert(clone, capsys, contents):
     before = contents(clone)
     assert patch(clone) == patch(clone, "--check") == 1
     printed = capsys.readouterr().out
-    assert "2    needed                     ModuleNotFoundError: No module named 'gemma.gm.data'" in printed
-    assert "13b  needed, once 12 is in      TypeError: unsupported type" in printed
-    assert "21 patches are needed: 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13a," in printed
+    assert "2    needed             ModuleNotFoundError: No module named 'gemma.gm.data'" in printed
+    assert "13b  needed             TypeError: unsupported type" in printed
+    assert f"{'':<24}once 12 is in\n" in printed
+    assert "16   needed, optional   KeyError" in printed
+    assert "21 patches are needed: 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13a, 13b, 13c, 14, 15, 16, L1," in printed
+    assert "(16, L1, L2, L3, L4 optional); --apply applies them" in printed
     assert contents(clone) == before
 
     assert patch(clone, "--apply") == 0
@@ -131,14 +135,15 @@ def test_without_git(fork, capsys):
 
 
 def test_a_conflict(clone, capsys, contents):
-    path = clone / POLICY
-    path.write_text(path.read_text().replace("wrist_candidates", "wrists"))
+    path = clone / TRAIN
+    path.write_text(path.read_text().replace("model_def: tuple", "def model_def(self): ..."))
     git(clone, "commit", "--quiet", "--all", "--message=mine")
     before = contents(clone)
     for flag in ("--check", "--diff", "--apply"):
         assert patch(clone, flag) == 2
         error = capsys.readouterr().err
-        assert f"patch 16 (the camera names of the documented dataset): {POLICY}: `ValueInputs" in error
+        assert "patch 12 (TrainState as a tree of arrays): the state, which is no tree" in error
+        assert f"{TRAIN}: `TrainState.model_def` is not assigned any more" in error
     assert contents(clone) == before
 
 
@@ -149,7 +154,7 @@ def test_a_conflict(clone, capsys, contents):
         (["--revert", "--only", "3"], "it does not go with --only"),
         (["--commit"], "--commit goes with --apply"),
         (["--apply", "--commit", "--allow_dirty"], "needs a checkout without other changes"),
-        (["--only", "17"], "got 17"),
+        (["--only", "99"], "got 99"),
         (["--revert"], "expected patches that were applied here, found none"),
     ],
 )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx, struct
+from support.later_upstream import write_later_upstream
 from support.mini_upstream import run_script
 
 from pistar_vf.patching.patch_file import load_patches
@@ -114,6 +115,48 @@ def test_labelling_opens_the_dataset(fork, apply):
 def test_labelling_tokenizes(fork, apply):
     apply(fork, but=("15",))
     assert error_of(open_for_labelling, fork) == PATCHES["15"].symptom[0]
+
+
+# --- later versions ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def later(tmp_path):
+    return write_later_upstream(tmp_path / "later")
+
+
+@pytest.mark.parametrize("patch", ["17", "19", "20"])
+def test_a_later_version_fails_without_the_patch(later, apply, patch):
+    apply(later, but=("17", "19") if patch == "19" else (patch,))  # what patch 17 opens does not need the field
+    error = error_of(train, later)
+    assert error.startswith(PATCHES[patch].symptom[0])
+
+
+def test_a_later_version_runs_with_all_patches(later, apply, capsys):
+    apply(later)
+    train(later)
+    assert "value: -0.25" in capsys.readouterr().out
+    assert open_for_labelling(later) == [{"tokens": [4]}] * 3
+
+
+def test_labelling_in_a_later_version(later, apply):
+    apply(later, but=("14", "18"))
+    assert error_of(lambda: open_for_labelling(later)[0]) == PATCHES["18"].symptom[0]
+
+
+def test_the_paths_of_weights(later, apply, tmp_path, monkeypatch):
+    def load():
+        return run_script(later, TRAIN, name="train")["ValueModelWeightLoader"]().load({})
+
+    apply(later, but=("21",))
+    assert error_of(load).startswith(PATCHES["21"].symptom[0])
+    apply(later)
+    for name in ("SIGLIP", "GEMMA"):
+        monkeypatch.setenv(f"VLM_{name}_PATH", str(tmp_path / name))
+    (tmp_path / "SIGLIP").write_text("weights")
+    siglip, gemma = load()
+    assert siglip.read() == "weights"
+    assert gemma == str(tmp_path / "GEMMA")
 
 
 # --- Stage 5's compiled function ---------------------------------------------------------------------------------

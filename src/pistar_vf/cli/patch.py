@@ -1,6 +1,7 @@
 """`pistar-vf patch`: repairs a checkout of the upstream openpi fork."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from pistar_vf.errors import ConfigError
 if TYPE_CHECKING:
     from pistar_vf.patching.plan import Step
 
-EXIT_NEEDED = 1
+EXIT_NEEDED, EXIT_UNCLEAR, EXIT_BROKEN_TREE = 1, 3, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +53,25 @@ def run(args: PatchArgs) -> None:
     if args.commit and (not args.apply or args.allow_dirty):
         raise ConfigError("--commit goes with --apply, and needs a checkout without other changes (no --allow_dirty)")
     _require_libcst()
-    root = _checkout(args.target)
-    if args.revert:
-        _revert(root)
-        return
-    plan = _plan(root, args.only)
-    if args.diff:
-        _diff(plan)
-    elif args.apply:
-        _apply(root, plan, args)
+    from pistar_vf.faults.source_tree import TreeError
+
+    try:
+        _run(_checkout(args.target), args)
+    except TreeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_BROKEN_TREE) from error
+
+
+def _run(root: Path, args: PatchArgs) -> None:
+    from pistar_vf.patching.writing import one_writer
+
+    if args.revert or args.apply:
+        with one_writer(root):
+            _revert(root) if args.revert else _apply(root, args)
+    elif args.diff:
+        _diff(_plan(root, args.only))
     else:
-        _check(plan)
+        _check(_plan(root, args.only))
 
 
 def _require_libcst() -> None:
@@ -81,10 +90,10 @@ def _checkout(target: Path) -> Path:
 
 
 def _plan(root: Path, only: str) -> "list[Step]":
+    from pistar_vf.faults.source_tree import SourceTree
     from pistar_vf.patching.journal import read_journal
     from pistar_vf.patching.patch_file import load_patches, select
     from pistar_vf.patching.plan import make_plan
-    from pistar_vf.patching.source_tree import SourceTree
 
     return make_plan(
         select(load_patches(), only), SourceTree(root), applied={entry.patch for entry in read_journal(root)}
@@ -93,17 +102,29 @@ def _plan(root: Path, only: str) -> "list[Step]":
 
 def _check(plan: "list[Step]") -> None:
     from pistar_vf.patching.plan import refuse_conflicts
+    from pistar_vf.patching.report import lines, sorted_ids, unclear
 
-    for step in plan:
-        symptom = step.patch.symptom[0]
-        status = f"{step.status}, {step.reason}" if step.reason and step.status == "needed" else step.status
-        print(f"{step.patch.id:<4} {status:<26} {symptom}")
+    print("\n".join(lines(plan)))
     refuse_conflicts(plan)
-    needed = [step.patch.id for step in plan if step.status == "needed"]
+    needed = sorted_ids([step for step in plan if step.status == "needed"])
+    required = sorted_ids([step for step in plan if step.status == "needed" and not step.patch.optional])
     if needed:
-        print(f"{len(needed)} patches are needed: {', '.join(needed)}; --apply applies them, --diff shows them")
+        rest = [name for name in needed if name not in required]
+        optional = f" ({', '.join(rest)} optional)" if rest else ""
+        print(
+            f"{len(needed)} patches are needed: {', '.join(needed)}{optional}; --apply applies them, --diff shows them"
+        )
+    if required:
         raise SystemExit(EXIT_NEEDED)
-    print("no patch is needed")
+    _stop_where_unclear(unclear(plan))
+    if not needed:
+        print("no patch is needed")
+
+
+def _stop_where_unclear(ids: list[str]) -> None:
+    if ids:
+        print(f"of {', '.join(ids)} nobody can tell from the code; look where it says")
+        raise SystemExit(EXIT_UNCLEAR)
 
 
 def _diff(plan: "list[Step]") -> None:
@@ -113,22 +134,32 @@ def _diff(plan: "list[Step]") -> None:
     print(unified_diff(plan), end="")
 
 
-def _apply(root: Path, plan: "list[Step]", args: PatchArgs) -> None:
-    from pistar_vf.patching.git import commit
+def _apply(root: Path, args: PatchArgs) -> None:
+    from pistar_vf.patching.git import commit, require_commits
     from pistar_vf.patching.journal import write_step
     from pistar_vf.patching.plan import refuse_conflicts
+    from pistar_vf.patching.report import lines, unclear
+    from pistar_vf.patching.writing import refuse_unwritable
 
+    plan = _plan(root, args.only)
     refuse_conflicts(plan)
     steps = [step for step in plan if step.status == "needed"]
     if steps and not args.allow_dirty:
         _refuse_dirty(root)
+    if steps and args.commit:
+        require_commits(root)
+    refuse_unwritable(root, [file for step in steps for file in step.changes])
     for step in steps:
         write_step(root, step)
         if args.commit:
             commit(root, step.patch, sorted(step.changes))
         print(f"{step.patch.id:<4} {step.patch.title}: {', '.join(sorted(step.changes))}")
-    done = f"{len(steps)} patches applied; --revert takes them back" if steps else "no patch is needed"
-    print(f"{root}: {done}")
+    left = [step for step in plan if step.status in ("conflict", "cannot tell")]
+    if left:
+        print("\n".join(["these are left as they are:", *lines(left)]))
+    done = f"{len(steps)} patches applied; --revert takes them back" if steps else "nothing to apply"
+    print(f"{root}: {done if steps or left else 'no patch is needed'}")
+    _stop_where_unclear(unclear(plan))
 
 
 def _refuse_dirty(root: Path) -> None:
@@ -145,10 +176,13 @@ def _refuse_dirty(root: Path) -> None:
 
 
 def _revert(root: Path) -> None:
-    from pistar_vf.patching.journal import revert
+    from pistar_vf.patching.taking_back import revert
 
     taken = revert(root)
-    print(f"{root}: {len(taken)} patches taken back: {', '.join(taken)}")
+    if taken:
+        print(f"{root}: {len(taken)} patches taken back: {', '.join(taken)}")
+    else:
+        print(f"{root}: the patches that were applied here are not in the files any more; nothing to take back")
 
 
 def main(argv: Sequence[str]) -> None:

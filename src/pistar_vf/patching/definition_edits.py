@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import libcst as cst
 
 from pistar_vf.patching import syntax
-from pistar_vf.patching.checks import parameter_names
 from pistar_vf.patching.syntax import AnchorError
 
 _TWO_LINES = (cst.EmptyLine(indent=False), cst.EmptyLine(indent=False))
@@ -100,6 +99,12 @@ def add_parameters(module: cst.Module, function: str, parameters: str) -> cst.Mo
     return syntax.swap(module, scope.params, _with_last_comma(changed, comma))
 
 
+def parameter_names(parameters: cst.Parameters) -> list[str]:
+    """The names of all parameters but `*args` and `**kwargs`."""
+    every = (*parameters.posonly_params, *parameters.params, *parameters.kwonly_params)
+    return [parameter.name.value for parameter in every]
+
+
 def _last_kind(parameters: cst.Parameters) -> str:
     return "kwonly_params" if parameters.kwonly_params else "params"
 
@@ -159,6 +164,11 @@ def insert_after(module: cst.Module, anchor: str, code: str) -> cst.Module:
     scope = syntax.require(module, anchor)
     if _follow(module, scope, new):
         return module
+    taken = [
+        name for each in new for name in syntax.bound_names(each) if "." not in anchor and syntax.find(module, name)
+    ]
+    if taken:
+        raise AnchorError(f"`{taken[0]}` is there already, but another one")
     if "." not in anchor and isinstance(new[0], cst.FunctionDef | cst.ClassDef):
         new[0] = new[0].with_changes(leading_lines=_TWO_LINES)
     return syntax.swap(module, scope, scope, *new)

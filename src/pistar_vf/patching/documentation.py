@@ -3,54 +3,77 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pistar_vf.patching.patch_file import Patch
+from pistar_vf.patching.patch_file import Patch, number
 
 _HEAD = """# Repairing the upstream fork
 
 The value-model pipeline of the openpi fork (`scripts/train_value.py`, `scripts/label_advantage_from_vlm.py`) does not
 start from a fresh clone. These patches repair it; [the upstream page](upstream.md) has the whole way to Stages 4 and 5.
 
+This library is on no package index: install it from a checkout, with what patching needs (libcst). It may be another
+environment than the fork's; only patch 1's `--load_pretrained` needs it in the fork's own.
+
 ```sh
-pip install 'pistar-vf[patches]'
-pistar-vf patch path/to/checkout            # which patches are needed; exit code 1 if any is
-pistar-vf patch path/to/checkout --diff     # what would change
-pistar-vf patch path/to/checkout --apply    # --commit: one git commit for each patch; --only 3,13a: only these
-pistar-vf patch path/to/checkout --revert   # everything back, byte for byte
+git clone <this repository> pistar_vf
+pip install -e 'pistar_vf[patches]'
+pistar-vf patch path/to/fork            # which patches are needed, and why
+pistar-vf patch path/to/fork --diff     # what would change
+pistar-vf patch path/to/fork --apply    # --commit: one git commit for each; --only 3,13a: these, and what they need
+pistar-vf patch path/to/fork --revert   # everything back, byte for byte
 ```
 
-A patch holds on to names in the code (a function, a class, a keyword of a call), never to lines, so it fits other
-versions and forks. One that finds no hold says what is missing and what to do by hand, and then nothing is written.
-Applying twice changes nothing. A tree with changes that are not committed is refused without `--allow_dirty`.
-`--revert` keeps later edits of yours where they do not overlap, and refuses where they do. What was there before lies
-in `.pistar_vf_patches/` in the checkout, which git ignores.
+## What it says, and what it does
+
+Faults are judged by what the code does, not by how it is spelled: names are followed through imports and aliases, and
+classes through what a function returns. A patch holds on to those names, never to lines, so it fits other versions and
+forks. One that finds no hold says what is missing and what to do by hand, and then nothing is written; nor is an edit
+made that would leave a file that does not compile, or a name without a meaning.
 
 | status | meaning |
 |---|---|
-| needed | the fault is there, and the patch cures it |
+| needed | the fault was seen, and the patch cures it |
 | applied | the fault is gone, and the code is as the patch leaves it |
-| fixed differently | the fault is gone, otherwise than by the patch |
-| not applicable | the checkout has nothing that the patch is about |
-| conflict | the fault is there, but the patch finds no hold |
+| fixed differently | something that does without the fault was seen; its line is shown |
+| not applicable | the checkout has nothing that the patch is about; the reason is shown |
+| cannot tell | neither the fault nor a cure was seen; what to look at is shown |
+| conflict | the fault was seen, but the patch finds no hold |
 
-Exit codes: 0 nothing is needed, or success; 1 patches are needed (without a flag, or with `--check`); 2 a conflict or
-another error.
+Optional patches (for other cameras, more devices, speed) are marked, and do not count for the exit code. `--only` takes
+the patches along that the given ones come after.
+
+Exit codes: 0 nothing is needed, or success; 1 patches are needed; 2 a conflict or another error; 3 no patch is needed,
+but of one or more nobody can tell from the code; 4 a file of the pipeline is missing or no valid Python (an unresolved
+merge, for example), and nothing is said about the checkout.
+
+Applying twice changes nothing. A tree with changes that are not committed is refused without `--allow_dirty`. Every
+file is old or new, never half, whatever stops the program; one process patches a checkout at a time. What was there
+before lies in `.pistar_vf_patches/` in the checkout, which git ignores. `--revert` asks the files, not the list, if a
+patch is still in them: what `git checkout`, `git switch` or `git stash` has put back is left as git has it. Later
+edits of yours stay where they do not overlap, and where they do, nothing is changed and the files are named.
 """
 
 _FOOT = "<!-- Made from patches/ by scripts/write_patch_docs.py; edit those. -->\n"
 
 _SHORT = {"needed": "needed", "fixed differently": "fixed", "not applicable": "–", "applied": "as here"}
+_STAGES = {"imports": "the imports", "train": "Stage 4", "label": "Stage 5", "": "–"}
 
 
-def render(patches: Sequence[Patch], observed: Mapping[str, Mapping[str, str]]) -> str:
+def render(
+    patches: Sequence[Patch], observed: Mapping[str, Mapping[str, str]], idioms: Sequence[Mapping[str, Any]]
+) -> str:
     """The page.
 
     Args:
         patches: all of them.
         observed: title of a tree to {id of a patch: status}.
+        idioms: what people do to the code, with `patch`, `text` and `status`.
     """
-    parts = [_HEAD, _errors(patches), _order(patches), _observed(patches, observed)]
-    return "\n".join([*parts, "## The patches\n", *map(_section, patches), _FOOT])
+    patches = sorted(patches, key=lambda patch: number(patch.id))
+    sections = "\n".join(_section(patch) for patch in patches)
+    parts = (_HEAD, _errors(patches), _order(patches), _observed(patches, observed), _idioms(patches, idioms))
+    return "\n".join([*parts, f"## The patches\n\n{sections}", _FOOT])
 
 
 def read_observed(path: Path) -> dict[str, dict[str, str]]:
@@ -59,9 +82,26 @@ def read_observed(path: Path) -> dict[str, dict[str, str]]:
         return tomllib.load(file)
 
 
+def read_idioms(path: Path) -> list[dict[str, Any]]:
+    """What people do to the code, see `render`."""
+    with path.open("rb") as file:
+        return tomllib.load(file)["idiom"]
+
+
 def _errors(patches: Sequence[Patch]) -> str:
-    rows = [f"| `{_cell(symptom)}` | {_link(patch)} |" for patch in patches for symptom in patch.symptom]
-    return "\n".join(["## Which error, which patch\n", "| error | patch |", "|---|---|", *rows, ""])
+    """Equal messages are told apart by the stage in which they come."""
+    rows = [
+        f"| `{_cell(symptom)}` | {_STAGES[patch.stage]} | {_link(patch)} |"
+        for patch in patches
+        for symptom in patch.symptom
+    ]
+    text = (
+        "Where several patches have the same error, the stage and the sections' “How to verify” tell them apart; "
+        "patches that are not needed are out anyway.\n"
+    )
+    return "\n".join(
+        ["## Which error, which patch\n", text, "| error | comes in | patch |", "|---|---|---|", *rows, ""]
+    )
 
 
 def _order(patches: Sequence[Patch]) -> str:
@@ -80,17 +120,28 @@ def _observed(patches: Sequence[Patch], observed: Mapping[str, Mapping[str, str]
         for patch in patches
     ]
     text = (
-        "What `--check` says of published trees. “fixed”: fixed differently; “as here”: fixed as the patch does it.\n"
+        "What `pistar-vf patch` says of published trees. “fixed”: fixed differently; “as here”: fixed as the patch "
+        "does it.\n"
     )
     return "\n".join(["## Published trees\n", text, *head, *rows, ""])
 
 
+def _idioms(patches: Sequence[Patch], idioms: Sequence[Mapping[str, Any]]) -> str:
+    links = {patch.id: _link(patch) for patch in patches}
+    ordered = sorted(idioms, key=lambda idiom: number(idiom["patch"]))
+    rows = [f"| {links[each['patch']]} | {_cell(each['text'])} | {each['status']} |" for each in ordered]
+    text = "Other people's repairs, renames and moves, and what is said of them; each is a test.\n"
+    return "\n".join(["## Idioms\n", text, "| patch | in the code | status |", "|---|---|---|", *rows, ""])
+
+
 def _section(patch: Patch) -> str:
     errors = "\n".join(f"    {symptom}" for symptom in patch.symptom)
+    optional = "Optional: the stages run without it.\n\n" if patch.optional else ""
     after = f"\nComes after {', '.join(patch.after)}.\n" if patch.after else ""
     return (
-        f"### Patch {patch.id}: {patch.title}\n\n{errors}\n\n{patch.cause}\n{after}\n"
-        f"Files: {', '.join(f'`{file}`' for file in patch.files)}\n\nBy hand: {patch.by_hand}\n"
+        f"### Patch {patch.id}: {patch.title}\n\n{errors}\n\n{optional}{patch.cause}\n{after}\n"
+        f"Files: {', '.join(f'`{file}`' for file in patch.files)}\n\nHow to verify: {patch.verify}\n\n"
+        f"By hand: {patch.by_hand}\n"
     )
 
 

@@ -3,7 +3,7 @@
 import importlib.metadata
 from pathlib import Path
 
-from pistar_vf.patching.source_tree import SourceTree
+from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching.syntax import AnchorError
 
 

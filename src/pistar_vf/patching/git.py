@@ -1,4 +1,4 @@
-"""The two things that patching asks of git."""
+"""What patching asks of git."""
 
 import subprocess
 from pathlib import Path
@@ -14,6 +14,31 @@ def modified_files(root: Path) -> set[str] | None:
         return None
     below = prefix.stdout.strip()
     return {line[3:].removeprefix(below) for line in status.stdout.split("\0") if line}
+
+
+def is_committed(root: Path, file: str) -> bool:
+    """Whether a file is as git has it."""
+    tracked = _git(root, "ls-files", "--error-unmatch", "--", file).returncode == 0
+    return tracked and _git(root, "diff", "--quiet", "HEAD", "--", file).returncode == 0
+
+
+def require_commits(root: Path) -> None:
+    """Stops where commits are not to be had, before anything is written.
+
+    Raises:
+        PatchError: says what is missing.
+    """
+    for words, needed in (
+        (("rev-parse", "--verify", "HEAD"), "a git repository with a commit"),
+        (("var", "GIT_COMMITTER_IDENT"), "a name and an address for commits (git config user.name and user.email)"),
+    ):
+        result = _git(root, *words)
+        if result.returncode:
+            said = (result.stderr or result.stdout).strip().splitlines()
+            raise PatchError(
+                f"{root}: --commit expects {needed}; nothing was written. Run --apply without --commit, or put that "
+                f"right. git said: {said[0] if said else 'nothing'}"
+            )
 
 
 def commit(root: Path, patch: Patch, files: list[str]) -> None:

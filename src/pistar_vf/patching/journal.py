@@ -1,22 +1,19 @@
-"""Writing a plan into a checkout, and taking it back byte for byte.
+"""What was written into a checkout: every file as it was before and after each patch, by its hash, in order.
 
-`<checkout>/.pistar_vf_patches/` holds every file as it was before and after each patch, by its hash, and a list of
-what was done. It ignores itself in git, and goes when everything is taken back.
+`<checkout>/.pistar_vf_patches/` holds the contents and the list. It ignores itself in git, and goes when everything is
+taken back. Whether an entry is still in the files is asked of the files, not of the list (see `taking_back`): git may
+have put them back since.
 """
 
 import dataclasses
 import hashlib
 import json
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.patching.patch_file import PatchError
 from pistar_vf.patching.plan import Step
-
-FOLDER = ".pistar_vf_patches"
+from pistar_vf.patching.writing import FOLDER, put, read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,120 +32,94 @@ class Entry:
 
 
 def read_journal(root: Path) -> list[Entry]:
-    """What was written into a checkout, in order."""
+    """What was written into a checkout, in order.
+
+    Raises:
+        PatchError: the list is damaged.
+    """
     path = root / FOLDER / "journal.json"
-    if not path.is_file():
+    text = read(path)
+    if text is None:
         return []
-    return [
-        Entry(entry["patch"], {file: tuple(pair) for file, pair in entry["files"].items()}, entry["folders"])
-        for entry in json.loads(path.read_text(encoding="utf-8"))
-    ]
+    try:
+        return [
+            Entry(entry["patch"], {file: _pair(*pair) for file, pair in entry["files"].items()}, list(entry["folders"]))
+            for entry in json.loads(text)
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PatchError(
+            f"{path} is damaged ({type(error).__name__}: {error}), and does not tell any more what was patched. Put "
+            f"the files back with git (`git status` lists them) and remove the folder {FOLDER}"
+        ) from error
+
+
+def _pair(before: str | None, after: str | None) -> tuple[str | None, str | None]:
+    return before, after
 
 
 def write_step(root: Path, step: Step) -> None:
-    """Writes one patch into a checkout; what is needed to take it back is on disk first."""
+    """Writes one patch into a checkout; what is needed to take it back is on disk first.
+
+    Raises:
+        PatchError: a file cannot be written, or has changed since the plan was made.
+    """
+    for file, (before, _) in step.changes.items():
+        if read(root / file) != before:
+            raise PatchError(f"{root / file} has changed while it was being patched; run this again")
     files = {file: (_store(root, before), _store(root, after)) for file, (before, after) in step.changes.items()}
     parents = {parent for file in files for parent in Path(file).parents}
     folders = sorted(parent.as_posix() for parent in parents if not (root / parent).exists())
-    _write_journal(root, [*read_journal(root), Entry(step.patch.id, files, folders)])
+    kept = [_without(entry, step.patch.id, files) for entry in read_journal(root)]
+    _write_journal(root, [*(entry for entry in kept if entry.files), Entry(step.patch.id, files, folders)])
     for file, (_, after) in step.changes.items():
-        _put(root / file, after)
+        put(root, root / file, after)
 
 
-def revert(root: Path) -> list[str]:
-    """Takes every patch back, the last one first; later edits of others stay where they do not overlap.
-
-    Args:
-        root: the checkout.
-
-    Returns:
-        The ids of the patches that were taken back.
-
-    Raises:
-        PatchError: nothing was written into this checkout, or a file was edited since in the same places; then no
-            file is changed.
-    """
-    journal = read_journal(root)
-    if not journal:
-        raise PatchError(f"{root}: expected patches that were applied here, found none ({FOLDER} has no journal)")
-    contents: dict[str, bytes | None] = {}
-    refused = []
-    for entry in reversed(journal):
-        for file, (before, after) in entry.files.items():
-            current = contents[file] if file in contents else _read(root / file)
-            contents[file], clean = _reversed(current, _load(root, before), _load(root, after))
-            refused += [] if clean else [f"  {file} (patch {entry.patch})"]
-    if refused:
-        raise PatchError(
-            "these files were edited since they were patched, in the same places; nothing was taken back. Undo those "
-            "edits, or take the patch back by hand:\n" + "\n".join(dict.fromkeys(refused))
-        )
-    for file, content in contents.items():
-        _put(root / file, content)
-    _remove_folders(root, journal)
-    return [entry.patch for entry in reversed(journal)]
+def _without(entry: Entry, patch: str, files: dict[str, tuple[str | None, str | None]]) -> Entry:
+    """An older entry of the same patch without the files that it is written into again: there others undid it."""
+    if entry.patch != patch:
+        return entry
+    return dataclasses.replace(entry, files={file: pair for file, pair in entry.files.items() if file not in files})
 
 
 def patched_by_us(root: Path) -> set[str]:
-    """Files that are as the last patch left them."""
-    last = {file: after for entry in read_journal(root) for file, (_, after) in entry.files.items()}
-    return {file for file, digest in last.items() if _digest(_read(root / file)) == digest}
+    """Files that are as a patch left them."""
+    left = {(file, after) for entry in read_journal(root) for file, (_, after) in entry.files.items()}
+    return {file for file, digest in left if digest_of(read(root / file)) == digest}
 
 
-def _reversed(current: bytes | None, before: bytes | None, after: bytes | None) -> tuple[bytes | None, bool]:
-    """A file without one patch, and whether that went cleanly."""
-    if current in (after, before):
-        return before, True
-    if current is None or before is None:  # somebody deleted it, or has worked on a file that the patch made
-        return current, False
-    with tempfile.TemporaryDirectory() as folder:
-        names = [Path(folder) / name for name in ("current", "after", "before")]
-        for path, content in zip(names, (current, after, before)):
-            path.write_bytes(content)
-        merged = subprocess.run(["git", "merge-file", "-p", *map(str, names)], capture_output=True)
-    return merged.stdout, merged.returncode == 0
+def content(root: Path, digest: str | None) -> bytes | None:
+    """A file's content by its hash; None for no file.
+
+    Raises:
+        PatchError: it is not there any more, or is damaged.
+    """
+    if digest is None:
+        return None
+    path = root / FOLDER / "contents" / digest
+    found = read(path)
+    if digest_of(found) != digest:
+        raise PatchError(
+            f"{path} is {'missing' if found is None else 'damaged'}: what was there before a patch is not known any "
+            f"more. Put the files back with git (`git status` lists them) and remove the folder {FOLDER}"
+        )
+    return found
 
 
-def _remove_folders(root: Path, journal: Sequence[Entry]) -> None:
-    """The folders that patches made, where they are empty, and the journal."""
-    for folder in sorted({name for entry in journal for name in entry.folders}, reverse=True):
-        if (root / folder).is_dir() and not any((root / folder).iterdir()):
-            (root / folder).rmdir()
-    shutil.rmtree(root / FOLDER)
+def digest_of(data: bytes | None) -> str | None:
+    """The hash that a content is kept by."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _write_journal(root: Path, entries: Sequence[Entry]) -> None:
-    folder = root / FOLDER
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     text = json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1)
-    (folder / "journal.json.new").write_text(text + "\n", encoding="utf-8")
-    (folder / "journal.json.new").replace(folder / "journal.json")
+    put(root, root / FOLDER / ".gitignore", b"*\n")
+    put(root, root / FOLDER / "journal.json", f"{text}\n".encode())
 
 
-def _store(root: Path, content: bytes | None) -> str | None:
-    digest = _digest(content)
-    if content is not None:
-        path = root / FOLDER / "contents" / digest
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+def _store(root: Path, data: bytes | None) -> str | None:
+    digest = digest_of(data)
+    path = root / FOLDER / "contents" / f"{digest}"
+    if data is not None and digest_of(read(path)) != digest:
+        put(root, path, data)
     return digest
-
-
-def _load(root: Path, digest: str | None) -> bytes | None:
-    return None if digest is None else (root / FOLDER / "contents" / digest).read_bytes()
-
-
-def _digest(content: bytes | None) -> str | None:
-    return None if content is None else hashlib.sha256(content).hexdigest()
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
-
-
-def _put(path: Path, content: bytes | None) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)

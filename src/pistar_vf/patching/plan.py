@@ -3,18 +3,19 @@
 import dataclasses
 import difflib
 import io
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import libcst as cst
 
+from pistar_vf.faults.soundness import broken
+from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching import definition_edits, file_edits, value_edits
-from pistar_vf.patching.checks import holds
-from pistar_vf.patching.patch_file import Patch, PatchError
-from pistar_vf.patching.source_tree import SourceTree
+from pistar_vf.patching.patch_file import Patch, PatchError, filled
+from pistar_vf.patching.questions import judge, require_files
 from pistar_vf.patching.syntax import AnchorError
 
-Status = Literal["needed", "applied", "fixed differently", "not applicable", "conflict"]
+Status = Literal["needed", "applied", "fixed differently", "not applicable", "cannot tell", "conflict"]
 
 _FILE_EDITS: dict[str, Callable[..., None]] = {
     "add_file": file_edits.add_file,
@@ -36,7 +37,7 @@ _MODULE_EDITS: dict[str, Callable[..., cst.Module]] = {
         value_edits.set_value,
         value_edits.set_returned,
         value_edits.set_keyword,
-        value_edits.quote_annotation,
+        value_edits.quote_annotations,
         value_edits.extend_list,
     )
 }
@@ -51,15 +52,17 @@ class Step:
     Attributes:
         status: "needed": the fault is there, and the edits cure it. "applied": it is gone, and the tree is as the
             patch leaves it, or the patch was applied here. "fixed differently": the fault is gone otherwise.
-            "not applicable": the tree has nothing that the patch is about. "conflict": the fault is there, but an
-            edit finds no hold.
+            "not applicable": the tree has nothing that the patch is about. "cannot tell": neither the fault nor a
+            cure was seen. "conflict": the fault is there, but an edit finds no hold.
         reason: one line for people; for a conflict, what is missing and where.
+        place: `file:line` of what decided, or "".
         changes: file to (before, after); empty unless needed.
     """
 
     patch: Patch
     status: Status
     reason: str
+    place: str
     changes: dict[str, tuple[bytes | None, bytes | None]]
 
 
@@ -70,13 +73,20 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
         patches: in order.
         tree: a checkout.
         applied: ids of patches that were applied to it; a later one may have changed what they left.
+
+    Raises:
+        TreeError: a file that must be judged is missing or no valid Python.
     """
+    require_files(patches, tree)
     plan, current = [], tree
     for patch in patches:
         step, current = _step(patch, current)
-        if step.status == "needed" and not _is_faulty(patch, tree):
-            step = dataclasses.replace(step, reason=f"once {', '.join(patch.after)} is in")
-        if step.status == "fixed differently" and patch.id in applied:
+        if step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
+            step, _ = _step(patch, tree)  # what it was before the other patches is what people want to know
+        if step.status == "needed" and judge(patch, tree).verdict != "fault":
+            others = [each.patch.id for each in plan if each.status == "needed" and each.patch.id in patch.after]
+            step = dataclasses.replace(step, reason=f"once {', '.join(others)} is in")
+        if step.status in ("fixed differently", "not applicable") and patch.id in applied:
             step = dataclasses.replace(step, status="applied")
         plan.append(step)
     return plan
@@ -92,20 +102,31 @@ def all_changes(plan: Sequence[Step]) -> dict[str, tuple[bytes | None, bytes | N
 
 
 def refuse_conflicts(plan: Sequence[Step]) -> None:
-    """Stops where a patch is needed and cannot be applied.
+    """Stops where a patch is needed and cannot be applied; optional ones are left out instead.
 
     Raises:
         PatchError: says for each such patch what is missing, and what to do by hand.
     """
-    conflicts = [step for step in plan if step.status == "conflict"]
+    conflicts = [step for step in plan if step.status == "conflict" and not step.patch.optional]
     if conflicts:
         listed = "\n".join(
             f"  patch {step.patch.id} ({step.patch.title}): {step.reason}\n    by hand: {_indented(step.patch.by_hand)}"
             for step in conflicts
         )
-        others = ",".join(step.patch.id for step in plan if step.status == "needed")
+        others = ",".join(_independent(plan, {step.patch.id for step in conflicts}))
         hint = f"; `--only {others}` applies the others" if others else ""
         raise PatchError(f"{len(conflicts)} patches are needed but find no hold, nothing was written{hint}:\n{listed}")
+
+
+def _independent(plan: Sequence[Step], refused: set[str]) -> list[str]:
+    """The patches that are needed and come after none that is refused."""
+    kept = []
+    for step in plan:
+        if refused.intersection(step.patch.after):
+            refused = refused | {step.patch.id}
+        elif step.status == "needed":
+            kept.append(step.patch.id)
+    return kept
 
 
 def unified_diff(plan: Sequence[Step]) -> str:
@@ -118,35 +139,56 @@ def unified_diff(plan: Sequence[Step]) -> str:
 
 
 def _step(patch: Patch, tree: SourceTree) -> tuple[Step, SourceTree]:
-    if not all(holds(check, tree) for check in patch.applicable):
-        return Step(patch, "not applicable", "", {}), tree
+    finding = judge(patch, tree)
+    if finding.verdict in ("absent", "unknown"):
+        status: Status = "not applicable" if finding.verdict == "absent" else "cannot tell"
+        return Step(patch, status, finding.text, finding.place, {}), tree
     trial = tree.copy()
-    try:
-        _edit(patch, trial)
-    except AnchorError as error:
-        status: Status = "conflict" if _is_faulty(patch, tree) else "fixed differently"
-        return Step(patch, status, str(error) if status == "conflict" else "", {}), tree
+    is_fault = finding.verdict == "fault"
+    refusal = _try(patch, trial, finding.names if is_fault else {**patch.names, **finding.names})
     changes = trial.changes(tree)
-    if not _is_faulty(patch, tree):
-        return Step(patch, "fixed differently" if changes else "applied", "", {}), tree
-    if _is_faulty(patch, trial):
-        reason = f"{', '.join(patch.files)}: the fault is still there after the edits"
-        return Step(patch, "conflict", reason, {}), tree
-    return Step(patch, "needed", "", changes), trial
+    if not is_fault:
+        status = "fixed differently" if changes or refusal else "applied"
+        return Step(patch, status, finding.text, finding.place, {}), tree
+    refusal = refusal or _still_wrong(patch, tree, trial)
+    if refusal:
+        return Step(patch, "conflict", f"{finding.text}, and {refusal}", finding.place, {}), tree
+    return Step(patch, "needed", finding.text, finding.place, changes), trial
 
 
-def _is_faulty(patch: Patch, tree: SourceTree) -> bool:
-    return all(holds(check, tree) for check in (*patch.applicable, *patch.needed))
+def _try(patch: Patch, trial: SourceTree, names: Mapping[str, str]) -> str:
+    """Makes the edits; returns why one finds no hold, or ""."""
+    try:
+        _edit(patch, trial, names)
+    except AnchorError as error:
+        return str(error)
+    return ""
 
 
-def _edit(patch: Patch, tree: SourceTree) -> None:
+def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
+    """What speaks against the edits that were made; "" for nothing."""
+    for file in trial.changes(tree):
+        if file.endswith(".py") and (text := broken(tree.read(file), trial.read(file))):
+            return f"{file}: {text}"
+    after = judge(patch, trial)
+    if after.verdict in ("fault", "unknown"):
+        return f"{after.place or ', '.join(patch.files)}: the fault is still there after the edits"
+    return ""
+
+
+def _edit(patch: Patch, tree: SourceTree, names: Mapping[str, str]) -> None:
     """Makes every edit of a patch on the tree.
 
     Raises:
         AnchorError: an edit finds no hold.
     """
     for edit in patch.edits:
-        fields: dict[str, Any] = dict(edit)
+        fields: dict[str, Any] = {
+            key: filled(each, names) if isinstance(each, str) else each for key, each in edit.items()
+        }
+        if missing := [part for part in patch.names if any(f"<{part}>" in str(each) for each in fields.values())]:
+            part = missing[0]
+            raise AnchorError(f"{patch.files[0]}: nothing here takes the place of `{patch.names[part]}`")
         do, file = fields.pop("do"), fields.pop("file")
         if do in _FILE_EDITS:
             _FILE_EDITS[do](tree, patch.folder, file, **fields)

@@ -24,11 +24,22 @@ def set_value(module: cst.Module, name: str, value: str) -> cst.Module:
 
 
 def set_returned(module: cst.Module, function: str, value: str) -> cst.Module:
-    """What a function with one `return` returns."""
-    returns = syntax.nodes(syntax.require_definition(module, function), cst.Return)
-    if len(returns) != 1 or returns[0].value is None:
-        raise AnchorError(f"`{function}` has {len(returns)} return statements, expected one that returns something")
-    return _fill(module, returns[0].value, value)
+    """What a function returns, in each of its own `return` statements."""
+    scope = syntax.require_definition(module, function)
+    returned = _returned(scope)
+    if not returned:
+        raise AnchorError(f"`{function}` returns nothing")
+    for place in range(len(returned)):  # each edit makes new nodes
+        module = _fill(module, _returned(syntax.require_definition(module, function))[place], value)
+    return module
+
+
+def _returned(scope: cst.FunctionDef) -> list[cst.BaseExpression]:
+    """What a function's own `return` statements return."""
+    closed = syntax.nodes(scope.body, cst.FunctionDef, cst.ClassDef)
+    inner = [each for definition in closed for each in syntax.nodes(definition, cst.Return)]
+    every = [each for each in syntax.nodes(scope, cst.Return) if each.value is not None]
+    return [each.value for each in every if not any(each is other for other in inner)]
 
 
 def _fill(module: cst.Module, old: cst.BaseExpression, value: str) -> cst.Module:
@@ -79,17 +90,26 @@ def _with_argument(call: cst.Call, keyword: str, value: str) -> cst.Call:
     return call.with_changes(args=[*before, last, new.with_changes(whitespace_after_arg=after)])
 
 
-def quote_annotation(module: cst.Module, function: str, parameter: str) -> cst.Module:
-    """A parameter's annotation as a string, which is not evaluated at the definition."""
-    scope = syntax.require_definition(module, function)
-    every = (*scope.params.params, *scope.params.kwonly_params)
-    found = next((each for each in every if each.name.value == parameter), None)
-    if found is None or found.annotation is None:
-        raise AnchorError(f"`{function}` has no annotated parameter `{parameter}`")
-    old = found.annotation.annotation
-    if isinstance(old, cst.SimpleString):
-        return module
-    return syntax.swap(module, old, cst.SimpleString(_quoted(syntax.code_of(old))))
+def quote_annotations(module: cst.Module, name: str) -> cst.Module:
+    """The annotations that mention a name as strings, which are not evaluated at the definition.
+
+    Raises:
+        AnchorError: no annotation of the file mentions the name.
+    """
+    found = [each for each in syntax.nodes(module, cst.Annotation) if _mentions(each.annotation, name)]
+    if not found:
+        texts = [each.annotation for each in syntax.nodes(module, cst.Annotation)]
+        if any(name in each.evaluated_value for each in texts if isinstance(each, cst.SimpleString)):
+            return module
+        raise AnchorError(f"no annotation mentions `{name}`")
+    for _ in found:  # each edit makes new nodes
+        old = next(a.annotation for a in syntax.nodes(module, cst.Annotation) if _mentions(a.annotation, name))
+        module = syntax.swap(module, old, cst.SimpleString(_quoted(syntax.code_of(old))))
+    return module
+
+
+def _mentions(annotation: cst.BaseExpression, name: str) -> bool:
+    return any(each == name or each.endswith(f".{name}") for each in syntax.names_in(annotation))
 
 
 def _quoted(text: str) -> str:

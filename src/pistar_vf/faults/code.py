@@ -1,0 +1,215 @@
+"""A Python file to ask: which name means what, what is bound, and what is evaluated under a guard.
+
+Names are resolved through imports and plain aliases, whatever the file calls them: `tm` is `jax.tree_util.tree_map`
+after `from jax.tree_util import tree_map as tm`. Scopes are not told apart; a name that is bound to different things is
+not resolved.
+"""
+
+import ast
+import functools
+from collections.abc import Iterator, Sequence
+
+_CATCH_IMPORT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException", "AttributeError", "NameError"}
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+class Code:
+    """One parsed file.
+
+    Attributes:
+        file: its path in the checkout.
+        tree: its syntax tree.
+    """
+
+    def __init__(self, file: str, source: bytes):
+        self.file = file
+        self.tree = ast.parse(source)
+
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node."""
+        return tuple(ast.walk(self.tree))
+
+    def all(self, *kinds: type[ast.AST], inside: ast.AST | None = None) -> list:
+        """Nodes of some kinds, below one node or in the whole file, in the order of the text."""
+        found = self.nodes if inside is None else ast.walk(inside)
+        return sorted(
+            (node for node in found if isinstance(node, kinds)),
+            key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0)),
+        )
+
+    @functools.cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """Node to the one that holds it."""
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What holds a node, from the inside out."""
+        while node in self.parents:
+            node = self.parents[node]
+            yield node
+
+    @functools.cached_property
+    def imported(self) -> dict[str, str]:
+        """Local name to what it was imported as, dotted and absolute."""
+        table = {}
+        for statement in self.all(ast.Import, ast.ImportFrom):
+            for alias in statement.names:
+                local, _, _ = (alias.asname or alias.name).partition(".")
+                if isinstance(statement, ast.ImportFrom):
+                    table[alias.asname or alias.name] = f"{self.source(statement)}.{alias.name}"
+                else:
+                    table[local] = alias.name if alias.asname else local
+        return table
+
+    def source(self, statement: ast.ImportFrom) -> str:
+        """The module that `from … import` names, absolute."""
+        if not statement.level:
+            return statement.module or ""
+        parts = module_name(self.file).split(".")
+        kept = parts[: len(parts) - statement.level + self.file.endswith("__init__.py")]
+        return ".".join([*kept, *filter(None, [statement.module])])
+
+    @functools.cached_property
+    def aliases(self) -> dict[str, ast.expr]:
+        """Name to the expression, for names that are assigned once."""
+        found: dict[str, list[ast.expr]] = {}
+        for statement in self.all(ast.Assign, ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            for target in targets:
+                if isinstance(target, ast.Name) and statement.value is not None:
+                    found.setdefault(target.id, []).append(statement.value)
+        return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+    def origin(self, node: ast.AST, depth: int = 4) -> str | None:
+        """What a name or an attribute means, dotted: through imports and aliases; None for other expressions."""
+        if isinstance(node, ast.Attribute):
+            owner = self.origin(node.value, depth)
+            return None if owner is None else f"{owner}.{node.attr}"
+        if not isinstance(node, ast.Name):
+            return None
+        if node.id in self.imported:
+            return self.imported[node.id]
+        alias = self.aliases.get(node.id)
+        if depth and isinstance(alias, ast.Name | ast.Attribute):
+            return self.origin(alias, depth - 1)
+        return node.id
+
+    def definition(self, name: str) -> Definition | None:
+        """A function or a class of the file, by its dotted name; conditions and loops do not count."""
+        scope: ast.AST = self.tree
+        for part in name.split("."):
+            inner = (node for node in statements(scope) if isinstance(node, Definition))
+            scope = next((node for node in inner if node.name == part), None)
+            if scope is None:
+                return None
+        return scope
+
+    def path(self, node: ast.AST) -> str:
+        """The dotted name of a definition."""
+        holders = [each.name for each in self.above(node) if isinstance(each, Definition)]
+        return ".".join([*reversed(holders), node.name])
+
+    def bindings(self, name: str, scope: ast.AST | None = None) -> list[ast.AST]:
+        """The statements that bind a name in a module or a class, those under `if TYPE_CHECKING` apart."""
+        return [
+            node
+            for node in statements(scope or self.tree)
+            if name in bound_names(node) and not self.for_types_only(node)
+        ]
+
+    def for_types_only(self, node: ast.AST) -> bool:
+        """Whether a statement is under `if TYPE_CHECKING`."""
+        tests = [each.test for each in self.above(node) if isinstance(each, ast.If)]
+        return any((self.origin(test) or "").endswith("TYPE_CHECKING") for test in tests)
+
+    def guarded(self, node: ast.AST) -> bool:
+        """Whether an import or an attribute that fails is caught, or asked for by `hasattr` first."""
+        below = node
+        for each in self.above(node):
+            if isinstance(each, ast.Try) and below in each.body and any(map(_catches_imports, each.handlers)):
+                return True
+            if isinstance(each, ast.With) and any("suppress" in ast.dump(item) for item in each.items):
+                return True
+            if isinstance(each, ast.If | ast.IfExp) and below is not each.test and self._asks_for(each.test, node):
+                return True
+            below = each
+        return False
+
+    def _asks_for(self, test: ast.expr, node: ast.AST) -> bool:
+        """Whether a condition is `hasattr(…, "name")` for what a node reads or imports."""
+        names = {alias.name for alias in getattr(node, "names", ())} | {getattr(node, "attr", getattr(node, "id", ""))}
+        asked = [call.args[1:2] for call in self.calls("hasattr", inside=test)]
+        return any(isinstance(each, ast.Constant) and each.value in names for group in asked for each in group)
+
+    def uses(self, module: str, name: str) -> list[ast.AST]:
+        """Where a name of a module is imported, or read as an attribute of the module."""
+        wanted = f"{module}.{name}"
+        found = [
+            statement
+            for statement in self.all(ast.ImportFrom)
+            if self.source(statement) == module and name in {alias.name for alias in statement.names}
+        ]
+        found += [s for s in self.all(ast.Import) if wanted in {alias.name for alias in s.names}]
+        found += [node for node in self.all(ast.Attribute) if self.origin(node) == wanted]
+        return [node for node in found if not self.for_types_only(node)]
+
+    def calls(self, *names: str, inside: ast.AST | None = None) -> list[ast.Call]:
+        """Calls of what a dotted name means; a name without a dot matches the last part."""
+        found = []
+        for call in self.all(ast.Call, inside=inside):
+            meant = self.origin(call.func)
+            if meant is not None and any(meant == name or meant.endswith(f".{name}") for name in names):
+                found.append(call)
+        return found
+
+    def strings(self, inside: ast.AST | None = None) -> list[ast.Constant]:
+        """The strings of the code, docstrings apart."""
+        constants = self.all(ast.Constant, inside=inside)
+        return [each for each in constants if isinstance(each.value, str) and not self._is_docstring(each)]
+
+    def _is_docstring(self, constant: ast.Constant) -> bool:
+        return isinstance(self.parents.get(constant), ast.Expr)
+
+
+def module_name(file: str) -> str:
+    """The dotted name of a file: `src/openpi/shared/console.py` is `openpi.shared.console`."""
+    inner = file.removeprefix("src/").removeprefix("gemma/").removesuffix(".py").removesuffix("/__init__")
+    return inner.replace("/", ".")
+
+
+def statements(scope: ast.AST) -> list[ast.stmt]:
+    """The statements of a module, a class or a function, those in its conditions and loops too."""
+    found, waiting = [], list(reversed(_blocks(scope)))
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        if not isinstance(node, Definition):
+            waiting += reversed(_blocks(node))
+    return found
+
+
+def _blocks(node: ast.AST) -> list[ast.stmt]:
+    inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt | ast.ExceptHandler)]
+    return [each for child in inner for each in ([child] if isinstance(child, ast.stmt) else child.body)]
+
+
+def bound_names(node: ast.AST) -> list[str]:
+    """The names that a statement binds."""
+    if isinstance(node, Definition):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    targets: Sequence[ast.AST] = ()
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        targets = [node.target]
+    return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+
+
+def _catches_imports(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(isinstance(each, ast.Name) and each.id in _CATCH_IMPORT for each in ast.walk(handler.type))

@@ -1,0 +1,148 @@
+"""Questions about Stage 5's compiled function and about the paths of pretrained weights."""
+
+import ast
+
+from pistar_vf.faults.code import Code, Definition, Function
+from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
+from pistar_vf.faults.source_tree import SourceTree
+
+SCRIPT = "scripts/label_advantage_from_vlm.py"
+_KNOWN_NAMES = {
+    "logits", "probs", "supports", "values", "axis", "jax", "jnp", "nn", "_model", "Observation", "Array",
+    "model", "observation", "train",
+}  # fmt: skip
+"""What the body of upstream's compiled function is made of: an expected value, and nothing else."""
+
+
+def _compiled(code: Code) -> list[Function]:
+    """The functions of the script that are compiled."""
+    found = []
+    for function in code.all(ast.FunctionDef):
+        meant = [
+            code.origin(each) or ""
+            for d in function.decorator_list
+            for each in ast.walk(d)
+            if isinstance(each, ast.Name | ast.Attribute)
+        ]
+        if any(_is_jit(each) for each in meant):
+            found.append(function)
+    for call in code.all(ast.Call):
+        if _is_jit(code.origin(call.func) or "") and call.args:
+            target = call.args[0]
+            if isinstance(target, ast.Name):
+                target = next((f for f in code.all(ast.FunctionDef) if f.name == target.id), target)
+            found.append(target)
+    return found
+
+
+def _is_jit(name: str) -> bool:
+    return name in ("jit", "jax.jit", "flax.nnx.jit", "nnx.jit")
+
+
+def closed_over_weights(tree: SourceTree) -> Finding:
+    """The compiled function closes over the model, which makes constants of its weights."""
+    code = tree.code(SCRIPT)
+    compiled = _compiled(code)
+    if not compiled:
+        return absent(f"nothing in {SCRIPT} is compiled")
+    return worst([_closed_over(code, function) for function in compiled])
+
+
+def _closed_over(code: Code, function: ast.AST) -> Finding:
+    at = place(code.file, function)
+    if not isinstance(function, ast.FunctionDef | ast.Lambda):
+        return unknown("look whether the weights are arguments of what is compiled here", at)
+    own = {each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)}
+    own |= {each.id for each in ast.walk(function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    outer = {name for each in code.above(function) for name in _locals(each)}
+    merges = code.calls("nnx.merge", inside=function)
+    if merges:
+        states = [each.id for call in merges for each in call.args[1:] if isinstance(each, ast.Name)]
+        if any(name in outer - own for name in states):
+            return fault("the weights that are merged here are no arguments", at)
+        return fixed("the weights are arguments of the compiled function", at)
+    called = [call.func.id for call in code.all(ast.Call, inside=function) if isinstance(call.func, ast.Name)]
+    closed = [name for name in called if name in outer - own and code.definition(name) is None]
+    if closed:
+        return fault(f"the compiled function closes over `{closed[0]}`", at, **_replaceable(code, function, closed[0]))
+    if any(name in own for name in called):
+        return fixed("the model is an argument of the compiled function", at)
+    return unknown("look whether the weights are arguments of what is compiled here", at)
+
+
+def _locals(scope: ast.AST) -> set[str]:
+    if not isinstance(scope, ast.FunctionDef):
+        return set()
+    inner = {each.arg for each in ast.walk(scope.args) if isinstance(each, ast.arg)}
+    return inner | {
+        each.id for each in ast.walk(scope) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+
+
+def _replaceable(code: Code, function: ast.AST, model: str) -> dict[str, str]:
+    """The function's path, where it is upstream's: one argument, and the expected value of the model's output."""
+    if not isinstance(function, ast.FunctionDef) or model != "model" or len(function.args.args) != 1:
+        return {}
+    read = {each.id for each in ast.walk(function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+    sums = [each.op for each in ast.walk(function) if isinstance(each, ast.BinOp | ast.AugAssign)]
+    returned = [each.value for each in ast.walk(function) if isinstance(each, ast.Return)]
+    plain = all(isinstance(op, ast.Mult | ast.MatMult) for op in sums) and len(returned) == 1
+    known = {*_KNOWN_NAMES, function.args.args[0].arg}
+    single = plain and not isinstance(returned[0], ast.Tuple | ast.Dict)
+    return {"infer": code.path(function)} if single and read <= known and "supports" in read else {}
+
+
+def ragged_batch(tree: SourceTree) -> Finding:
+    """The last batch is smaller than the others, and the model is compiled again for it."""
+    code = tree.code(SCRIPT)
+    compiled = [each for each in _compiled(code) if isinstance(each, ast.FunctionDef)]
+    users = {scope for name in {each.name for each in compiled} for scope in _functions_with_loops(code, name)}
+    owners = {scope for each in compiled for scope in code.above(each) if isinstance(scope, Definition)}
+    loops = [scope for scope in (*users, *owners) if code.all(ast.For, inside=scope)]
+    if not loops:
+        if not code.all(ast.FunctionDef) or not compiled:
+            return absent(f"nothing in {SCRIPT} is compiled")
+        return unknown("look whether the last batch has the size of the others", place(SCRIPT, compiled[0]))
+    return worst([_padded(code, scope) for scope in loops])
+
+
+def _functions_with_loops(code: Code, name: str) -> list[ast.AST]:
+    return [f for f in code.all(ast.FunctionDef) if code.all(ast.For, inside=f) and _mentions(code, f, name)]
+
+
+def _mentions(code: Code, scope: ast.AST, name: str) -> bool:
+    return any(each.id == name for each in code.all(ast.Name, inside=scope))
+
+
+def _padded(code: Code, scope: ast.AST) -> Finding:
+    filling = [call for call in code.all(ast.Call, inside=scope) if _fills(code.origin(call.func) or "")]
+    filled = [each for each in code.all(ast.Name, inside=scope) if each.id == "infer_full_batch"]
+    if filling or filled:
+        return fixed("the last batch is filled up", place(code.file, (filling or filled)[0]))
+    dropped = [k for call in code.all(ast.Call, inside=scope) for k in call.keywords if k.arg == "drop_last"]
+    if any(isinstance(k.value, ast.Constant) and k.value.value is True for k in dropped):
+        return fixed("only whole batches are used", place(code.file, dropped[0].value))
+    inner = [each for each in code.all(ast.FunctionDef, inside=scope) if each.name == "infer_fn"]
+    holds = bool(inner) and {a.arg for a in scope.args.kwonlyargs + scope.args.args} >= {"batch_size"}
+    names = {"infer": code.path(inner[0])} if holds else {"infer": code.path(scope) + ".infer_fn"}
+    return fault("a last batch of another size is compiled again", place(code.file, scope), **names)
+
+
+def _fills(name: str) -> bool:
+    last = name.rpartition(".")[2].lower()
+    return "pad" in last and "padstates" not in last
+
+
+def fixed_paths(tree: SourceTree, file: str, owner: str) -> Finding:
+    """A class reads weights from a path that only its author has."""
+    code = tree.code(file)
+    scope = code.definition(owner)
+    if scope is None:
+        return absent(f"{file} has no `{owner}`")
+    paths = [each for each in code.strings(scope) if each.value.startswith("/") and each.value.count("/") > 2]
+    alone = [each for each in paths if isinstance(code.parents[each], ast.Assign | ast.AnnAssign)]
+    if alone:
+        return fault("the path of the weights is written out, and nothing can be set instead", place(file, alone[0]))
+    if paths:
+        return fixed("the path can be set", place(file, paths[0]))
+    return absent(f"`{owner}` has no path written out")

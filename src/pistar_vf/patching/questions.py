@@ -1,0 +1,75 @@
+"""The question that each patch asks of a tree, by the name that its file gives it in `[fault]`."""
+
+from collections.abc import Callable, Sequence
+
+from pistar_vf.faults import dataset_faults, import_faults, input_faults, labelling_faults, loader_faults, state_faults
+from pistar_vf.faults.finding import Finding, absent
+from pistar_vf.faults.source_tree import SourceTree, TreeError
+from pistar_vf.patching.patch_file import Patch
+
+QUESTIONS: dict[str, Callable[..., Finding]] = {
+    question.__name__: question
+    for question in (
+        import_faults.missing_name,
+        import_faults.missing_member,
+        import_faults.missing_module,
+        import_faults.missing_package,
+        import_faults.unavailable_import,
+        import_faults.evaluated_name,
+        dataset_faults.folder_keyword,
+        dataset_faults.folder_field,
+        dataset_faults.value_dataset,
+        dataset_faults.action_sequences,
+        dataset_faults.labelling_data,
+        input_faults.tokenizer_arguments,
+        input_faults.camera_names,
+        loader_faults.loader_size,
+        loader_faults.loader_items,
+        state_faults.state_leaf,
+        state_faults.step_number,
+        labelling_faults.closed_over_weights,
+        labelling_faults.ragged_batch,
+        labelling_faults.fixed_paths,
+    )
+}
+"""What `[fault] question = …` may say."""
+
+_VENDORED = "gemma/gemma/gm"
+
+
+def judge(patch: Patch, tree: SourceTree) -> Finding:
+    """Whether a patch's fault is in a tree."""
+    if _is_elsewhere(patch, tree):
+        return absent(f"gemma is not in the checkout (no folder {_VENDORED})")
+    fields = dict(patch.fault)
+    return QUESTIONS[fields.pop("question")](tree, **fields)
+
+
+def _is_elsewhere(patch: Patch, tree: SourceTree) -> bool:
+    return any(file.startswith(_VENDORED) for file in patch.reads) and not (tree.root / _VENDORED).is_dir()
+
+
+def require_files(patches: Sequence[Patch], tree: SourceTree) -> None:
+    """Stops where a file that patches are judged by is missing or no valid Python.
+
+    Raises:
+        TreeError: lists all of them.
+    """
+    files = dict.fromkeys(file for patch in patches if not _is_elsewhere(patch, tree) for file in patch.reads)
+    wrong = [text for text in (_wrong(tree, file) for file in files) if text]
+    if wrong:
+        raise TreeError(
+            f"{tree.root}: nothing can be said about this checkout, and nothing was written; put these files right "
+            "first:\n" + "\n".join(f"  {text}" for text in wrong)
+        )
+
+
+def _wrong(tree: SourceTree, file: str) -> str:
+    """What is wrong with a file; "" for nothing."""
+    try:
+        if tree.code(file) is None:
+            return f"{file}: expected this file of the value-model pipeline, found none"
+    except TreeError as error:
+        hint = "; a merge is not resolved in it" if b"\n<<<<<<< " in b"\n" + (tree.read(file) or b"") else ""
+        return f"{error}{hint}"
+    return ""
