@@ -1,5 +1,6 @@
 """Which episodes are evaluated: what the checkpoint remembers, and what the flags say."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_a_split_cannot_be_drawn_without_labels(dataset):
 def test_episodes_that_are_gone(dataset):
     with pytest.raises(ConfigError, match=r"--split test: the dataset has no episodes \[17\]"):
         choose_part(CONFIG, spec(test_episodes=[5, 17]), dataset, None)
+
+
+def test_a_copy_of_a_training_episode_is_not_held_out(tiny_dataset, monkeypatch, caplog):
+    """Episode 3 is episode 4 under another number; the model was trained on 4 and validated on 1 and 3."""
+    dataset = load_lerobot(tiny_dataset)
+    digests = {**{index: str(index) for index in range(6)}, 3: "4"}
+    monkeypatch.setitem(dataset.__dict__, "content_digests", digests)
+    (own,) = spec().trained_on.datasets
+    known = TrainedOn((dataclasses.replace(own, digests=digests),))
+    part = choose_part(CONFIG.replace(split="val"), dataclasses.replace(spec(), trained_on=known), dataset, None)
+    assert [episode.index for episode in part.episodes] == [1, 3]
+    assert "1 of the 2 episodes of --split val have the states and actions of training episodes: [3]; a" in caplog.text
+    caplog.clear()
+    choose_part(CONFIG.replace(split="train"), dataclasses.replace(spec(), trained_on=known), dataset, None)
+    assert not caplog.text
 
 
 def test_timeouts_leave_a_part(dataset):

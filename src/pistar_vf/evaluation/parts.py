@@ -80,7 +80,26 @@ def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDatas
             "--split all or train (flattering: it has seen them), or train with --train_ratio, --val_ratio and "
             "--test_ratio"
         )
-    return Part(name, select_episodes(dataset.episodes, parts[name], f"--split {name}"), train, seen)
+    part = Part(name, select_episodes(dataset.episodes, parts[name], f"--split {name}"), train, seen)
+    _warn_of_copies(part, dataset)
+    return part
+
+
+def _warn_of_copies(part: Part, dataset: LeRobotDataset) -> None:
+    """Says so where an episode is held out by its number only: the same recording under another one was trained on."""
+    digests = dataset.content_digests
+    known = {digests.get(index) for index in part.seen} - {None}
+    copies = [e.index for e in part.episodes if e.index not in part.seen and digests.get(e.index) in known]
+    if copies:
+        _log.warning(
+            "%d of the %d episodes of --split %s have the states and actions of training episodes: %s%s; a copy is not "
+            "held out, so the model looks better than it is",
+            len(copies),
+            len(part.episodes),
+            part.name,
+            copies[:10],
+            "…" * (len(copies) > 10),
+        )
 
 
 def _drawn(
