@@ -55,3 +55,47 @@ def test_choose_cameras(keys, arguments, expected):
 def test_choose_cameras_refuses(keys, arguments, message):
     with pytest.raises(ConfigError, match=message):
         choose_cameras(_with_cameras(*keys), **arguments)
+
+
+NO_CAMERAS = {
+    "flag": {"is_depth_map": True},
+    "flag in info": {"info": {"is_depth_map": True}},
+    "flag with its prefix": {"video_info": {"video.is_depth_map": True}},
+    "flag as text": {"info": {"video.is_depth_map": "true"}},
+    "one channel": {"shape": [48, 64, 1], "names": ["height", "width", "channels"]},
+    "one channel first": {"shape": [1, 48, 64], "names": ["channels", "height", "width"]},
+    "no channel": {"shape": [48, 64]},
+    "channels": {"info": {"video.channels": 1}},
+    "grey of 12 bits": {"info": {"video.pix_fmt": "gray12le"}},
+    "grey": {"video_info": {"pix_fmt": "gray"}},
+    "grey of 16 bits": {"info": {"video.pix_fmt": "gray16be"}},
+}
+
+
+def _with_depth(**about) -> LeRobotDataset:
+    features = {key: {"dtype": "video", "shape": [48, 64, 3]} for key in ("front", "wrist", "front_depth")}
+    features["front_depth"] |= about
+    return LeRobotDataset(Path("toy"), "toy", "v2.1", 10.0, None, features, {}, (), 0, TableSchema({}, {}), None, 1000)
+
+
+@pytest.mark.parametrize("name", NO_CAMERAS)
+def test_what_is_no_colour_picture_is_no_candidate(name):
+    dataset = _with_depth(**NO_CAMERAS[name])
+    assert dataset.camera_keys == ("front", "wrist")
+    assert dataset.video_keys == ("front", "wrist", "front_depth")
+    assert choose_cameras(dataset) == {"base_0_rgb": "front", "wrist_0_rgb": "wrist"}
+    with pytest.raises(ConfigError, match=r"'front_depth' of toy: expected a camera with colour pictures, got a "):
+        choose_cameras(dataset, "front_depth")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"is_depth_map": False, "info": {"video.channels": 3, "video.is_depth_map": False, "video.pix_fmt": "yuv420p"}},
+        {"shape": [3, 48, 64], "names": ["channels", "height", "width"]},
+        {"shape": [48, 64, 4]},
+        {"info": None, "video_info": None},
+    ],
+)
+def test_colour_cameras_stay_candidates(about):
+    assert _with_depth(**about).camera_keys == ("front", "wrist", "front_depth")

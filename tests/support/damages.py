@@ -173,9 +173,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "rows: times that drift": lambda root: set_rows(root, "timestamp", lambda rows: [1.3 * row for row in rows]),
     "rows: times that jump": lambda root: set_rows(root, "timestamp", lambda rows: [*rows[:-1], rows[-1] + 3]),
     "rows: times that stand": lambda root: set_rows(root, "timestamp", lambda rows: [0.0] * len(rows)),
-    "rows: times of the day": lambda root: set_rows(
-        root, "timestamp", lambda rows: [row + 1000 for row in rows], pa.float64()
-    ),
+    "rows: times of the day": lambda root: set_rows(root, "timestamp", lambda rows: [row + 1000 for row in rows]),
     "rows: jitter": lambda root: set_rows(
         root, "timestamp", lambda rows: [row + 0.01 * (i % 2) for i, row in enumerate(rows)]
     ),

@@ -114,9 +114,9 @@ def test_colours_that_nobody_can_convert_are_refused(tmp_path):
 
 
 def test_a_depth_map_is_no_colour_picture(tmp_path):
-    path = tmp_path / "depth.mp4"
+    path = tmp_path / "depth.mkv"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
+        stream = container.add_stream("ffv1", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "gray12le"
         frame = av.VideoFrame.from_ndarray(np.full((48, 64), 9000, np.uint16), format="gray16le")
         container.mux(stream.encode(frame.reformat(format="gray12le")))

@@ -10,7 +10,7 @@ from pistar_vf.curation.merge import merge_datasets
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
-from pistar_vf.lerobot.episode import Episode
+from pistar_vf.lerobot.episode import Episode, EpisodeChoice
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import open_parquet, read_parquet_column
 from pistar_vf.lerobot.rewrite import replace_columns
@@ -49,7 +49,7 @@ def repair_dataset(dataset: LeRobotDataset, output_dir: str | Path, *, progress:
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_columns(path, target, _columns(dataset, path, episodes))
         _write_info(dataset, copy)
-        repaired = load_lerobot(copy, choice=dataset.choice)
+        repaired = load_lerobot(copy, choice=EpisodeChoice(tuple(episode.index for episode in dataset.episodes)))
         return merge_datasets([repaired], output_dir, version, progress=progress)
 
 

@@ -1,0 +1,185 @@
+"""Paths, terminals and devices as people have them, for every command alike."""
+
+import dataclasses
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import damages
+from support.labelled_sets import LENGTHS, write_unlabelled
+
+from pistar_vf.cli import main as main_module
+from pistar_vf.cli.main import main, run_command
+from pistar_vf.cli.parsing import parse
+from pistar_vf.cli.paths import local_path
+from pistar_vf.errors import ConfigError
+from pistar_vf.health import check_dataset
+from pistar_vf.lerobot.dataset import load_lerobot
+
+# --- paths -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "hf://datasets/a/b", "https://x.org/a"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("label", "--outcome", "success", "--data_dir", "{}", "--output_dir", "out"),
+        ("label", "--outcome", "success", "--data_dir", "in", "--output_dir", "{}"),
+        ("merge", "in", "{}", "--output_dir", "out"),
+        ("train", "--data_dir", "in", "--checkpoint_dir", "{}"),
+        ("train", "--data_dir={}", "--checkpoint_dir", "out"),
+        ("relabel", "--data_dir", "in", "--checkpoint_dir", "{}"),
+        ("repair", "{}", "--output_dir=out"),
+    ],
+)
+def test_addresses_are_refused_before_anything_happens(tmp_path, monkeypatch, capsys, words, address):
+    monkeypatch.chdir(tmp_path)
+    assert main([word.format(address) for word in words]) == 2
+    assert "expected a folder or file of this machine, got an address" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclasses.dataclass(frozen=True)
+class _Args:
+    data_dir: tuple[Path, ...] = ()
+    output_dir: Path | None = None
+    checkpoint_path: str | None = None
+
+
+@pytest.mark.parametrize("words", [("--output_dir", "~/a b"), ("--output_dir=~/a b",), ("--checkpoint_path=~/a b",)])
+def test_the_home_folder_is_filled_in_everywhere(monkeypatch, words):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    args = parse(_Args, words, "toy")
+    assert str(args.output_dir or args.checkpoint_path) == "/home/somebody/a b"
+    args = parse(_Args, ("--data_dir", "~/x", "relative/y z"), "toy")
+    assert args.data_dir == (Path("/home/somebody/x"), Path("relative/y z"))
+
+
+def test_local_paths():
+    assert local_path("C:/data", "--flag") == Path("C:/data")  # a drive is no address
+    with pytest.raises(ConfigError, match=r"--flag gs:/b: expected a folder or file of this machine"):
+        local_path(Path("gs://b"), "--flag")
+
+
+# --- terminals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_signs_that_a_terminal_lacks_are_replaced(monkeypatch, tmp_path, encoding):
+    data = write_unlabelled(tmp_path / "set").root
+    damages.edit_tasks(data, damages.each(task="拿起杯子"))
+    for words in (
+        ["check", str(data)],
+        ["--help"],
+        ["label", "--data_dir", str(data), "--output_dir", str(tmp_path / "out"), "--outcome_column", "outcome"],
+    ):
+        output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", output)
+            assert main(words) in (0, 1)
+            output.flush()
+        assert output.buffer.getvalue()
+
+
+# --- devices -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError])
+@pytest.mark.parametrize("platform", ["cuda", "gpu", "tpu"])
+def test_a_device_that_is_not_there(monkeypatch, capsys, kind, platform):
+    """JAX raises either, deep in its search for devices."""
+    source = "def search(kind):\n    raise kind('Unknown backend')\n"
+    namespace: dict = {}
+    exec(compile(source, "/jax/_src/xla_bridge.py", "exec"), namespace)
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    assert run_command(lambda words: namespace["search"](kind), []) == 2
+    error = capsys.readouterr().err
+    assert f"JAX_PLATFORMS={platform}: expected a device of this kind" in error
+    assert "pistar-vf doctor" in error
+    monkeypatch.delenv("JAX_PLATFORMS")
+    with pytest.raises(kind):
+        run_command(lambda words: namespace["search"](kind), [])
+
+
+def test_other_failures_keep_their_traceback(monkeypatch):
+    def fail(words: list[str]) -> None:
+        raise AssertionError
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(AssertionError):
+        run_command(fail, [])
+    assert main_module.EXIT_USER_ERROR == 2
+
+
+# --- episodes that are left out ----------------------------------------------------------------------------------
+
+BROKEN = {
+    "video missing": lambda root: damages.videos(root)[1].unlink(),
+    "video empty": lambda root: damages.videos(root)[1].write_bytes(b""),
+    "table missing": lambda root: damages.tables(root)[1].unlink(),
+    "no rows": lambda root: damages.edit_episodes(root, lambda e: [e[0], {**e[1], "length": 0}, e[2]]),
+    "not listed": lambda root: damages.edit_episodes(root, lambda entries: [entries[0], entries[2]]),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_damaged_episode_can_be_left_out_of_every_copy(tmp_path, capsys, name):
+    root = write_unlabelled(tmp_path / "set").root
+    BROKEN[name](root)
+    leave = ["--leave_out", "1"]
+    commands = {
+        "merged": ["merge", str(root), *leave],
+        "converted": ["convert-dataset", "--data_dir", str(root), *leave],
+        "labelled": ["label", "--data_dir", str(root), "--outcome_column", "outcome", *leave],
+        "repaired": ["repair", str(root), *leave],
+        "chosen": ["merge", str(root), "--episodes", "0,2"] if name != "not listed" else ["merge", str(root), *leave],
+    }
+    for folder, words in commands.items():
+        assert main([*words, "--output_dir", str(tmp_path / folder)]) == 0, capsys.readouterr().err
+        dataset = load_lerobot(tmp_path / folder)
+        assert [(e.index, e.length) for e in dataset.episodes] == [(0, LENGTHS[0]), (1, LENGTHS[2])]
+        assert dataset.read_column("index").tolist() == list(range(LENGTHS[0] + LENGTHS[2]))
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_choices_that_mean_nothing(tmp_path, capsys):
+    root = write_unlabelled(tmp_path / "set").root
+    for words, message in (
+        (("--leave_out", "9"), "got 9, which it does not"),
+        (("--episodes", "0,7"), "got 7, which it does not"),
+        (("--leave_out", "2:1"), "expected <number of the dataset, 1 to 1>"),
+        (("--leave_out", "x"), "expected indices and ranges"),
+    ):
+        assert main(["merge", str(root), "--output_dir", str(tmp_path / "out"), *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+# --- repair ------------------------------------------------------------------------------------------------------
+
+REPAIRED = (
+    *("rows: frames from one on", "rows: times that drift", "rows: times of the day", "rows: times that jump"),
+    *("rows: no index", "rows: no frame_index", "rows: no timestamp", "rows: no task_index", "rows: index wrong"),
+)
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_repair_counts_anew(tmp_path, name):
+    root = write_unlabelled(tmp_path / "set").root
+    before = load_lerobot(root)
+    names = ("timestamp", "frame_index", "index", "episode_index", "task_index", "observation.state")
+    expected = {key: before.read_column(key) for key in names}
+    damages.DAMAGES[name](root)
+    assert main(["repair", str(root), "--output_dir", str(tmp_path / "out")]) == 0
+    after = load_lerobot(tmp_path / "out")
+    for key, values in expected.items():
+        np.testing.assert_allclose(after.read_column(key), values, atol=1e-6, err_msg=key)
+    assert [f for f in check_dataset(after.root, progress=False).findings if f.severity != "note"] == []
+
+
+def test_rows_in_disorder_are_not_repaired(tmp_path, capsys):
+    root = write_unlabelled(tmp_path / "set").root
+    damages.DAMAGES["rows: frames in disorder"](root)
+    assert main(["repair", str(root), "--output_dir", str(tmp_path / "out")]) == 2
+    assert "expected rows in the order of their numbers, got 0 after 1" in capsys.readouterr().err
