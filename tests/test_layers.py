@@ -15,7 +15,7 @@ TABLE = """\
 | floor | rooms |
 |---|---|
 | 0 | `__init__`, `choices`, `errors`, `messages`, `settings`, `typing` |
-| 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `intervals`, `metrics` |
+| 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `installation`, `intervals`, `metrics` |
 | 1 | `multihost`, `params`, `returns`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |
 | 3 | `lerobot` |

@@ -10,6 +10,7 @@ import tyro
 
 from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
+from pistar_vf.installation import install_command
 
 if TYPE_CHECKING:
     from pistar_vf.patching.plan import Step
@@ -79,7 +80,7 @@ def _require_libcst() -> None:
         import libcst  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "patching needs the package libcst; install it with: pip install 'pistar-vf[patches]'"
+            f"patching needs the package libcst; install it with: {install_command('patches')}"
         ) from error
 
 

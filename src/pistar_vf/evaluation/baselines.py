@@ -3,6 +3,7 @@
 import numpy as np
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.installation import install_command
 from pistar_vf.typing import Float
 
 
@@ -21,7 +22,7 @@ def state_tree_baseline(
         from sklearn.ensemble import HistGradientBoostingRegressor
     except ImportError as error:
         raise ConfigError(
-            "this baseline needs scikit-learn, which is not installed: pip install 'pistar-vf[baselines]'"
+            f"this baseline needs scikit-learn, which is not installed: {install_command('baselines')}"
         ) from error
     model = HistGradientBoostingRegressor(random_state=seed).fit(train_state, train_target)
     return np.clip(model.predict(held_out_state), -1.0, 0.0).astype(np.float32)

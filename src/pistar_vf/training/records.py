@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from pistar_vf.installation import install_command
 from pistar_vf.training.settings import WandbSettings
 
 _log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def _start_wandb(folder: Path, settings: WandbSettings, facts: Mapping[str, Any]
     try:
         import wandb
     except ImportError:
-        _log.warning("wandb is not installed (pip install 'pistar-vf[wandb]'); metrics go to metrics.jsonl only")
+        _log.warning("wandb is not installed (%s); metrics go to metrics.jsonl only", install_command("wandb"))
         return None
     mode = settings.wandb_mode
     if mode == "online" and not _has_credentials(wandb):
