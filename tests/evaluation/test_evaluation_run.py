@@ -189,7 +189,7 @@ def test_other_data_has_no_baselines(config, tiny_dataset, monkeypatch):
 
 
 def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, capsys):
-    reason = "pip install 'scikit-learn>=1.4'"
+    reason = "pip install 'pistar-vf[baselines]'"
 
     def refuse(*_):
         raise ConfigError(reason)
