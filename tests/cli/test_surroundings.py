@@ -49,12 +49,12 @@ class _Args:
 
 
 @pytest.mark.parametrize("words", [("--output_dir", "~/a b"), ("--output_dir=~/a b",), ("--checkpoint_path=~/a b",)])
-def test_the_home_folder_is_filled_in_everywhere(monkeypatch, words):
-    monkeypatch.setenv("HOME", "/home/somebody")
+def test_the_home_folder_is_filled_in_everywhere(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
     args = parse(_Args, words, "toy")
-    assert str(args.output_dir or args.checkpoint_path) == "/home/somebody/a b"
+    assert str(args.output_dir or args.checkpoint_path) == str(tmp_path / "a b")
     args = parse(_Args, ("--data_dir", "~/x", "relative/y z"), "toy")
-    assert args.data_dir == (Path("/home/somebody/x"), Path("relative/y z"))
+    assert args.data_dir == (tmp_path / "x", Path("relative/y z"))
 
 
 def test_local_paths():
