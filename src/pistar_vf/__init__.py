@@ -37,6 +37,7 @@ _MODULES = {
         "ConfigError",
         "DatasetError",
         "GateError",
+        "GateNotShownError",
         "LabelError",
         "MessageError",
         "NonFiniteLossError",

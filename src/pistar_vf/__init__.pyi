@@ -8,6 +8,7 @@ from pistar_vf.errors import CheckpointError as CheckpointError
 from pistar_vf.errors import ConfigError as ConfigError
 from pistar_vf.errors import DatasetError as DatasetError
 from pistar_vf.errors import GateError as GateError
+from pistar_vf.errors import GateNotShownError as GateNotShownError
 from pistar_vf.errors import LabelError as LabelError
 from pistar_vf.errors import MessageError as MessageError
 from pistar_vf.errors import NonFiniteLossError as NonFiniteLossError

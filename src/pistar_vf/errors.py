@@ -40,5 +40,9 @@ class GateError(PistarError):
     """A value function that is not fit to label data; nothing was written."""
 
 
+class GateNotShownError(GateError):
+    """Too little evidence to say whether a value function is fit to label data; nothing was written."""
+
+
 class MessageError(PistarError):
     """A message of a robot client that cannot be read or answered."""

@@ -1,9 +1,12 @@
-"""The worked example in docs/relabel.md is what the code computes."""
+"""The worked examples in docs/relabel.md are what the code computes."""
 
 from pathlib import Path
 
 import numpy as np
+from support.rollout_sets import flags, make_rollouts
 
+from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.label import POSITIVE, compute_advantages, find_thresholds, label_frames
 from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 
 DOCS = Path(__file__).parents[2] / "docs" / "relabel.md"
@@ -23,3 +26,16 @@ def test_every_row():
     }
     for name, numbers in expected.items():
         np.testing.assert_allclose(row(name), numbers, atol=1e-12, err_msg=name)
+
+
+def test_the_takeover():
+    operator = flags((3, 5), size=8)
+    rollouts = make_rollouts([8], intervention=operator, reward=row("reward").astype(np.float32))
+    value, rule = row("value").astype(np.float32), LabelRule(lookahead=5)
+    advantage = compute_advantages(value, rollouts, rule)
+    np.testing.assert_allclose(row("A, to the takeover"), advantage, atol=1e-6)
+    labels = label_frames(advantage, find_thresholds(advantage, rollouts, rule), rollouts, rule)
+    assert np.flatnonzero(labels.code == POSITIVE).tolist() == [3, 4, 5, 7]
+    across = n_step_advantages(row("reward"), value, np.array([8]), np.zeros(1), 5)
+    np.testing.assert_allclose(row("A, across it"), across, atol=1e-6)
+    assert np.flatnonzero(across > np.percentile(across[~operator], 70)).tolist() == [1, 2, 3, 4]

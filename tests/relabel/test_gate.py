@@ -1,4 +1,4 @@
-"""Each criterion against a value function with just that fault."""
+"""Each criterion against a value function, or labels, with just that fault."""
 
 import dataclasses
 
@@ -6,81 +6,227 @@ import numpy as np
 import pytest
 from support.rollout_sets import flags, make_rollouts
 
-from pistar_vf.relabel.gate import ImageProbe, Share, examine
-from pistar_vf.relabel.label import LabelRule, compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.clock import Clock
+from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.evidence import ImageProbe, Scorers
+from pistar_vf.relabel.gate import examine
+from pistar_vf.relabel.label import compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.label_criteria import kappa
+from pistar_vf.relabel.verdict import Share, Verdict
 from pistar_vf.returns import Outcome
 
-SEES = ImageProbe(mean_change=0.2, value_std=0.3, num_frames=256)
+SEES, BLIND = ImageProbe(mean_change=0.2, value_std=0.3, num_frames=256), ImageProbe(0.001, 0.3, 256)
 RULE = LabelRule(lookahead=10)
 RNG = np.random.default_rng(0)
-OUTCOMES = [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS, Outcome.TIMEOUT] * 6
+OUTCOMES = [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS, Outcome.TIMEOUT] * 10
 ROLLOUTS = make_rollouts(RNG.integers(30, 60, len(OUTCOMES)), OUTCOMES)
 GOOD = np.where(np.isfinite(ROLLOUTS.target), ROLLOUTS.target, -0.8).astype(np.float32)
 GOOD = (GOOD + 0.02 * np.sin(np.arange(len(GOOD)) / 7)).astype(np.float32)
+LENGTH = np.repeat(ROLLOUTS.lengths, ROLLOUTS.lengths)
+SUCCEEDS = ROLLOUTS.outcome_is(Outcome.SUCCESS)[ROLLOUTS.episode]
 
 
-def gate(values, rollouts=ROLLOUTS, probe=SEES, rule=RULE, seen=True):
+def gate(values, rollouts=ROLLOUTS, rule=RULE, model=None, seen=None, probes=None, second=None):
     advantage = compute_advantages(values, rollouts, rule)
     labels = label_frames(advantage, find_thresholds(advantage, rollouts, rule), rollouts, rule)
-    return examine(values, rollouts, labels, rule, probe, np.full(len(rollouts.lengths), seen))
+    num_episodes = len(rollouts.lengths)
+    scorers = Scorers(
+        model=np.zeros(num_episodes, int) if model is None else np.asarray(model),
+        seen=np.zeros(num_episodes, bool) if seen is None else np.asarray(seen),
+        probes={0: SEES} if probes is None else probes,
+    )
+    return examine(values, rollouts, labels, rule, scorers, second)
+
+
+def failed(*args, **kwargs):
+    return gate(*args, **kwargs).named(Verdict.FAILED)
+
+
+def not_shown(*args, **kwargs):
+    return gate(*args, **kwargs).named(Verdict.NOT_SHOWN)
 
 
 def test_a_good_value_function_passes():
     found = gate(GOOD)
-    assert found.passed, found.criteria
-    assert all(criterion.passed for criterion in found.criteria)
+    assert found.verdict is Verdict.PASSED, [(c.name, c.found) for c in found.criteria]
+    assert (found.num_judged, found.num_episodes) == (30, 40)  # nobody knows how time-outs would have ended
     assert found.auc[-1] == (1.0, 1.0)
 
 
+def test_what_was_trained_on_shows_nothing():
+    found = gate(GOOD, seen=np.ones(40, bool))
+    assert found.verdict is Verdict.NOT_SHOWN
+    assert found.num_judged == 0
+    assert "unseen episodes" in found.named(Verdict.NOT_SHOWN)
+
+
+def test_what_was_trained_on_is_left_out():
+    """V is right where it was trained and a clock elsewhere."""
+    seen = np.arange(40) < 20
+    clock = (-1 + ROLLOUTS.frame_index / 60).astype(np.float32)
+    values = np.where(seen[ROLLOUTS.episode], GOOD, clock)
+    assert gate(values, seen=seen).verdict is Verdict.FAILED
+    assert gate(np.where(seen[ROLLOUTS.episode], clock, GOOD), seen=seen).verdict is not Verdict.FAILED
+
+
 def test_a_constant_is_found():
-    assert "V varies" in gate(np.full_like(GOOD, -0.5)).failed
+    assert "V varies" in failed(np.full_like(GOOD, -0.5))
 
 
 def test_blindness_is_found():
-    assert gate(GOOD, probe=ImageProbe(0.001, 0.3, 256)).failed == ("V reads the images",)
-    assert gate(GOOD, probe=ImageProbe(0.0, 0.0, 256)).failed == ("V reads the images",)
+    assert failed(GOOD, probes={0: BLIND}) == ("V reads the images",)
+    assert failed(GOOD, probes={0: ImageProbe(0.0, 0.0, 256)}) == ("V reads the images",)
+
+
+def test_blindness_of_one_fold_is_found():
+    found = gate(GOOD, model=np.arange(40) % 2, probes={0: SEES, 1: BLIND})
+    assert found.named(Verdict.FAILED) == ("V reads the images",)
+    assert next(c for c in found.criteria if c.verdict is Verdict.FAILED).found.startswith("fold 1: ")
+
+
+def test_a_constant_fold_is_found():
+    """Five folds of four successes and two failures each: too few for more than what is plain."""
+    fold = np.arange(40) // 8
+    values = np.where(fold[ROLLOUTS.episode] == 2, np.float32(-0.6), GOOD)
+    probes = dict.fromkeys(range(5), SEES)
+    assert gate(GOOD, model=fold, probes=probes).verdict is Verdict.PASSED
+    assert "V varies" in failed(values, model=fold, probes=probes)
+
+
+def test_a_constant_task_is_found():
+    tasks = np.arange(40) // 20
+    rollouts = make_rollouts(ROLLOUTS.lengths, OUTCOMES, tasks=tasks)
+    values = np.where(rollouts.task == 1, np.float32(-0.6), GOOD)
+    assert gate(GOOD, rollouts).verdict is Verdict.PASSED
+    found = gate(values, rollouts)
+    assert "V varies" in found.named(Verdict.FAILED)
+    assert next(c for c in found.criteria if c.name == "V varies").found == "'task 1': std 0.0000"
+
+
+def test_a_fold_of_failures_may_be_constant():
+    fold = (ROLLOUTS.outcome_is(Outcome.FAILURE) & (np.arange(40) < 8)).astype(int)
+    values = np.where(fold[ROLLOUTS.episode] == 1, np.float32(-1.0), GOOD)
+    assert "V varies" not in failed(values, model=fold, probes={0: SEES, 1: SEES})
 
 
 def test_a_clock_is_found():
-    """Each frame gets the mean target of its frame index: exactly what the baseline knows."""
-    time = ROLLOUTS.frame_index
-    known = np.isfinite(ROLLOUTS.target)
+    """Each frame gets the mean target of its frame index."""
+    time, known = ROLLOUTS.frame_index, np.isfinite(ROLLOUTS.target)
     mean = np.bincount(time[known], ROLLOUTS.target[known]) / np.bincount(time[known])
     clock = mean[np.minimum(time, len(mean) - 1)].astype(np.float32)
-    assert "V beats the clock" in gate(clock).failed
+    assert {"V beats the clock", "V knows progress"} <= set(failed(clock))
+
+
+def test_successes_without_progress_are_found():
+    outcome = np.where(SUCCEEDS, np.float32(-0.3), np.float32(-0.95)) + (GOOD - np.nan_to_num(ROLLOUTS.target))
+    assert "V rises in successes" in failed(outcome.astype(np.float32))
+
+
+def test_outcome_and_clock_are_found():
+    """Failures are -1, and all successes rise alike."""
+    values = np.where(SUCCEEDS, np.minimum(-1 + ROLLOUTS.frame_index / 45, 0), GOOD).astype(np.float32)
+    assert failed(values) == ("V knows progress",)
 
 
 def test_failures_that_look_like_successes_are_found():
-    length = np.repeat(ROLLOUTS.lengths, ROLLOUTS.lengths)
-    optimist = ((ROLLOUTS.frame_index + 1) / length - 1).astype(np.float32)
-    found = gate(optimist)
-    assert "success above failure" in found.failed
+    optimist = ((ROLLOUTS.frame_index + 1) / LENGTH - 1).astype(np.float32)
+    assert "success above failure" in failed(optimist)
+
+
+def test_successes_that_collapse_are_found():
+    last = LENGTH - ROLLOUTS.frame_index <= 5
+    values = np.where(SUCCEEDS & last, np.float32(-0.8), GOOD)
+    assert failed(values) == ("successes end high",)
 
 
 def test_noise_is_found():
     noisy = GOOD + RNG.normal(0, 0.3, len(GOOD)).astype(np.float32)
-    assert "signal above noise" in gate(noisy).failed
+    assert {"signal above noise", "advantages above noise"} <= set(failed(noisy))
+
+
+def test_noise_that_is_small_beside_the_drift_is_found():
+    """Drift cancels in A: between successes of one pace nothing else is left of it."""
+    noisy = ROLLOUTS.target + RNG.normal(0, 0.02, len(GOOD))
+    noisy = np.where(np.isfinite(noisy), noisy, GOOD).astype(np.float32)
+    found = gate(noisy)
+    assert "signal above noise" not in found.named(Verdict.FAILED)
+    assert "advantages above noise" in found.named(Verdict.FAILED)
 
 
 def test_all_positive_is_found():
-    assert "positives and negatives" in gate(GOOD, rule=LabelRule(lookahead=10, threshold=-5.0)).failed
+    assert "positives and negatives" in failed(GOOD, rule=LabelRule(lookahead=10, threshold=-5.0))
 
 
 def test_the_trap_is_found():
     """Failures whose value past the end is 0 although no reward carried the penalty."""
     wrong = dataclasses.replace(ROLLOUTS, keeps_last_value=np.zeros(len(OUTCOMES), bool))
-    found = gate(GOOD, rollouts=wrong)
-    assert "tails of failures" in found.failed
+    assert "tails of failures" in failed(GOOD, rollouts=wrong)
 
 
-def test_what_the_data_cannot_tell_does_not_fail():
-    successes = make_rollouts(RNG.integers(30, 60, 8))
-    values = (successes.target + 0.005).astype(np.float32)
-    found = gate(values, rollouts=successes)
-    cannot = {criterion.name for criterion in found.criteria if criterion.passed is None}
-    assert cannot == {"success above failure", "tails of failures"}
-    assert found.passed
-    assert np.isnan(found.auc[0][1])
+def test_mistakes_before_takeovers_are_found():
+    """An operator takes over in every success; V is lower there, or higher."""
+    starts = np.cumsum(ROLLOUTS.lengths) - ROLLOUTS.lengths
+    ranges = [(start + 15, start + 20) for start, own in zip(starts, OUTCOMES) if own is Outcome.SUCCESS]
+    operator = flags(*ranges, size=len(GOOD))
+    rollouts = make_rollouts(ROLLOUTS.lengths, OUTCOMES, intervention=operator)
+    alarmed, hopeful = GOOD.copy(), GOOD.copy()
+    for start, stop in ranges:
+        hopeful[start:stop] += 0.4
+        alarmed[start:stop] -= 0.4
+    assert "frames before takeovers" not in (*failed(alarmed, rollouts), *not_shown(alarmed, rollouts))
+    assert "frames before takeovers" in failed(hopeful, rollouts)
+    assert "frames before takeovers" not in {c.name for c in gate(GOOD).criteria}  # nobody took over
+
+
+def test_labels_that_do_not_follow_v_are_not_shown():
+    clock = Clock.of(ROLLOUTS).guess.astype(np.float32)
+    assert "labels follow V" in not_shown(clock)
+    assert "labels follow V" not in not_shown(GOOD)
+
+
+def test_labels_that_another_model_does_not_repeat_are_found():
+    other = (GOOD - 0.02 * np.sin(np.arange(len(GOOD)) / 7)).astype(np.float32)
+    assert "labels repeat" not in {c.name for c in gate(GOOD).criteria}
+    assert "labels repeat" not in failed(GOOD, second=GOOD)
+    moved = (other + 0.02 * np.sin(np.arange(len(GOOD)) / 7 + np.pi / 2)).astype(np.float32)
+    assert "labels repeat" in failed(GOOD, second=moved)
+
+
+def test_kappa_by_hand():
+    one, other = flags((0, 5), size=10), flags((0, 4), (9, 10), size=10)
+    assert kappa(one, other) == pytest.approx((0.8 - 0.5) / 0.5)
+    assert np.isnan(kappa(flags(size=3), flags(size=3)))
+
+
+def test_successes_alone_show_nothing():
+    """A V reversed in time fails, and a good one is not shown to tell failures."""
+    successes = make_rollouts(RNG.integers(30, 60, 12))
+    values = (successes.target + 0.02 * np.sin(np.arange(len(successes.target)) / 7)).astype(np.float32)
+    assert not_shown(values, successes) == ("success above failure",)
+    assert failed(values, successes) == ()
+    backwards = np.concatenate([part[::-1] for part in np.split(values, np.cumsum(successes.lengths)[:-1])])
+    assert gate(backwards, successes).verdict is Verdict.FAILED
+
+
+def test_demonstrations_are_no_evidence():
+    """All successes are an operator's; V is right on them and knows nothing of the policy."""
+    rollouts = make_rollouts(ROLLOUTS.lengths, OUTCOMES, intervention=SUCCEEDS)
+    found = gate(np.where(SUCCEEDS, GOOD, np.float32(-0.9)), rollouts)
+    assert "success above failure" in found.named(Verdict.NOT_SHOWN)
+    assert (found.num_judged, found.num_episodes) == (10, 20)
+
+
+def test_few_episodes_are_not_shown_rather_than_failed():
+    rollouts = make_rollouts([30, 40, 50], [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS])
+    values = (rollouts.target + 0.02 * np.sin(np.arange(120) / 7)).astype(np.float32)
+    assert gate(values, rollouts).verdict is Verdict.NOT_SHOWN
+
+
+def test_notes():
+    found = gate(GOOD, rule=LabelRule(lookahead=30)).notes
+    assert "see the true end of their episode: their labels are the outcome" in found[0]
+    assert gate(GOOD, rule=LabelRule(lookahead=4)).notes[0].endswith("see the true end of their episode")
+    assert found[1].startswith("positive in the shortest, middle and longest third of the successes: ")
 
 
 def test_counts_by_task_and_source():
@@ -104,4 +250,5 @@ def test_counts_by_task_and_source():
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_very_short_episodes_do_not_crash(length):
     rollouts = make_rollouts([length] * 3, [Outcome.SUCCESS, Outcome.FAILURE, Outcome.SUCCESS])
-    assert len(gate(np.linspace(-1, 0, 3 * length, dtype=np.float32), rollouts=rollouts).criteria) == 7
+    found = gate(np.linspace(-1, 0, 3 * length, dtype=np.float32), rollouts=rollouts)
+    assert found.verdict is not Verdict.PASSED

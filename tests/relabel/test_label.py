@@ -15,7 +15,9 @@ from pistar_vf.relabel.label import (
     compute_advantages,
     find_thresholds,
     label_frames,
+    positive_percents,
 )
+from pistar_vf.returns import Outcome
 from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 
 TEN = np.arange(10.0)
@@ -124,3 +126,18 @@ def test_the_rule_chooses_the_estimator(rule, expected):
 def test_settings_that_cannot_work(settings, message):
     with pytest.raises(ConfigError, match=message):
         LabelRule(**settings)
+
+
+def test_positives_are_no_more_than_what_is_not_in_failures():
+    """Ten of fifty frames are in successes: the top 30 % would be frames of failures for the most part."""
+    outcomes = [Outcome.SUCCESS, *[Outcome.FAILURE] * 4]
+    rollouts = make_rollouts([10] * 5, outcomes)
+    assert positive_percents(rollouts, LabelRule()).tolist() == [pytest.approx(20.0)]
+    assert positive_percents(rollouts, LabelRule(top_percent=10.0)).tolist() == [10.0]
+    labels = labelled(np.arange(50.0), rollouts)
+    assert (labels.code == POSITIVE).sum() == 10
+    hopeless = make_rollouts([10], [Outcome.FAILURE])
+    assert (labelled(TEN, hopeless).code == NEGATIVE).all()
+    two_tasks = make_rollouts([10] * 5, outcomes, tasks=[0, 0, 1, 1, 1])
+    assert positive_percents(two_tasks, LabelRule()).tolist() == [30.0, 0.0]
+    assert positive_percents(two_tasks, LabelRule(threshold_per="dataset")).tolist() == [pytest.approx(20.0)] * 2

@@ -113,6 +113,15 @@ def test_a_model_without_state_sees_no_standing_still(dataset, spec):
     assert not read_rollouts(dataset, dataclasses.replace(spec, state=None)).still.any()
 
 
+def test_standing_still_is_a_speed(dataset, spec):
+    """At twice the frame rate each step of the same speed is half as long."""
+    still = read_rollouts(dataset, spec).still
+    fast = dataclasses.replace(dataset, fps=2 * dataset.fps)
+    np.testing.assert_array_equal(read_rollouts(fast, spec, still_tolerance=0.6).still, still)
+    assert read_rollouts(fast, spec).still.sum() < still.sum()
+    assert not read_rollouts(dataset, spec, still_tolerance=0.0).still.any()
+
+
 def test_upstream_reads_rewards_as_they_are(dataset):
     found = read_upstream_rollouts(dataset, reward_column="reward_label", intervention_column="intervention")
     np.testing.assert_array_equal(found.reward, dataset.read_column("reward_label"))

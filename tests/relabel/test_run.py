@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import logging
+import math
 import os
+import re
 import shutil
 
 import numpy as np
@@ -10,14 +13,16 @@ import pytest
 
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import undo
-from pistar_vf.cli.main import EXIT_GATE_FAILED, main
-from pistar_vf.errors import ConfigError, DatasetError, GateError, LabelError
+from pistar_vf.cli.main import EXIT_GATE_FAILED, EXIT_GATE_NOT_SHOWN, main
+from pistar_vf.errors import ConfigError, DatasetError, GateError, GateNotShownError, LabelError
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.rewrite import file_metadata
 from pistar_vf.relabel import run
 from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.label import KEPT
 from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.relabel.write import PROVENANCE
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
@@ -54,11 +59,12 @@ def contents(root):
 
 def test_the_gate_stops_an_untrained_model(settings, rollouts, tmp_path):
     before = contents(rollouts)
-    with pytest.raises(GateError, match=r"the gate failed \(V varies, .*Nothing was written"):
+    with pytest.raises(GateError, match=r"the gate failed \(V varies.*Nothing was written"):
         relabel(settings)
     assert contents(rollouts) == before
     assert not (tmp_path / "out").exists()
     report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["verdict"] == "FAILED"
     assert report["passed"] is False
     assert "V varies" in report["failed"]
     page = (tmp_path / "report" / "report.html").read_text()
@@ -71,7 +77,8 @@ def test_force_writes_and_says_so(settings, tmp_path, capsys):
     assert result.written == tmp_path / "out"
     written = load_lerobot(tmp_path / "out")
     facts = json.loads(file_metadata(written.episodes[0].parquet)[PROVENANCE])
-    assert facts["gate"].startswith("failed and forced: ")
+    assert facts["gate"].startswith("failed and forced: V varies")
+    assert re.search(r"; judged on \d+ unseen of \d+ episodes$", facts["gate"])
     assert facts["checkpoints"][0]["name"] == "step_00000004"
     assert len(facts["checkpoints"][0]["sha256"]) == 64
     assert facts["rule"]["lookahead"] == 10
@@ -80,6 +87,52 @@ def test_force_writes_and_says_so(settings, tmp_path, capsys):
     intervention = written.read_column("intervention") == 1
     assert (words[intervention] != "negative").all()
     assert "relabelled dataset: " in capsys.readouterr().out
+
+
+def open_verdict(*args, **kwargs):
+    """One good criterion, and one that is not shown."""
+    findings = (Finding("", "a figure", Verdict.PASSED), Finding("task", "another", Verdict.NOT_SHOWN))
+    good, open_ = (Criterion(f.where or "good", (f,), "more", "bad", "record more") for f in findings)
+    return dataclasses.replace(examine(*args, **kwargs), criteria=(good, open_), num_judged=2, num_episodes=6)
+
+
+def test_too_little_evidence_stops_with_a_code_of_its_own(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "examine", open_verdict)
+    with pytest.raises(GateNotShownError, match=r"too little for a verdict \(task\).*Or pass --accept_not_shown"):
+        relabel(settings)
+    assert not (tmp_path / "out").exists()
+    assert "not shown  task  task: another; wanted more" in capsys.readouterr().out
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (report["verdict"], report["not_shown"], report["passed"]) == ("NOT SHOWN", ["task"], False)
+    words = ["relabel", "--data_dir", settings.data_dir, "--checkpoint_dir", str(settings.checkpoint_dir[0])]
+    words += ["--output_dir", str(settings.output_dir), "--cache_dir", str(settings.cache_dir), "--num_workers", "0"]
+    assert main([*words, "--report_dir", str(settings.report_dir)]) == EXIT_GATE_NOT_SHOWN
+
+
+def test_too_little_evidence_can_be_accepted_which_is_recorded(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "examine", open_verdict)
+    relabel(settings, accept_not_shown=True)
+    written = load_lerobot(tmp_path / "out")
+    facts = json.loads(file_metadata(written.episodes[0].parquet)[PROVENANCE])
+    assert facts["gate"] == "not shown and accepted: task; judged on 2 unseen of 6 episodes"
+
+
+def test_accepting_too_little_evidence_does_not_force_a_failure(settings):
+    with pytest.raises(GateError, match="the gate failed"):
+        relabel(settings, accept_not_shown=True)
+
+
+def test_the_horizon_in_frames_and_seconds(settings, rollouts, capsys, caplog):
+    """Episodes of this dataset have about 40 frames at 10 fps."""
+    caplog.set_level(logging.INFO)
+    fifth = math.ceil(np.median([episode.length for episode in load_lerobot(rollouts).episodes]) / 5)
+    relabel(settings, dry_run=True, lookahead=None)
+    assert f"lookahead: N = {fifth} frames = {fifth / 10:.2f} s at 10 fps" in capsys.readouterr().out
+    assert f"N is {fifth} frames, a fifth of the median episode" in caplog.text
+    relabel(settings, dry_run=True, lookahead=None, lookahead_seconds=1.5)
+    assert "N = 15 frames = 1.50 s" in capsys.readouterr().out
+    relabel(settings, dry_run=True, lookahead=None, compat="upstream")
+    assert "N = 50 frames" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_the_report_only(settings, rollouts, tmp_path, capsys):
@@ -157,6 +210,9 @@ def test_an_output_that_exists_is_refused_before_anything_is_computed(settings, 
     [
         ({"in_place": True}, ConfigError, "--in_place: expected no --output_dir"),
         ({"top_percent": 0.0}, ConfigError, "--top_percent"),
+        ({"lookahead_seconds": 1.0}, ConfigError, r"got both \(10 frames and 1 s\)"),
+        ({"lookahead": None, "lookahead_seconds": 0.0}, ConfigError, "--lookahead_seconds: expected a number above 0"),
+        ({"still_tolerance": -0.1}, ConfigError, "--still_tolerance: expected 0 or more"),
         ({"right_wrist_image_col": "observation.images.front"}, ConfigError, "pictures it never saw"),
         ({"copy_wrist_to_right": True}, ConfigError, r"right_wrist_0_rgb \(--copy_wrist_to_right\)"),
         ({"base_image_col": "image"}, DatasetError, r"it lacks base_0_rgb \('image'\)"),

@@ -80,7 +80,7 @@ def test_a_second_call_computes_nothing(compute, tmp_path, monkeypatch):
     monkeypatch.setattr(values, "FramePredictor", None)
     second = compute(tmp_path / "values")
     np.testing.assert_array_equal(second.value, first.value)
-    assert second.probe == first.probe
+    assert second.probes == first.probes
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(compute, expected, dataset, tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_values_that_are_not_finite_are_refused(compute, models, dataset, tmp_pa
 
 
 def test_the_probe_sees_a_model_that_reads_images(compute, models, tmp_path):
-    probe = compute(tmp_path / "values").probe
+    probe = compute(tmp_path / "values").probes[0]
     assert probe.mean_change > 0
     assert 8 <= probe.num_frames <= 256
 
@@ -151,7 +151,7 @@ def test_the_probe_sees_a_blind_model(dataset, models, tmp_path, frame_cache_dir
     found = compute_values(
         dataset, [model], predictor.spec.camera_keys, tmp_path / "v", cache_dir=frame_cache_dir, progress=False
     )
-    assert found.probe.mean_change < 1e-6
+    assert found.probes[0].mean_change < 1e-6
 
 
 def test_a_run_that_stopped_before_its_probe_goes_on(compute, expected, tmp_path, monkeypatch):
@@ -174,3 +174,29 @@ def test_a_fold_that_scores_nothing(dataset, models, expected, tmp_path, frame_c
     settings = {"cache_dir": frame_cache_dir, "progress": False}
     found = compute_values(dataset, [spare, models[0]], cameras, tmp_path / "values", **settings)
     np.testing.assert_allclose(found.value, expected, atol=1e-6)
+    assert list(found.probes) == [1]
+
+
+def test_each_fold_is_probed(dataset, models, expected, tmp_path, frame_cache_dir):
+    """The second one is blind."""
+    sighted = models[0]
+    zeros = {name: np.zeros_like(leaf) for name, leaf in sighted.predictor.params["img_projection"].items()}
+    spec, tokenizer = sighted.predictor.spec, sighted.predictor.tokenizer
+    blind = type(sighted.predictor)(spec, {**sighted.predictor.params, "img_projection": zeros}, tokenizer)
+    first = frozenset(episode.index for episode in dataset.episodes[::2])
+    folds = [
+        dataclasses.replace(sighted, episodes=first),
+        dataclasses.replace(sighted, predictor=blind, episodes=sighted.episodes - first),
+    ]
+    settings = {"cache_dir": frame_cache_dir, "progress": False}
+    probes = compute_values(dataset, folds, spec.camera_keys, tmp_path / "v", **settings).probes
+    assert probes[0].mean_change > 1e-6 > probes[1].mean_change
+
+
+def test_a_table_of_an_earlier_version_is_probed_again(compute, tmp_path, monkeypatch):
+    """It held one probe for all models; its values are kept."""
+    path = compute(tmp_path / "values").path
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({b"image_probe": b"{}"}), path)
+    monkeypatch.setattr(values._Store, "score", None)
+    assert list(compute(tmp_path / "values").probes) == [0]

@@ -1,4 +1,4 @@
-"""The gate on trained models: the demo's passes; an untrained one and one trained on shuffled outcomes fail.
+"""The gate on trained models: the demo's is right; an untrained one, one of shuffled outcomes and memory are not.
 
 Minutes of training each (`make test-slow`); the gate's parts are in tests/relabel.
 """
@@ -16,6 +16,8 @@ from pistar_vf.recipes.run import run_training
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.label import POSITIVE
 from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.verdict import Verdict
+from pistar_vf.returns import Outcome
 from pistar_vf.testing.demo_dataset import write_demo_dataset
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
@@ -40,24 +42,28 @@ def rollouts(raw, folder):
     return write_labelled_copy(raw, folder / "rollouts", outcomes, timeout_as="failure", progress=False)
 
 
+def train(folder, name, train_on, num_train_steps, **changes):
+    config = demo_config(train_on, folder / name, cache_dir=folder / "cache", num_train_steps=num_train_steps)
+    return run_training(config.replace(val_interval=0, **changes))
+
+
+def relabel(folder, rollouts, checkpoint):
+    """With default settings."""
+    settings = {"cache_dir": folder / "cache", "report_dir": folder / "report", "dry_run": True}
+    config = RelabelConfig.of(data_dir=str(rollouts), checkpoint_dir=(checkpoint,), **settings)
+    return run_relabel(config, progress=False)
+
+
 def judge(folder, rollouts, name, train_on, num_train_steps):
     """Trains on one dataset, judges on another."""
-    config = demo_config(train_on, folder / name, cache_dir=folder / "cache", num_train_steps=num_train_steps)
-    checkpoint = run_training(config.replace(val_interval=0))
-    settings = RelabelConfig.of(
-        data_dir=str(rollouts),
-        checkpoint_dir=(checkpoint,),
-        lookahead=10,
-        dry_run=True,
-        cache_dir=folder / "cache",
-        report_dir=folder / f"{name}_report",
-    )
-    return run_relabel(settings, progress=False)
+    return relabel(folder, rollouts, train(folder, name, train_on, num_train_steps))
 
 
-def test_the_demos_model_passes_and_its_labels_follow_the_simulator(folder, rollouts):
+def test_the_demos_model_and_its_labels_follow_the_simulator(folder, rollouts):
+    """The few takeovers of held-out episodes may be too few for a verdict; all else is shown."""
     result = judge(folder, rollouts, "trained", rollouts, 2_400)
-    assert result.gate.passed, result.gate.failed
+    assert result.gate.named(Verdict.FAILED) == (), [(c.name, c.found) for c in result.gate.criteria]
+    assert set(result.gate.named(Verdict.NOT_SHOWN)) <= {"frames before takeovers"}
     dataset = load_lerobot(rollouts)
     positive = result.labels.code == POSITIVE
     autonomous = dataset.read_column("intervention") == 0
@@ -68,8 +74,40 @@ def test_the_demos_model_passes_and_its_labels_follow_the_simulator(folder, roll
     assert agreement.losses_not_positive > 0.95
 
 
+def test_the_demos_labels_blame_the_right_frames(folder, rollouts):
+    """With the model of the test above: 30 % positive, few before a takeover, hardly any at a failure's end."""
+    result = relabel(folder, rollouts, folder / "trained")
+    dataset = load_lerobot(rollouts)
+    positive, operator = result.labels.code == POSITIVE, dataset.read_column("intervention") == 1
+    tails, before = [], []
+    for episode in dataset.episodes:
+        own = slice(episode.start, episode.start + episode.length)
+        label, driven = positive[own], operator[own]
+        if episode.metadata["outcome"] != "success":
+            tails.append(label[-10:])
+        taken = np.flatnonzero(driven[1:] & ~driven[:-1]) + 1
+        before += [label[max(0, t - 10) : t][~driven[max(0, t - 10) : t]] for t in taken]
+    assert positive[~operator].mean() == pytest.approx(0.3, abs=0.01)
+    assert np.concatenate(before).mean() <= 0.15
+    assert np.concatenate(tails).mean() <= 0.02
+
+
+def test_memory_of_coin_tosses_does_not_pass(folder):
+    """24 episodes with drawn outcomes, learnt by heart: right about each of them, and worth nothing."""
+    raw = load_lerobot(write_demo_dataset(folder / "coins_raw", num_episodes=24))
+    rng = np.random.default_rng(0)
+    tossed = {episode.index: Outcome("success" if rng.random() < 0.5 else "failure") for episode in raw.episodes}
+    coins = write_labelled_copy(raw, folder / "coins", tossed, progress=False)
+    memory = train(folder, "memory", coins, 2_000, augment=False, val_fraction=0.0)
+    assert relabel(folder, coins, memory).gate.verdict is Verdict.NOT_SHOWN  # it has seen all of them
+    other = load_lerobot(write_demo_dataset(folder / "unseen_raw", num_episodes=24, seed=1))
+    tossed = {episode.index: tossed[i] for episode, i in zip(other.episodes, tossed)}
+    unseen = write_labelled_copy(other, folder / "unseen", tossed, progress=False)
+    assert relabel(folder, unseen, memory).gate.verdict is not Verdict.PASSED
+
+
 def test_an_untrained_model_fails(folder, rollouts):
-    assert "V varies" in judge(folder, rollouts, "untrained", rollouts, 1).gate.failed
+    assert "V varies" in judge(folder, rollouts, "untrained", rollouts, 1).gate.named(Verdict.FAILED)
 
 
 def test_a_model_of_shuffled_outcomes_fails(folder, raw, rollouts):
@@ -78,5 +116,5 @@ def test_a_model_of_shuffled_outcomes_fails(folder, raw, rollouts):
     shuffled = {index: outcomes[int(other)] for index, other in zip(outcomes, mixed)}
     train_on = write_labelled_copy(raw, folder / "shuffled", shuffled, timeout_as="failure", progress=False)
     result = judge(folder, rollouts, "shuffled", train_on, 1_200)
-    assert "V beats the clock" in result.gate.failed
-    assert "success above failure" in result.gate.failed
+    assert "V beats the clock" in result.gate.named(Verdict.FAILED)
+    assert "success above failure" in result.gate.named(Verdict.FAILED)

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pistar_vf import __version__
-from pistar_vf.errors import GateError, PistarError
+from pistar_vf.errors import GateError, GateNotShownError, PistarError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("pistar_vf.cli.train", "train a value function on a LeRobot dataset"),
@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXIT_USER_ERROR = 2
 EXIT_GATE_FAILED = 3
+EXIT_GATE_NOT_SHOWN = 4
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -54,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `pistar-vf`; None reads the command line.
 
     Returns:
-        The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 130 after Ctrl-C, 141 where
-        nobody reads the output any more.
+        The exit code: 0, 2 for an error of the user, 3 where the gate refused to label, 4 where it had too little
+        evidence for a verdict, 130 after Ctrl-C, 141 where nobody reads the output any more.
     """
     show_what_can_be_shown()
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -101,7 +102,7 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
         if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_GATE_FAILED if isinstance(error, GateError) else EXIT_USER_ERROR
+        return _exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -136,6 +137,12 @@ def _is_about_devices(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _exit_code(error: PistarError) -> int:
+    if isinstance(error, GateNotShownError):
+        return EXIT_GATE_NOT_SHOWN
+    return EXIT_GATE_FAILED if isinstance(error, GateError) else EXIT_USER_ERROR
 
 
 def _help() -> str:

@@ -1,46 +1,57 @@
 """The frame index as a predictor: what a value function must beat to be worth its computation."""
 
+import dataclasses
+
 import numpy as np
 
 from pistar_vf.relabel.rollouts import Rollouts
-from pistar_vf.typing import Bool, Float
+from pistar_vf.typing import Float
 
 
-def clock_squared_errors(rollouts: Rollouts, seen: Bool[np.ndarray, " e"]) -> Float[np.ndarray, " t"]:
-    """(prediction - target)² of the best guess from task and frame index alone.
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """The best guess from task and frame index alone, for every frame.
 
-    The guess for a frame is the mean target that the episodes of its task have at the same frame index; past the last
-    index that two of them share, what it was there. The mean, because V is one, too.
-
-    Args:
-        rollouts: the frames.
-        seen: episodes that the value function was trained on. Of these, the clock may know the target, too; the
-            others are guessed from the rest of their task.
-
-    Returns:
-        NaN where the target is unknown, and in the only episode of a task.
+    Attributes:
+        guess: mean target that the other episodes of the task have at the same frame index, over frames in which the
+            policy acted; past the last index that another has, what it was there. NaN in a task with one episode.
+        squared_error: of the true mean, an unbiased estimate: the guess misses it by the chance of few episodes, which
+            would make any V look better than a clock. NaN where the target is unknown or no other episode has one.
     """
-    starts = rollouts.layout.starts
-    task_of_episode = rollouts.task[starts]
-    known = np.isfinite(rollouts.target[starts])
-    found = np.full(len(rollouts.target), np.nan)
-    for task in np.unique(task_of_episode[known]):
-        episodes = np.flatnonzero((task_of_episode == task) & known)
-        rows = np.concatenate([np.arange(starts[e], starts[e] + rollouts.lengths[e]) for e in episodes])
-        found[rows] = _errors_of_task(rollouts, rows, seen)
+
+    guess: Float[np.ndarray, " t"]
+    squared_error: Float[np.ndarray, " t"]
+
+    @classmethod
+    def of(cls, rollouts: Rollouts) -> "Clock":
+        """The clock of a dataset; which episodes a model has seen makes no difference to it."""
+        known = rollouts.autonomous & np.isfinite(rollouts.target)
+        guess, error = (np.full(len(known), np.nan) for _ in range(2))
+        for task in np.unique(rollouts.task):
+            rows = np.flatnonzero(rollouts.task == task)
+            guess[rows], error[rows] = _of_task(rollouts, rows, known[rows])
+        return cls(guess, error)
+
+
+def _of_task(rollouts: Rollouts, rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    time, target = rollouts.frame_index[rows], np.nan_to_num(rollouts.target[rows].astype(np.float64))
+    count = np.bincount(time, weights=known)
+    total = np.bincount(time, weights=target * known)
+    others = count[time] - known
+    with np.errstate(invalid="ignore", divide="ignore"):
+        guess = (total[time] - target * known) / others
+    # (y - mean of the others)² is too large by the variance of that mean, a factor of count / (count - 1).
+    error = np.where(known & (others > 0), (guess - target) ** 2 * others / np.maximum(others + 1, 1), np.nan)
+    return _held(guess, rollouts.episode[rows]), error
+
+
+def _held(guess: np.ndarray, episode: np.ndarray) -> np.ndarray:
+    """NaN becomes the last guess before it in the same episode, else the first after it."""
+    found = guess.copy()
+    for number in np.unique(episode):
+        inside = np.flatnonzero(episode == number)
+        good = np.flatnonzero(np.isfinite(guess[inside]))
+        if len(good):
+            before = np.searchsorted(good, np.arange(len(inside)), side="right") - 1
+            found[inside] = guess[inside][good[np.maximum(before, 0)]]
     return found
-
-
-def _errors_of_task(rollouts: Rollouts, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    time = rollouts.frame_index[rows]
-    count = np.bincount(time)
-    total = np.bincount(time, weights=rollouts.target[rows].astype(np.float64))
-    if count[0] < 2:
-        return np.full(len(rows), np.nan)
-    # Counts never rise with the frame index; past the last one that two episodes share, the guess stands still.
-    last_shared = int(np.flatnonzero(count >= 2)[-1])
-    shared = np.minimum(time, last_shared)
-    own = rollouts.target[rows - time + shared]
-    left_out = ~seen[rollouts.episode[rows]]
-    guess = (total[shared] - own * left_out) / (count[shared] - left_out)
-    return (guess - rollouts.target[rows]) ** 2

@@ -44,10 +44,16 @@ class ResultSettings:
     """Tag in the name of RLinf's sidecar."""
     dry_run: bool = False
     """Compute, judge and show what would change; write nothing but the report."""
+    accept_not_shown: bool = False
+    """Write although the evidence is too little for a verdict; the labels' provenance says so."""
     force: bool = False
     """Write although the gate failed; the labels' provenance says so."""
     report_dir: Path | None = None
     """Where report.html, report.png and report.json go; default: reports/<dataset>."""
+
+
+DEFAULT_LOOKAHEAD = 50
+"""The paper's N after pre-training, frames: one second of its robots."""
 
 
 def _check(holds: bool, flag: str, expected: str, got: int | float) -> None:
@@ -65,29 +71,48 @@ class LabelRule:
 
     estimator: Estimator = "n_step"
     """Advantage: n_step, monte_carlo or gae."""
-    lookahead: int = 50
-    """N of the N-step advantage, frames."""
+    lookahead: int | None = None
+    """N of the N-step advantage, frames. Default: 50, or a fifth of the median episode where that is less (with
+    --compat upstream 50)."""
+    lookahead_seconds: float | None = None
+    """N in seconds, instead of --lookahead; the paper's 50 frames are one second."""
     gae_lambda: float = 0.95
     """λ of GAE."""
     top_percent: float = 30.0
-    """Share of autonomous frames that becomes positive."""
+    """Share of autonomous frames that becomes positive; no more than the share that lies in successes."""
     threshold: float | None = None
     """Advantage above which a frame is positive, instead of --top_percent."""
     threshold_per: Literal["task", "dataset"] = "task"
     """One threshold per task, or one for all."""
     takeover_frames: int = 0
     """Frames before an operator took over that become negative."""
+    still_tolerance: float = 0.3
+    """Standard deviations of the training states per second: an operator's frames in which the arm moves less become
+    "none". 0 for no such frames."""
     abstain: float = 0.0
     """Frames whose P(A > threshold) is within this of one half become "none"; 0 for no such band."""
 
     def __post_init__(self) -> None:
-        _check(self.lookahead >= 1, "--lookahead", "at least 1 frame", self.lookahead)
+        if self.lookahead is not None and self.lookahead_seconds is not None:
+            raise ConfigError(
+                f"expected --lookahead or --lookahead_seconds, got both ({self.lookahead} frames and "
+                f"{self.lookahead_seconds:g} s)"
+            )
+        _check(self.num_steps >= 1, "--lookahead", "at least 1 frame", self.num_steps)
+        if self.lookahead_seconds is not None:
+            _check(self.lookahead_seconds > 0, "--lookahead_seconds", "a number above 0", self.lookahead_seconds)
+        _check(self.still_tolerance >= 0, "--still_tolerance", "0 or more", self.still_tolerance)
         _check(0.0 <= self.gae_lambda <= 1.0, "--gae_lambda", "a number in [0, 1]", self.gae_lambda)
         _check(0.0 < self.top_percent <= 100.0, "--top_percent", "a number in (0, 100]", self.top_percent)
         _check(self.takeover_frames >= 0, "--takeover_frames", "0 or more frames", self.takeover_frames)
         _check(0.0 <= self.abstain < 0.5, "--abstain", "a number in [0, 0.5)", self.abstain)
         if self.abstain and self.estimator == "gae":
             raise ConfigError("--abstain: GAE mixes many horizons, which has no P(A > threshold); use n_step")
+
+    @property
+    def num_steps(self) -> int:
+        """N; that of the paper where nobody has decided."""
+        return DEFAULT_LOOKAHEAD if self.lookahead is None else self.lookahead
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,9 @@ import numpy as np
 
 from pistar_vf.errors import LabelError
 from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.horizons import Horizons
 from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.returns import Outcome
 from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.typing import Bool, Float, Int
 from pistar_vf.upstream.labels import upstream_labels
@@ -32,13 +34,34 @@ class Labels:
 
 
 def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " t"]:
-    """Advantages of all frames by the rule's estimator, float64."""
-    inputs = (rollouts.reward, values, rollouts.lengths, rollouts.terminal_values(values))
+    """Advantages of all frames by the rule's estimator, float64; none looks beyond a takeover.
+
+    A failure costs its steps past its end, too, as far as the estimator looks (see `Horizons`). Returns do not go
+    below -1, as the targets do not.
+    """
+    horizons = Horizons.of(rollouts)
+    if rule.estimator == "monte_carlo" or (rule.estimator == "gae" and rule.gae_lambda == 1.0):
+        advantage = plain_advantages(values, rollouts, rule, horizons)
+        return np.maximum(advantage + values, -1.0) - values
+    left, cost = horizons.frames_left(), np.repeat(horizons.cost, horizons.lengths)
+    # The last reward of a failure is its penalty, so the step that it stands in for is still to be paid.
+    if rule.estimator == "gae":
+        decay = rule.gae_lambda
+        return plain_advantages(values, rollouts, rule, horizons) - cost * decay ** (left - 1) / (1.0 - decay)
+    beyond = np.maximum(rule.num_steps - left + 1, 0)
+    return plain_advantages(values, rollouts, rule, horizons) - cost * beyond
+
+
+def plain_advantages(
+    values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule, horizons: Horizons
+) -> Float[np.ndarray, " t"]:
+    """The estimator's formula on each stretch, without the costs beyond its end."""
+    inputs = (rollouts.reward, values, horizons.lengths, horizons.terminal_values(values, rollouts))
     if rule.estimator == "gae":
         return gae_advantages(*inputs, rule.gae_lambda)
     if rule.estimator == "monte_carlo":
         return monte_carlo_advantages(*inputs)
-    return n_step_advantages(*inputs, rule.lookahead)
+    return n_step_advantages(*inputs, rule.num_steps)
 
 
 def find_thresholds(
@@ -54,15 +77,36 @@ def find_thresholds(
             f"{rollouts.name}: expected frames in which the policy acted, got only interventions; demonstrations are "
             "positive by definition and need no relabelling"
         )
+    percents = positive_percents(rollouts, rule)
     found = np.full(len(rollouts.tasks), np.nan)
     for task in range(len(rollouts.tasks)):
-        own = rollouts.autonomous & (rollouts.task == task)
-        pool = own if rule.threshold_per == "task" else rollouts.autonomous
-        if not own.any():
+        pool = _pool(rollouts, rule, task)
+        if not pool.any():
             continue
-        percentile = 100.0 - rule.top_percent
+        percentile = 100.0 - percents[task]
         found[task] = np.percentile(advantage[pool], percentile) if rule.threshold is None else rule.threshold
     return found
+
+
+def positive_percents(rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " tasks"]:
+    """The share of autonomous frames that becomes positive, by task: `top_percent`, or what is not in failures.
+
+    Where successes are rarer than that, the rest of the positives would be frames of failures, their flat ends among
+    them. NaN for a task without autonomous frames.
+    """
+    failed = rollouts.outcome_is(Outcome.FAILURE)[rollouts.episode]
+    found = np.full(len(rollouts.tasks), np.nan)
+    for task in range(len(rollouts.tasks)):
+        pool = _pool(rollouts, rule, task)
+        if pool.any():
+            found[task] = min(rule.top_percent, 100.0 * (1.0 - failed[pool].mean()))
+    return found
+
+
+def _pool(rollouts: Rollouts, rule: LabelRule, task: int) -> Bool[np.ndarray, " t"]:
+    """The frames that a task's threshold is from; none for a task in which the policy never acted."""
+    own = rollouts.autonomous & (rollouts.task == task)
+    return rollouts.autonomous if own.any() and rule.threshold_per == "dataset" else own
 
 
 def label_frames(

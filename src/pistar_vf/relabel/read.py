@@ -19,8 +19,8 @@ from pistar_vf.typing import Bool, Float, Int
 
 _log = logging.getLogger(__name__)
 
-STILL_TOLERANCE = 0.01
-"""Standard deviations of the training states between two frames: less is standing still."""
+STILL_TOLERANCE = 0.3
+"""Standard deviations of the training states per second: less is standing still."""
 
 
 def read_rollouts(
@@ -31,6 +31,7 @@ def read_rollouts(
     reward_column: str | None = None,
     intervention_column: str = "intervention",
     convention: str | None = None,
+    still_tolerance: float = STILL_TOLERANCE,
 ) -> Rollouts:
     """Everything relabelling needs besides values; no picture is decoded.
 
@@ -45,6 +46,8 @@ def read_rollouts(
         reward_column: rewards of the dataset to use instead of computed ones.
         intervention_column: 1 where the operator was driving; a dataset without it has no interventions.
         convention: declared convention of the label columns, None to recognise it.
+        still_tolerance: standard deviations of the training states per second; the arm stands still where it moves
+            less. 0: it never does.
 
     Returns:
         Rollouts; rewards and targets of time-outs are NaN until `fill_timeouts`.
@@ -74,7 +77,7 @@ def read_rollouts(
         dataset,
         intervention_column,
         outcomes=ended,
-        still=_still(dataset, spec, lengths),
+        still=_still(dataset, spec, lengths, still_tolerance),
         reward=reward,
         target=in_units.labels,
         keeps_last_value=np.array([outcome is Outcome.TIMEOUT or outcome in keeps for outcome in ended]),
@@ -157,12 +160,15 @@ def _intervention(dataset: LeRobotDataset, column: str) -> Bool[np.ndarray, " t"
     return flags == 1
 
 
-def _still(dataset: LeRobotDataset, spec: ValueSpec, lengths: Int[np.ndarray, " e"]) -> Bool[np.ndarray, " t"]:
+def _still(
+    dataset: LeRobotDataset, spec: ValueSpec, lengths: Int[np.ndarray, " e"], tolerance: float
+) -> Bool[np.ndarray, " t"]:
     """Nowhere, for a model that does not know the robot's state."""
-    if spec.state is None or spec.state.key not in dataset.columns:
+    if not tolerance or spec.state is None or spec.state.key not in dataset.columns:
         return np.zeros(dataset.num_frames, bool)
     state = read_state(dataset, spec.state.key)
-    return standing_still(state, lengths, np.array(spec.state.std, np.float32), STILL_TOLERANCE)
+    # A speed, not a step: between frames of a faster camera the same motion is smaller.
+    return standing_still(state, lengths, np.array(spec.state.std, np.float32), tolerance / dataset.fps)
 
 
 def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, intervention_column: str) -> Rollouts:

@@ -10,37 +10,43 @@ from typing import Any
 
 import numpy as np
 
-from pistar_vf.relabel.gate import Gate, Share
 from pistar_vf.relabel.label import Labels
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.trajectories import HEAD, Trajectory, rank
+from pistar_vf.relabel.verdict import Criterion, Gate, Share, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Float
 
-_MARKS = {True: "pass", False: "FAIL", None: "n/a"}
+_MARKS = {Verdict.PASSED: "pass", Verdict.FAILED: "FAIL", Verdict.NOT_SHOWN: "not shown"}
 _COLOURS = {Outcome.SUCCESS: "#2a9d57", Outcome.FAILURE: "#d1495b", Outcome.TIMEOUT: "#8a8f98"}
 _NUM_MOMENTS = 50
 
 
 def verdict(gate: Gate) -> str:
     """One line."""
-    if gate.passed:
-        return "gate: PASSED"
-    return f"gate: FAILED ({', '.join(gate.failed)})"
+    on = f"on {gate.num_judged} unseen of {gate.num_episodes} episodes"
+    if gate.verdict is Verdict.PASSED:
+        return f"gate: PASSED {on}"
+    return f"gate: {gate.verdict} ({', '.join(gate.named(gate.verdict))}) {on}"
 
 
 def as_text(gate: Gate) -> str:
     """The report for a terminal."""
     width = max(len(criterion.name) for criterion in gate.criteria)
-    lines = [f"{_MARKS[c.passed]:>4}  {c.name:<{width}}  {c.found}; wanted {c.wanted}" for c in gate.criteria]
-    lines += [f"      {'':<{width}}  → {c.meaning}" for c in gate.criteria if c.passed is False]
+    lines = [f"{_MARKS[c.verdict]:>9}  {c.name:<{width}}  {c.found}; wanted {c.wanted}" for c in gate.criteria]
+    lines += [f"           {'':<{width}}  → {c.name}: {_comment(c)}" for c in gate.criteria if _comment(c)]
     moments = ", ".join(f"{part:.0%}: {auc:.3f}" for part, auc in gate.auc)
     rows = [("task", "source", "frames", "positive", "negative", "none"), *map(_share_row, gate.shares)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     table = ["  ".join(cell.ljust(size) for cell, size in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join(
-        [*table, "", f"AUC success against failure over the episode: {moments}", "", *lines, verdict(gate)]
-    )
+    auc = f"AUC success against failure over the episode: {moments}"
+    return "\n".join([*table, "", auc, *gate.notes, "", *lines, verdict(gate)])
+
+
+def _comment(criterion: Criterion) -> str:
+    """What is wrong, or what would show it."""
+    comments = {Verdict.FAILED: criterion.meaning, Verdict.NOT_SHOWN: criterion.advice, Verdict.PASSED: ""}
+    return comments[criterion.verdict]
 
 
 def write_report(
@@ -68,7 +74,15 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     _draw(folder / "report.png", gate, values, rollouts, labels)
-    content = {"passed": gate.passed, "failed": gate.failed, **dataclasses.asdict(gate), "facts": facts}
+    content = {
+        "verdict": gate.verdict,
+        "passed": gate.verdict is Verdict.PASSED,
+        "failed": gate.named(Verdict.FAILED),
+        "not_shown": gate.named(Verdict.NOT_SHOWN),
+        **dataclasses.asdict(gate),
+        "criteria": [{**dataclasses.asdict(c), "verdict": c.verdict, "found": c.found} for c in gate.criteria],
+        "facts": facts,
+    }
     (folder / "report.json").write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False), encoding="utf-8")
     path = folder / "report.html"
     picture = (folder / "report.png").read_bytes()
@@ -140,7 +154,8 @@ def _draw_auc(axis: Any, gate: Gate) -> None:
 
 
 def _html(gate: Gate, name: str, facts: dict[str, Any], picture: bytes, trajectories: Sequence[Trajectory]) -> str:
-    criteria = [(_MARKS[c.passed], c.name, c.found, c.wanted, c.meaning) for c in gate.criteria]
+    criteria = [(_MARKS[c.verdict], c.name, c.found, c.wanted, _comment(c)) for c in gate.criteria]
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in gate.notes)
     image = base64.b64encode(picture).decode()
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(name)}: relabelling report</title>
@@ -150,12 +165,14 @@ table {{ border-collapse: collapse; margin: 1rem 0 }}
 td, th {{ border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left }}
 .FAIL {{ color: #d1495b; font-weight: bold }}
 .pass {{ color: #2a9d57 }}
+.not-shown {{ color: #b7791f; font-weight: bold }}
 img {{ max-width: 100% }}
 pre {{ background: #f5f5f5; padding: 1rem; overflow: auto }}
 </style>
 <h1>{html.escape(name)}</h1>
-<h2 class="{"pass" if gate.passed else "FAIL"}">{html.escape(verdict(gate))}</h2>
-{_table(("", "criterion", "found", "wanted", "what a failure means"), criteria)}
+<h2 class="{_class_of(_MARKS[gate.verdict])}">{html.escape(verdict(gate))}</h2>
+{_table(("", "criterion", "found", "wanted", "what is wrong, or what to do"), criteria)}
+{notes}
 <img src="data:image/png;base64,{image}" alt="V over the episode, advantages, labels by source, AUC">
 <h2>Labels</h2>
 {_table(("task", "source", "frames", "positive", "negative", "none"), [_share_row(share) for share in gate.shares])}
@@ -175,7 +192,11 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _class(cell: str) -> str:
-    return f' class="{cell}"' if cell in ("pass", "FAIL") else ""
+    return f' class="{_class_of(cell)}"' if cell in _MARKS.values() else ""
+
+
+def _class_of(mark: str) -> str:
+    return mark.replace(" ", "-")
 
 
 def _finite(content: Any) -> Any:

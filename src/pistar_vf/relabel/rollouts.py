@@ -43,12 +43,12 @@ class Rollouts:
         """How the frames divide into episodes."""
         return EpisodeLayout(self.lengths)
 
-    @property
+    @functools.cached_property
     def episode(self) -> Int[np.ndarray, " t"]:
         """Position of each frame's episode."""
         return self.layout.numbers()
 
-    @property
+    @functools.cached_property
     def frame_index(self) -> Int[np.ndarray, " t"]:
         """Position of each frame in its episode."""
         return self.layout.frame_index()
@@ -70,6 +70,15 @@ class Rollouts:
     def terminal_values(self, values: Float[np.ndarray, " t"]) -> Float[np.ndarray, " e"]:
         """The value past each episode's last frame."""
         return np.where(self.keeps_last_value, values[self.layout.last_frames], 0.0)
+
+    def cost_past_end(self) -> Float[np.ndarray, " e"]:
+        """What a step would cost past the end of each failure that ends at the bottom of the scale; 0 elsewhere.
+
+        A failure with a smaller penalty is worth more towards its end, as fewer steps are left to pay for.
+        """
+        at_the_end = np.nan_to_num(self.target[self.layout.last_frames], nan=0.0)
+        at_bottom = self.outcome_is(Outcome.FAILURE) & (at_the_end <= -1.0) & (self.lengths > 1)
+        return np.where(at_bottom, -self.reward[self.layout.starts], 0.0)
 
 
 def standing_still(

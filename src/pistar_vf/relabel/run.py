@@ -15,7 +15,7 @@ import pistar_vf
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
 from pistar_vf.changes.staging import check_output
-from pistar_vf.errors import ConfigError, DatasetError, GateError
+from pistar_vf.errors import ConfigError, DatasetError, GateError, GateNotShownError
 from pistar_vf.frames.cache_folder import frame_digest
 from pistar_vf.frames.open_table import read_state
 from pistar_vf.labels.outcomes import outcomes_of_flags
@@ -23,15 +23,27 @@ from pistar_vf.labels.targets import REWARD_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.relabel.chance import chance_above
-from pistar_vf.relabel.config import RelabelConfig
-from pistar_vf.relabel.gate import Gate, examine
-from pistar_vf.relabel.label import KEPT, Labels, compute_advantages, find_thresholds, label_as_upstream, label_frames
+from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD, LabelRule, RelabelConfig
+from pistar_vf.relabel.evidence import Scorers
+from pistar_vf.relabel.gate import examine
+from pistar_vf.relabel.horizons import Horizons, default_lookahead
+from pistar_vf.relabel.label import (
+    KEPT,
+    Labels,
+    compute_advantages,
+    find_thresholds,
+    label_as_upstream,
+    label_frames,
+    plain_advantages,
+    positive_percents,
+)
 from pistar_vf.relabel.models import ScoringModel, load_scoring_models
 from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.trajectories import Trajectory, score_trajectories
 from pistar_vf.relabel.values import ValueTable, compute_values
+from pistar_vf.relabel.verdict import Gate, Verdict
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
 from pistar_vf.upstream.spec import UpstreamInputs
 
@@ -64,9 +76,10 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
 
     Raises:
         GateError: the gate failed and `force` is not set; nothing was written.
+        GateNotShownError: there is too little evidence and `accept_not_shown` is not set; nothing was written.
         PistarError: anything a user can put right; nothing was written.
     """
-    rule = config.rule
+    rule = config.rule  # a setting that cannot work is refused before anything is opened
     if config.in_place:
         recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
     dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col, read_ahead=())
@@ -77,14 +90,15 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     _refuse_random_towers(config, models)
     camera_keys = _camera_keys(config, dataset, models[0])
     rollouts = _read(config, dataset, models[0])
+    rule = dataclasses.replace(rule, lookahead=_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
     values = _values(config, dataset, models, camera_keys, progress)
     if config.compat == "upstream":
-        labels = label_as_upstream(values.value, rollouts, config.lookahead, config.top_percent)
+        labels = label_as_upstream(values.value, rollouts, rule.num_steps, rule.top_percent)
     else:
         rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
-        labels = _label(values, rollouts, config, models[0])
-    gate = examine(values.value, rollouts, labels, rule, values.probe, _seen(dataset, models))
-    facts = _provenance(config, models, rollouts, labels, gate)
+        labels = _label(values, rollouts, rule, models[0])
+    gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, models, values))
+    facts = _provenance(config, rule, models, rollouts, labels, gate)
     report_dir = config.report_dir or Path("reports") / dataset.name
     trajectories = score_trajectories(values.value, rollouts, labels, [e.index for e in dataset.episodes])
     report = write_report(report_dir, gate, values.value, rollouts, labels, facts, trajectories)
@@ -194,6 +208,7 @@ def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -
         reward_column=config.reward_col,
         intervention_column=config.human_col,
         convention=config.label_convention,
+        still_tolerance=config.still_tolerance,
     )
 
 
@@ -245,28 +260,67 @@ def _values_digest(
     return digest.hexdigest()[:16]
 
 
-def _label(values: ValueTable, rollouts: Rollouts, config: RelabelConfig, model: ScoringModel) -> Labels:
-    rule = config.rule
+def _lookahead(config: RelabelConfig, rollouts: Rollouts, fps: float) -> int:
+    """N in frames; it is printed in seconds, too."""
+    if config.lookahead_seconds is not None:
+        lookahead = max(1, round(config.lookahead_seconds * fps))
+    elif config.lookahead is not None:
+        lookahead = config.lookahead
+    else:
+        lookahead = DEFAULT_LOOKAHEAD if config.compat == "upstream" else default_lookahead(rollouts)
+        if lookahead < DEFAULT_LOOKAHEAD and config.compat == "none":
+            _log.info(
+                "N is %d frames, a fifth of the median episode, as it is shorter than %d frames; --lookahead decides "
+                "otherwise",
+                lookahead,
+                5 * DEFAULT_LOOKAHEAD,
+            )
+    print(f"lookahead: N = {lookahead} frames = {lookahead / fps:.2f} s at {fps:g} fps")
+    return lookahead
+
+
+def _label(values: ValueTable, rollouts: Rollouts, rule: LabelRule, model: ScoringModel) -> Labels:
     advantage = compute_advantages(values.value, rollouts, rule)
     thresholds = find_thresholds(advantage, rollouts, rule)
+    _say_where_successes_are_rare(rollouts, rule)
     chance = None
     if rule.abstain:
+        horizons = Horizons.of(rollouts)
+        beyond = plain_advantages(values.value, rollouts, rule, horizons) - advantage
         chance = chance_above(
             values.probs,
             model.predictor.spec.model.support,
             rollouts.reward,
-            rollouts.lengths,
-            rollouts.terminal_values(values.value),
-            int(rollouts.lengths.max()) if rule.estimator == "monte_carlo" else rule.lookahead,
-            thresholds[rollouts.task],
+            horizons.lengths,
+            horizons.terminal_values(values.value, rollouts),
+            int(rollouts.lengths.max()) if rule.estimator == "monte_carlo" else rule.num_steps,
+            thresholds[rollouts.task] + beyond,
         )
     return label_frames(advantage, thresholds, rollouts, rule, chance)
 
 
-def _seen(dataset: LeRobotDataset, models: Sequence[ScoringModel]) -> np.ndarray:
-    """Episodes that the model which scores them was trained on."""
+def _say_where_successes_are_rare(rollouts: Rollouts, rule: LabelRule) -> None:
+    if rule.threshold is not None:
+        return
+    for task, percent in zip(rollouts.tasks, positive_percents(rollouts, rule)):
+        if percent < rule.top_percent:
+            _log.warning(
+                "'%s': %.1f %% of the policy's frames become positive instead of %g %%: no more lie outside failures. "
+                "--threshold decides otherwise",
+                task,
+                percent,
+                rule.top_percent,
+            )
+
+
+def _scorers(dataset: LeRobotDataset, models: Sequence[ScoringModel], values: ValueTable) -> Scorers:
+    owner = {index: number for number, model in enumerate(models) for index in model.episodes}
     seen = {index for model in models for index in model.episodes & model.trained_on}
-    return np.array([episode.index in seen for episode in dataset.episodes])
+    return Scorers(
+        model=np.array([owner[episode.index] for episode in dataset.episodes]),
+        seen=np.array([episode.index in seen for episode in dataset.episodes]),
+        probes=values.probes,
+    )
 
 
 def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> NewWords:
@@ -278,7 +332,12 @@ def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> Ne
 
 
 def _provenance(
-    config: RelabelConfig, models: Sequence[ScoringModel], rollouts: Rollouts, labels: Labels, gate: Gate
+    config: RelabelConfig,
+    rule: LabelRule,
+    models: Sequence[ScoringModel],
+    rollouts: Rollouts,
+    labels: Labels,
+    gate: Gate,
 ) -> dict[str, Any]:
     """What made the labels; the same input gives the same, so it holds no time."""
     return {
@@ -286,9 +345,9 @@ def _provenance(
         "checkpoints": [_identity(model) for model in models],
         "use_ema": config.use_ema,
         "compat": config.compat,
-        "rule": dataclasses.asdict(config.rule),
+        "rule": dataclasses.asdict(rule),
         "thresholds": {task: float(t) for task, t in zip(rollouts.tasks, labels.thresholds) if np.isfinite(t)},
-        "gate": "passed" if gate.passed else f"failed and forced: {', '.join(gate.failed)}",
+        "gate": _verdict_facts(gate),
     }
 
 
@@ -301,15 +360,34 @@ def _identity(model: ScoringModel) -> dict[str, Any]:
     return identity
 
 
+def _verdict_facts(gate: Gate) -> str:
+    """The verdict for the labels' provenance: whoever finds them must know what they were written against."""
+    of_how_many = f"judged on {gate.num_judged} unseen of {gate.num_episodes} episodes"
+    if gate.verdict is Verdict.PASSED:
+        return f"passed, {of_how_many}"
+    names = ", ".join(gate.named(gate.verdict))
+    how = "failed and forced" if gate.verdict is Verdict.FAILED else "not shown and accepted"
+    return f"{how}: {names}; {of_how_many}"
+
+
 def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
-    if gate.passed:
-        return
-    if not config.force:
+    """Stops before anything is written, unless a flag takes the blame; `force` takes it for everything."""
+    names = ", ".join(gate.named(gate.verdict))
+    if gate.verdict is Verdict.FAILED and not config.force:
         raise GateError(
-            f"the gate failed ({', '.join(gate.failed)}): expected a value function fit to label data, see {report}. "
+            f"the gate failed ({names}): expected a value function fit to label data, see {report}. "
             "Nothing was written. Train longer or on more data; or pass --force, which is recorded with the labels"
         )
-    _log.warning("the gate failed (%s); writing all the same, as --force says", ", ".join(gate.failed))
+    if gate.verdict is Verdict.NOT_SHOWN and not (config.accept_not_shown or config.force):
+        raise GateNotShownError(
+            f"the evidence is too little for a verdict ({names}): expected unseen episodes enough to judge by, see "
+            f"{report}, which says for each what would show it. Nothing was written. Or pass --accept_not_shown, which "
+            "is recorded with the labels"
+        )
+    if gate.verdict is Verdict.FAILED:
+        _log.warning("the gate failed (%s); writing all the same, as --force says", names)
+    elif gate.verdict is Verdict.NOT_SHOWN:
+        _log.warning("it is not shown that the values are fit (%s); writing all the same, as you said", names)
 
 
 def _write(

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from pistar_vf.changes.staging import check_output
 from pistar_vf.curation.merge import merge_datasets
-from pistar_vf.errors import ConfigError, GateError
+from pistar_vf.errors import ConfigError, GateError, GateNotShownError
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.episode import EpisodeChoice
 from pistar_vf.lerobot.metadata import find_dataset
-from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.run import Relabelling, run_relabel
 from pistar_vf.relabel.select_config import SelectConfig
 from pistar_vf.relabel.trajectories import as_table, rank, select, write_list
+from pistar_vf.relabel.verdict import Verdict
 
 
 def run_select(config: SelectConfig, *, progress: bool = True) -> Path:
@@ -21,7 +22,7 @@ def run_select(config: SelectConfig, *, progress: bool = True) -> Path:
 
     Raises:
         ConfigError: the flags contradict each other, or nothing is left to write.
-        GateError: the gate failed and `force` is not set; the list is written, the dataset is not.
+        GateError: the gate failed, or shows too little, and `force` is not set; the list is written, the dataset not.
         PistarError: see `run_relabel`.
     """
     if config.result.output_dir is not None:
@@ -38,13 +39,24 @@ def run_select(config: SelectConfig, *, progress: bool = True) -> Path:
         raise ConfigError(
             f"--threshold {config.choice.threshold}: expected one trajectory at least, got none; see {listed}"
         )
-    if not judged.gate.passed and not config.result.force:
-        raise GateError(
-            f"the gate failed ({', '.join(judged.gate.failed)}), so the ranking means little: {judged.report} says "
-            f"why. Only {listed} was written; --force writes the dataset all the same"
-        )
+    if not config.result.force:
+        _check_gate(judged, listed)
     chosen = [trajectory.episode_index for trajectory, chosen in zip(ranked, taken) if chosen]
     return _write(config.source.data_dir, chosen, config.result.output_dir, progress)
+
+
+def _check_gate(judged: Relabelling, listed: Path) -> None:
+    names = ", ".join(judged.gate.named(judged.gate.verdict))
+    if judged.gate.verdict is Verdict.FAILED:
+        raise GateError(
+            f"the gate failed ({names}), so the ranking means little: {judged.report} says why. Only {listed} was "
+            "written; --force writes the dataset all the same"
+        )
+    if judged.gate.verdict is Verdict.NOT_SHOWN:
+        raise GateNotShownError(
+            f"the evidence is too little for a verdict ({names}), so the ranking may mean little: {judged.report} says "
+            f"what would show it. Only {listed} was written; --force writes the dataset all the same"
+        )
 
 
 def _write(data_dir: str, chosen: list[int], output_dir: Path, progress: bool) -> Path:

@@ -60,8 +60,8 @@ class AdvantageSettings:
 
     estimator: Estimator = "n_step"
     """Advantage: n_step, monte_carlo or gae."""
-    lookahead: int = 50
-    """N of the N-step advantage, frames."""
+    lookahead: int | None = None
+    """N of the N-step advantage, frames. Default: 50, or a fifth of the median episode where that is less."""
     top_percent: float = 30.0
     """Share of a task's autonomous frames that counts as positive."""
 

@@ -23,12 +23,12 @@ from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.shards import Shard, iterate_shards
 from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.relabel.gate import ImageProbe
+from pistar_vf.relabel.evidence import ImageProbe
 from pistar_vf.relabel.models import ScoringModel
 from pistar_vf.typing import Float
 
 TABLE_NAME = "values.parquet"
-_PROBE_KEY = b"image_probe"
+_PROBES_KEY = b"image_probes"
 _PROBE_FRAMES, _PROBE_EPISODES = 256, 8
 
 
@@ -40,13 +40,13 @@ class ValueTable:
         path: the file that holds them.
         value: [frames], in the dataset's order.
         probs: [frames, atoms], a memory map.
-        probe: how V depends on the images.
+        probes: how V depends on the images, by position of the model; none of a model that scored nothing.
     """
 
     path: Path
     value: Float[np.ndarray, " t"]
     probs: np.ndarray
-    probe: ImageProbe
+    probes: dict[int, ImageProbe]
 
 
 def compute_values(
@@ -77,7 +77,7 @@ def compute_values(
         LabelError: a model gives values that are not finite.
     """
     store = _Store(folder, dataset, models[0].predictor.spec.model.support.num_atoms)
-    if not store.table_path.is_file():
+    if not store.is_finished():
         store.create()
         opened = {"camera_keys": camera_keys, "cache_dir": cache_dir, "num_workers": num_workers}
         with tqdm(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
@@ -89,10 +89,12 @@ def compute_values(
                 frame_predictor = FramePredictor(model.predictor, batch_size)
                 for shard in iterate_shards(frame_source(model.predictor, dataset, **opened), mine):
                     store.score(shard, frame_predictor, bar.update)
-        # In folds, one that scores nothing has nothing to probe either.
-        prober = next(model for model in models if model.episodes)
-        frames = frame_source(prober.predictor, dataset, **opened)
-        store.finish(_probe(prober, frames, batch_size))
+        probes = {
+            number: _probe(model, frame_source(model.predictor, dataset, **opened), batch_size)
+            for number, model in enumerate(models)
+            if model.episodes
+        }
+        store.finish(probes)
     return store.read()
 
 
@@ -103,6 +105,10 @@ class _Store:
         self._dataset, self._folder = dataset, folder
         self._shape = (dataset.num_frames, num_atoms)
         self.table_path = folder / TABLE_NAME
+
+    def is_finished(self) -> bool:
+        """Whether all values and probes are there; tables of earlier versions have one probe for all models."""
+        return self.table_path.is_file() and _PROBES_KEY in (pq.read_schema(self.table_path).metadata or {})
 
     def create(self) -> None:
         """Makes the files where they are missing or of another size."""
@@ -140,10 +146,11 @@ class _Store:
             file.seek(first)
             file.write(b"\x01" * len(shard.episodes))
 
-    def finish(self, probe: ImageProbe) -> None:
+    def finish(self, probes: dict[int, ImageProbe]) -> None:
         """Writes the table, episode by episode, and renames it into place."""
         schema = pa.schema([("episode_index", pa.int64()), ("frame_index", pa.int64()), ("value", pa.float32())])
-        schema = schema.with_metadata({_PROBE_KEY: json.dumps(dataclasses.asdict(probe))})
+        facts = {number: dataclasses.asdict(probe) for number, probe in probes.items()}
+        schema = schema.with_metadata({_PROBES_KEY: json.dumps(facts)})
         values = self._open("values.f32", "r")
         partial = self.table_path.with_suffix(".partial")
         with pq.ParquetWriter(partial, schema) as writer:
@@ -155,12 +162,12 @@ class _Store:
 
     def read(self) -> ValueTable:
         """The finished values."""
-        probe = json.loads(pq.read_schema(self.table_path).metadata[_PROBE_KEY])
+        probes = json.loads(pq.read_schema(self.table_path).metadata[_PROBES_KEY])
         return ValueTable(
             path=self.table_path,
             value=np.fromfile(self._folder / "values.f32", np.float32),
             probs=self._open("probabilities.f16", "r"),
-            probe=ImageProbe(**probe),
+            probes={int(number): ImageProbe(**probe) for number, probe in probes.items()},
         )
 
     def _has(self, name: str, size: int) -> bool:

@@ -1,0 +1,70 @@
+"""How far an advantage looks: to the next takeover, to the end of the episode, and what a failure costs beyond it."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD
+from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.typing import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Horizons:
+    """A dataset cut into stretches that no advantage looks beyond; one after the other they are all of its frames.
+
+    A stretch ends with its episode or where an operator takes over: what the operator does from there on is no merit
+    of the policy, so V of the first frame under the operator stands for the rest.
+
+    Attributes:
+        lengths: frames of each stretch.
+        episode: position of each stretch's episode.
+        taken_over: stretches after which an operator drives.
+        cost: what every step past the end of a stretch costs. A failure that is worth the bottom of the scale at its
+            end is worth as much before, and its steps cost all the same; were they free past the end, its last frames
+            would look better than those before them.
+    """
+
+    lengths: Int[np.ndarray, " s"]
+    episode: Int[np.ndarray, " s"]
+    taken_over: Bool[np.ndarray, " s"]
+    cost: Float[np.ndarray, " s"]
+
+    @classmethod
+    def of(cls, rollouts: Rollouts) -> "Horizons":
+        """The stretches of a dataset."""
+        begins = takeovers(rollouts)
+        begins[rollouts.layout.starts] = True
+        first = np.flatnonzero(begins)
+        lengths = np.diff(np.append(first, len(begins)))
+        episode = rollouts.episode[first]
+        last_of_episode = np.append(episode[1:] != episode[:-1], True)
+        cost = np.where(last_of_episode, rollouts.cost_past_end()[episode], 0.0)
+        return cls(lengths, episode, ~last_of_episode, cost)
+
+    def terminal_values(self, values: Float[np.ndarray, " t"], rollouts: Rollouts) -> Float[np.ndarray, " s"]:
+        """The value past the last frame of each stretch."""
+        end = np.cumsum(self.lengths)
+        following = values[np.minimum(end, len(values) - 1)]
+        return np.where(self.taken_over, following, rollouts.terminal_values(values)[self.episode])
+
+    def frames_left(self) -> Int[np.ndarray, " t"]:
+        """Frames from each frame to the end of its stretch, itself included."""
+        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(self.lengths.sum())
+
+
+def default_lookahead(rollouts: Rollouts) -> int:
+    """50 frames, or a fifth, rounded up, of the median episode in which the policy acted where that is less.
+
+    With a longer horizon most frames of short episodes see the true end, and labels hardly depend on V.
+    """
+    acted = np.bincount(rollouts.episode, weights=rollouts.autonomous) > 0
+    lengths = rollouts.lengths[acted] if acted.any() else rollouts.lengths
+    return min(DEFAULT_LOOKAHEAD, math.ceil(np.median(lengths) / 5))
+
+
+def takeovers(rollouts: Rollouts) -> Bool[np.ndarray, " t"]:
+    """The first frame under the operator after frames of the policy in the same episode."""
+    before = np.append(False, rollouts.autonomous[:-1])
+    return rollouts.intervention & before & (rollouts.frame_index > 0)
