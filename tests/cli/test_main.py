@@ -10,6 +10,7 @@ import pytest
 
 from pistar_vf.cli.main import COMMANDS, main, run_command
 from pistar_vf.errors import ConfigError
+from pistar_vf.training.engine import Stopped
 
 
 @pytest.fixture
@@ -61,6 +62,21 @@ def test_the_traceback_can_be_asked_for(command, capsys, monkeypatch):
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err
     assert err.endswith("\nerror: expected 1, got 2\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "runner"),
+    [
+        (["train", "--data_dir", "d", "--checkpoint_dir", "c"], "pistar_vf.recipes.run.run_training"),
+        (["align"], "pistar_vf.recipes.alignment.run_alignment"),
+    ],
+)
+def test_a_run_that_was_asked_to_stop_says_how_to_go_on(words, runner, monkeypatch, capsys):
+    monkeypatch.setattr(runner, raises(Stopped(7)))
+    assert main(words) == 130
+    out, err = capsys.readouterr()
+    assert "stopped at step 7; go on with --resume_from_checkpoint latest\n" in out
+    assert err.endswith("interrupted\n")
 
 
 def test_an_interrupt_is_one_line_and_130(capsys):

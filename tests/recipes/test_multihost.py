@@ -1,5 +1,6 @@
 """Two processes, started as `accelerate launch` starts them, give the checkpoint that one gives."""
 
+import json
 import logging
 import os
 import re
@@ -22,7 +23,7 @@ FLAGS = {
     "image_size": 28,
     "batch_size": 4,
     "num_train_steps": 2,
-    "val_interval": 0,
+    "val_interval": 1,
     "save_interval": 1,
     "num_workers": 0,
 }
@@ -76,6 +77,15 @@ def test_two_processes_give_the_checkpoint_of_one(tiny_dataset, frame_cache_dir,
         close = [np.mean(np.abs(np.asarray(one[name]) - np.asarray(two[name])) < 1e-5) for name in one]
         assert min(close) > 0.9, step
         assert (tmp_path / "two" / "train_state" / step / "position.json").is_file()
+    validated = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines() if '"val"' in line]
+        for name in ("one", "two")
+    ]
+    for one, two in zip(*validated, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-3)
+        assert two["mae"] == pytest.approx(one["mae"], abs=1e-3)
+    best = [sorted(path.name for path in (tmp_path / name / "best").glob("step_*")) for name in ("one", "two")]
+    assert best[0] == best[1] != []
 
 
 def documented_line(**places) -> list[str]:

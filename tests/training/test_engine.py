@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -150,6 +152,23 @@ def test_a_request_to_stop_saves_the_running_step(monkeypatch):
         toy.train()
     assert stopped.value.step == 3
     assert toy.events == [("val", 2), ("best", 2), ("save", 3)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_such_a_request(number):
+    """Sent to this very process while a batch is taken; what handled signals before does so again afterwards."""
+    toy, before = Toy(10, log=100, save=100), signal.getsignal(number)
+
+    def in_force(batches):
+        for taken, batch in enumerate(batches, start=1):
+            if taken == 4:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    with pytest.raises(Stopped, match="stopped at step 4"):
+        toy.train(plan=dataclasses.replace(toy.plan, in_force=in_force))
+    assert toy.events == [("save", 4)]
+    assert signal.getsignal(number) == before
 
 
 def test_a_run_that_was_asked_to_stop_in_its_last_step_is_finished(monkeypatch):
