@@ -17,15 +17,15 @@ from pistar_vf.lerobot.episode_rows import EpisodeRows
 
 @runtime_checkable
 class Frames(Protocol):
-    """What batches are gathered from: a `FrameTable`, or several as one.
+    """What batches are gathered from: a `FrameTable`, or several as one."""
 
-    Attributes:
-        labels: value labels [n] float32.
-        state_statistics: how the robot state is normalised, None for a model without state.
-    """
+    @property
+    def labels(self) -> np.ndarray:
+        """Value labels [n] float32."""
 
-    labels: np.ndarray
-    state_statistics: StateStatistics | None
+    @property
+    def state_statistics(self) -> StateStatistics | None:
+        """How the robot state is normalised, None for a model without state."""
 
     def gather(self, rows: np.ndarray) -> ValueBatch:
         """The frames at `rows`; -1 is padding."""

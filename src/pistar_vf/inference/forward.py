@@ -42,7 +42,7 @@ def compiled_forward(model: ValueModelConfig, mesh: Mesh | None = None) -> Forwa
     return jax.jit(forward) if mesh is None else jax.jit(forward, out_shardings=replicated(mesh))
 
 
-def value_and_probs(logits: Float[Array, "b atoms"], support: Support) -> tuple[jax.Array, jax.Array]:
+def value_and_probs(logits: Float[Array, "b atoms"], support: Support) -> tuple[Array, Array]:
     """V and the distribution whose mean it is; jit-able."""
     return expected_value(logits, support), jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
 

@@ -16,7 +16,7 @@ from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.metrics import collect, frame_metrics
 from pistar_vf.params import flatten
 from pistar_vf.sharding import create_mesh, replicated
-from pistar_vf.typing import Array, Float
+from pistar_vf.typing import Array, Float, Params
 
 _NUM_THREADS = 2
 
@@ -33,7 +33,7 @@ class FramePredictor:
     def __init__(self, predictor: ValuePredictor, batch_size: int, measure: FrameMeasure = frame_metrics):
         mesh = create_mesh()
         self._scorer = FrameScorer(predictor.spec.model, batch_size * mesh.size, mesh, _NUM_THREADS)
-        self._params = (jax.device_put(flatten(predictor.params), replicated(mesh)), {})
+        self._params: tuple[Params, Params] = (jax.device_put(flatten(predictor.params), replicated(mesh)), {})
         self._measure = measure
 
     def values(self, table: FrameTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

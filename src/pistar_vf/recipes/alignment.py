@@ -15,18 +15,17 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
-from pistar_vf.questions.language_table import LanguageOrder, LanguageTable, train_language_batches
+from pistar_vf.questions.language_table import LanguageTable, train_language_batches
 from pistar_vf.recipes.config import AlignmentConfig
-from pistar_vf.recipes.execute import execute
-from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, vqa_texts
+from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, question_order, vqa_texts
 from pistar_vf.recipes.position import check_position
 from pistar_vf.recipes.start import check_start
 from pistar_vf.recipes.towers import create_tokenizer, model_image_size, towers
 from pistar_vf.sharding import check_batch_size, create_mesh
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.training.copies import Copy
-from pistar_vf.training.optimizer import create_optimizer, create_schedule
-from pistar_vf.training.plan import Batches, Intervals, Plan, Validation
+from pistar_vf.training.plan import Batches, Plan, Validation
 from pistar_vf.training.state import TrainState
 from pistar_vf.training.step import language_loss_fn
 from pistar_vf.typing import Params
@@ -108,12 +107,7 @@ class _AlignmentRun:
         config = self._config
         return Plan(
             loss_fn=language_loss_fn(self._value_function),
-            tx=create_optimizer(config.optimizer, config.num_train_steps),
-            schedule=create_schedule(config.optimizer, config.num_train_steps),
-            seed=config.seed,
-            ema_decay=config.ema_decay,
-            intervals=Intervals(config.num_train_steps, config.log_interval, config.val_interval, config.save_interval),
-            batch_size=config.batch_size,
+            **common_fields(config),
             unit="questions",
             title="alignment",
             batches=self._batches,
@@ -145,13 +139,7 @@ class _AlignmentRun:
 
     def _batches(self, first_step: int) -> Batches:
         config = self._config
-        order = LanguageOrder(
-            self._table,
-            config.batch_size,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        order = question_order(self._table, config.batch_size, config.seed)
         return train_language_batches(self._table, order, first_step, config.num_workers)
 
 

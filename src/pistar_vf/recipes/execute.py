@@ -19,12 +19,25 @@ from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.start import random_towers, warn_of_random_towers
 from pistar_vf.training.copies import BestWriter, Copies
 from pistar_vf.training.engine import train
-from pistar_vf.training.plan import Plan
+from pistar_vf.training.optimizer import create_optimizer, create_schedule
+from pistar_vf.training.plan import Intervals, Plan
 from pistar_vf.training.records import Recorder
 from pistar_vf.training.state import TrainState
 from pistar_vf.typing import Params
 
 _log = logging.getLogger(__name__)
+
+
+def common_fields(config: TrainConfig | AlignmentConfig) -> dict[str, Any]:
+    """The fields of a plan that settings of one name decide in both runs."""
+    return {
+        "tx": create_optimizer(config.optimizer, config.num_train_steps),
+        "schedule": create_schedule(config.optimizer, config.num_train_steps),
+        "seed": config.seed,
+        "ema_decay": config.ema_decay,
+        "intervals": Intervals(config.num_train_steps, config.log_interval, config.val_interval, config.save_interval),
+        "batch_size": config.batch_size,
+    }
 
 
 def execute(

@@ -12,7 +12,7 @@ from pistar_vf.models.language_view import language_params, language_view
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import unflatten
 from pistar_vf.questions.answer_encoder import AnswerEncoder, training_texts
-from pistar_vf.questions.language_table import LanguageTable, eval_language_batches
+from pistar_vf.questions.language_table import LanguageOrder, LanguageTable, eval_language_batches
 from pistar_vf.questions.open_source import open_vqa_source
 from pistar_vf.questions.record_index import index_records
 from pistar_vf.questions.resolve import find_vqa_data
@@ -53,6 +53,12 @@ def vqa_texts(settings: VqaSettings | None) -> tuple[str, ...]:
         return ()
     source = open_vqa_source(find_vqa_data(settings.data, settings.subset), image_dir=settings.image_dir)
     return tuple(dict.fromkeys(training_texts(source)))
+
+
+def question_order(table: LanguageTable, batch_size: int, seed: int) -> LanguageOrder:
+    """Which questions this process reads in which step; `batch_size` is that of all processes together."""
+    processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    return LanguageOrder(table, batch_size, seed=seed, **processes)
 
 
 class LanguageEvaluator:

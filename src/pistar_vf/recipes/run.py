@@ -18,16 +18,15 @@ from pistar_vf.questions.language_table import LanguageOrder, train_language_bat
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.recipes.build import model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.execute import execute
-from pistar_vf.recipes.language import LanguageEvaluator
+from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.language import LanguageEvaluator, question_order
 from pistar_vf.recipes.position import check_position, position_of
 from pistar_vf.recipes.prepare import TrainingData, prepare_data
 from pistar_vf.recipes.split import keep_split_file
 from pistar_vf.recipes.start import check_start
 from pistar_vf.sharding import check_batch_size, create_mesh
 from pistar_vf.training.copies import Copy
-from pistar_vf.training.optimizer import create_optimizer, create_schedule
-from pistar_vf.training.plan import Batches, Every, Intervals, Plan, Validation
+from pistar_vf.training.plan import Batches, Every, Plan, Validation
 from pistar_vf.training.state import TrainState
 from pistar_vf.training.step import LossFn, joint_loss_fn, language_loss_fn, value_loss_fn
 from pistar_vf.typing import Params
@@ -79,12 +78,7 @@ class _ValueRun:
         looks = () if bootstrap is None else (Every(config.bootstrap_interval, "timeouts", self._look_at_timeouts),)
         return Plan(
             loss_fn=self._loss_fn(),
-            tx=create_optimizer(config.optimizer, config.num_train_steps),
-            schedule=create_schedule(config.optimizer, config.num_train_steps),
-            seed=config.seed,
-            ema_decay=config.ema_decay,
-            intervals=Intervals(config.num_train_steps, config.log_interval, config.val_interval, config.save_interval),
-            batch_size=config.batch_size,
+            **common_fields(config),
             unit="samples",
             title=messages.PROGRESS,
             batches=self._batches,
@@ -154,13 +148,7 @@ class _ValueRun:
         """Questions per step: the wanted share, at least one per device."""
         config, devices = self._config, self._mesh.size
         count = max(1, round(config.vqa_ratio * config.batch_size / devices)) * devices
-        return LanguageOrder(
-            self._data.language,
-            count,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
+        return question_order(self._data.language, count, config.seed)
 
     def _create_evaluator(self) -> Evaluator | None:
         config, data = self._config, self._data
