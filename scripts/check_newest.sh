@@ -7,7 +7,7 @@ usage() {
 usage: scripts/check_newest.sh [--keep] [pytest arguments]
 
 Installs the newest releases that pyproject.toml allows into a throw-away environment, prints how they differ from
-constraints/newest.txt, runs `pistar-vf doctor` and then the tests, and exits with the tests' status.
+constraints/newest.txt (from Python 3.12 on: py312.txt), runs `pistar-vf doctor` and then the tests, and exits with the tests' status.
 
   --keep            leave the environment, and say where it is
   pytest arguments  added to those of the whole suite, such as: tests/test_intervals.py -x
@@ -24,7 +24,6 @@ esac
 
 cd "$(dirname "$0")/.."
 exec </dev/null
-pins=constraints/newest.txt
 folder="$(mktemp -d)"
 python="$folder/venv/bin/python"
 uv="$folder/venv/bin/uv"
@@ -46,6 +45,9 @@ if ! install; then
   exit 1
 fi
 
+# Many packages have newer releases from Python 3.12 on than for 3.11.
+pins=constraints/newest.txt
+if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then pins=constraints/py312.txt; fi
 changes="$("$python" scripts/changed_pins.py "$pins")"
 printf '%s differs from what is newest (pinned -> newest):\n%s\n\n' "$pins" "${changes:-nothing}"
 "$folder/venv/bin/pistar-vf" doctor || echo "the doctor found problems; the tests run nevertheless"

@@ -58,6 +58,10 @@ class Change:
         return f"{self.name} {self.pinned or 'absent'} -> {self.installed or 'absent'}"
 
 
+TESTED_SETS = ("newest", "py312", "openpi", "lerobot")
+"""The files of `constraints/`: newest for Python 3.11, newest from 3.12 on, openpi's, and beside LeRobot."""
+
+
 def canonical_name(name: str) -> str:
     """A package's name as constraints files spell it: `Orbax_Checkpoint` is `orbax-checkpoint`."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -99,7 +103,7 @@ def compare_tested_sets(installed: Mapping[str, str]) -> dict[str, list[Change]]
     Only a checkout knows the sets: they are no part of an installed wheel.
     """
     folder = Path(__file__).resolve().parents[3] / "constraints"
-    sets = {name: folder / f"{name}.txt" for name in ("newest", "openpi")}
+    sets = {name: folder / f"{name}.txt" for name in TESTED_SETS}
     return {name: _of_both(path, installed) for name, path in sets.items() if path.is_file()}
 
 
