@@ -76,3 +76,14 @@ def test_removed_metadata_is_an_error(path):
     (path / "_METADATA").unlink()
     with pytest.raises(CheckpointError, match=r"expected a complete orbax checkpoint"):
         read_tree(path, {"a": shapes(bias=(3,))})
+
+
+@pytest.mark.parametrize("name", ["..", "../../elsewhere", "/tmp-of-somebody/x", "a/../../b", "..\\\\b"])
+def test_names_that_lead_out_of_the_folder_are_refused(path, name):
+    """In a checkpoint from elsewhere they are somebody else's words."""
+    metadata = path / "_METADATA"
+    text = metadata.read_text()
+    assert "bias" in text
+    metadata.write_text(text.replace("bias", name))
+    with pytest.raises(CheckpointError, match=r"expected names of leaves below the checkpoint, got '.+' in _METADATA"):
+        tree_shapes(path)

@@ -3,13 +3,15 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.labelled_sets import OUTCOMES, episode, flags, write, write_unlabelled
 
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.outcomes import correction_windows, read_outcomes
+from pistar_vf.labels.targets import measure_normaliser
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.returns import Outcome
 from pistar_vf.testing.lerobot_writer import write_lerobot_v21
@@ -192,3 +194,33 @@ def test_outcome_files_that_cannot_be_read(dataset, tmp_path: Path, name: str, c
     (tmp_path / name).write_bytes(content)
     with pytest.raises(LabelError, match=message):
         read_outcomes(dataset, outcome_file=tmp_path / name)
+
+
+DAGGER = {
+    # flags of the operator in three episodes; next.success of each; what follows
+    "windows": (([0] * 4, [1] * 5, [0, 1, 1]), None, ("timeout", "timeout", "timeout")),
+    "with outcomes": (([0] * 4, [1] * 5, [0, 1, 1]), (1, 1, 1), ("success", "timeout", "success")),
+    "booleans": (([False] * 4, [True] * 5, [False] * 3), (1, 0, 0), ("success", "timeout", "timeout")),
+    "all of them": (([1] * 4, [1] * 5, [1] * 3), (1, 1, 1), ("timeout", "timeout", "timeout")),
+}
+
+
+@pytest.mark.parametrize("name", DAGGER)
+def test_windows_of_corrections_are_never_failures(tmp_path: Path, name: str) -> None:
+    driven, ended, expected = DAGGER[name]
+    columns = [{"intervention": np.array(flags)} for flags in driven]
+    for own, success in zip(columns, ended or ()):
+        own["next.success"] = np.full(len(own["intervention"]), success)
+    dataset = write(tmp_path / "set", columns)
+    assert tuple(read_outcomes(dataset, source="lerobot_dagger").values()) == expected
+
+
+def test_windows_of_corrections_are_no_longest_episode(tmp_path: Path) -> None:
+    columns = [{"intervention": np.full(length, number == 1)} for number, length in enumerate((4, 5, 3))]
+    dataset = write(tmp_path / "set", columns)
+    pieces = correction_windows(dataset)
+    assert pieces == (1,)
+    assert measure_normaliser([dataset], "paper").max_lengths == {"push": 5}
+    assert measure_normaliser([dataset], "paper", pieces=[pieces]).max_lengths == {"push": 4}
+    with pytest.raises(LabelError, match="expected whole episodes to measure tasks by, got pieces alone"):
+        measure_normaliser([dataset], "paper", pieces=[(0, 1, 2)])

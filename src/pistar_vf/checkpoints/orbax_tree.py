@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,20 @@ def tree_metadata(path: Path) -> dict[str, Any]:
     tree = getattr(tree, "tree", tree)
     if tree is None:
         raise CheckpointError(f"{path}: expected a complete orbax checkpoint, found no metadata in it")
+    _refuse_paths_outside(path, tree)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype), tree)
+
+
+def _refuse_paths_outside(path: Path, tree: Any) -> None:
+    """Names of leaves become paths: in a checkpoint from elsewhere they must not lead out of its folder."""
+    for keys, _ in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        names = [str(getattr(key, "key", getattr(key, "idx", key))) for key in keys]
+        parts = [part for name in names for part in re.split(r"[/\\]", name)]
+        if {"..", ""} & set(parts) or any(name.startswith(("/", "\\")) or "\0" in name for name in names):
+            raise CheckpointError(
+                f"{path}: expected names of leaves below the checkpoint, got {'/'.join(names)!r} in _METADATA, which "
+                "leads elsewhere; do not use this checkpoint"
+            )
 
 
 def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
