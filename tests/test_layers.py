@@ -14,9 +14,9 @@ PACKAGE = ROOT / "src" / "pistar_vf"
 TABLE = """\
 | floor | rooms |
 |---|---|
-| 0 | `__init__`, `choices`, `errors`, `messages`, `settings`, `typing` |
+| 0 | `__init__`, `choices`, `errors`, `messages`, `typing` |
 | 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `installation`, `intervals`, `metrics` |
-| 1 | `multihost`, `params`, `returns`, `sharding` |
+| 1 | `multihost`, `params`, `returns`, `settings`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |

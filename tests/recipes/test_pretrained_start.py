@@ -73,7 +73,7 @@ def test_towers_from_hugging_face_in_bfloat16_and_resumed(trained_run, config, t
     resumed = stored(run_training(longer))
     assert resumed[kernel].dtype == "bfloat16"
     np.testing.assert_array_equal(resumed[kernel], found[kernel])
-    with pytest.raises(ConfigError, match="frozen_dtype was bfloat16 when the checkpoint was saved and is float32 now"):
+    with pytest.raises(ConfigError, match=r"− frozen_dtype: bfloat16\n\+ frozen_dtype: float32"):
         run_training(longer.replace(num_train_steps=3, frozen_dtype="float32"))
 
 

@@ -119,7 +119,8 @@ def test_the_file_of_a_run_is_not_touched_by_one_that_does_not_resume(settings):
     prepare(settings)
     before = written(settings)
     resuming(settings)
-    prepare(settings.replace(split_seed=7))  # refused later, as checkpoints are in the way
+    with pytest.raises(ConfigError, match="already holds checkpoints"):
+        prepare(settings.replace(split_seed=7))
     assert written(settings) == before
 
 

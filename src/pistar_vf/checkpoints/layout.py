@@ -7,6 +7,7 @@ from pistar_vf.errors import CheckpointError
 
 TOKENIZER_FILE = "tokenizer.model"
 SPEC_FILE = "value_spec.json"
+SETTINGS_FILE = "settings.json"
 BEST_FOLDER = "best"
 BEST_PROJECTOR = "best_projector.safetensors"
 """What stage 1 leaves for stage 2."""

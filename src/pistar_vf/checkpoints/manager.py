@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from pistar_vf.checkpoints import value_spec
-from pistar_vf.checkpoints.layout import TOKENIZER_FILE, complete_steps, step_name
+from pistar_vf.checkpoints.layout import SETTINGS_FILE, TOKENIZER_FILE, complete_steps, step_name
 from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError
@@ -36,13 +36,22 @@ class CheckpointManager:
         spec: stored in every checkpoint; None where its values mean nothing yet.
         tokenizer_model: SentencePiece model, stored in every checkpoint.
         max_to_keep: newest checkpoints to keep; None keeps all.
+        settings: of the run, as text, stored in every checkpoint; None for a run without.
     """
 
-    def __init__(self, root: Path, spec: ValueSpec | None, tokenizer_model: bytes, max_to_keep: int | None = None):
+    def __init__(
+        self,
+        root: Path,
+        spec: ValueSpec | None,
+        tokenizer_model: bytes,
+        max_to_keep: int | None = None,
+        settings: str | None = None,
+    ):
         self.root = Path(root).absolute()
         self._spec = spec
         self._tokenizer_model = tokenizer_model
         self._max_to_keep = max_to_keep
+        self._settings = settings
         self._staging = self.root / ".staging"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: tuple[int, Future] | None = None
@@ -156,6 +165,8 @@ class CheckpointManager:
             if self._spec is not None:
                 (staged / value_spec.FILE_NAME).write_text(self._spec.to_json(), encoding="utf-8")
             (staged / TOKENIZER_FILE).write_bytes(self._tokenizer_model)
+            if self._settings is not None:
+                (staged / SETTINGS_FILE).write_text(self._settings, encoding="utf-8")
         if state is not None:
             self._write_train_state(step_name(step), state, position)
         if jax.process_index() == 0:

@@ -46,8 +46,8 @@ class ConvertArgs:
 def run(args: ConvertArgs) -> Path:
     """Converts, prints where the result is, and returns it."""
     from pistar_vf.models import gemma3, siglip
+    from pistar_vf.models.sizes import lookup
     from pistar_vf.models.value_config import ARCHITECTURES
-    from pistar_vf.recipes.towers import lookup
     from pistar_vf.weights.bundle import pretrained_paths
     from pistar_vf.weights.convert import convert_weights
 

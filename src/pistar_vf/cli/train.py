@@ -9,16 +9,19 @@ from typing import Any
 
 from pistar_vf.cli.parsing import flag_value, parse, required
 from pistar_vf.errors import ConfigError
-from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.presets import demo_settings, find_preset
 
 _OWN_OF_DEMO = ("data_dir", "checkpoint_dir", "preset")
+"""What the demo decides itself."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SourceOfSettings:
     """Where settings come from that no flag names."""
 
+    settings: Path | None = None
+    """A run's settings.json, or a folder with one (a run's or a checkpoint's): its settings become the defaults."""
     demo: bool = False
     """Make a synthetic robot dataset, label it, train, evaluate and draw value curves; needs no data."""
     demo_dir: Path = Path("outputs/demo")
@@ -42,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
         run_demo(command.demo_dir, **_changes(command))
         return
     config = settings_of(command)
+    refuse_early(config)
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.run import run_training
 
@@ -49,6 +53,22 @@ def main(argv: Sequence[str]) -> None:
     with resume_advice(), out_of_memory_advice():
         checkpoint = run_training(config)
     print(f"result: {checkpoint}")
+
+
+def refuse_early(config: TrainConfig | AlignmentConfig) -> None:
+    """Looks at flags and folders before JAX is loaded, which takes seconds.
+
+    Raises:
+        PistarError: something is wrong; the data is looked at, too, where it is there, so that all of it is named.
+    """
+    from pistar_vf.recipes.preflight import check_flags, data_is_there
+
+    problems = check_flags(config)
+    if problems and isinstance(config, TrainConfig) and data_is_there(config):
+        from pistar_vf.recipes.plan import plan_data
+
+        plan_data(config)
+    problems.refuse()
 
 
 @contextlib.contextmanager
@@ -119,10 +139,16 @@ def settings_of(command: TrainCommand) -> TrainConfig:
 
 
 def _defaults(argv: Sequence[str]) -> TrainCommand:
+    preset, path = flag_value(argv, "--preset"), flag_value(argv, "--settings")
     if flag_value(argv, "--demo") is not None:
         return TrainCommand(**demo_settings().blocks())
-    preset = find_preset(flag_value(argv, "--preset") or "pistar")
-    return required(TrainCommand(**preset.blocks()), "data_dir", "checkpoint_dir")
+    if path is None:
+        return required(TrainCommand(**find_preset(preset or "pistar").blocks()), "data_dir", "checkpoint_dir")
+    if preset is not None:
+        raise ConfigError("--preset: expected either it or --settings, got both; the file holds every setting")
+    from pistar_vf.recipes.settings_file import read_settings
+
+    return TrainCommand(**read_settings(Path(path).expanduser(), TrainConfig).blocks())
 
 
 def _changes(command: TrainCommand) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class PictureSettings:
 class EvaluationConfig(Composed):
     """What both commands need: a model, a dataset, and which of its episodes."""
 
-    source: SourceSettings
+    data: SourceSettings
     part: PartSettings = PartSettings()
     outcomes: OutcomeSettings = OutcomeSettings()
     scoring: ScoringSettings = ScoringSettings()

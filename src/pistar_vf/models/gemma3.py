@@ -8,51 +8,14 @@ References:
     Su et al., "RoFormer", arXiv 2104.09864 (rotary position embedding).
 """
 
-import dataclasses
-
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from pistar_vf.models.sizes import GEMMA_VARIANTS, Gemma3Config
 from pistar_vf.typing import Bool, DTypeLike, Float, Int
 
-
-@dataclasses.dataclass(frozen=True)
-class Gemma3Config:
-    """Sizes of the decoder.
-
-    Attributes:
-        sliding_window: a local layer sees tokens at a distance below this.
-        global_every: every n-th layer is global, the others are local.
-        bidirectional: attend to both sides (a value model) or to the left only (a language model).
-    """
-
-    width: int
-    depth: int
-    mlp_dim: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    vocab_size: int
-    sliding_window: int = 512
-    global_every: int = 6
-    local_rope_base: float = 10_000.0
-    global_rope_base: float = 1_000_000.0
-    bidirectional: bool = True
-
-    def is_global(self, layer: int) -> bool:
-        """Whether a layer attends over the whole sequence."""
-        return layer % self.global_every == self.global_every - 1
-
-
-VARIANTS = {
-    "gemma3_270m": Gemma3Config(
-        width=640, depth=18, mlp_dim=2048, num_heads=4, num_kv_heads=1, head_dim=256, vocab_size=262_144
-    ),
-    "gemma3_tiny": Gemma3Config(
-        width=96, depth=3, mlp_dim=192, num_heads=4, num_kv_heads=1, head_dim=24, vocab_size=512, global_every=3
-    ),
-}
+VARIANTS = GEMMA_VARIANTS
 
 
 def rope_angles(positions: Int[jax.Array, "n l"], head_dim: int, base: float) -> Float[jax.Array, "n l half"]:

@@ -20,15 +20,12 @@ References:
 """
 
 import math
-import re
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pistar_vf.errors import ConfigError
-from pistar_vf.models.settings import LoraConfig
+from pistar_vf.models.settings import LoraConfig, adapted_leaves
 from pistar_vf.typing import Float, Params, PRNGKeyArray
 
 LORA = "lora/"
@@ -42,26 +39,6 @@ _AXES: dict[str, tuple[tuple[int, ...], ...]] = {
     "mlp/linear": ((), (0,), (1,)),
 }
 """End of a leaf's name to its axes: those that count matrices, inputs, outputs."""
-
-
-def adapted_leaves(names: Iterable[str], config: LoraConfig) -> list[str]:
-    """The leaves that get an adapter, sorted.
-
-    Args:
-        names: of all leaves of a model.
-        config: its `targets` choose among the decoder's projections.
-
-    Raises:
-        ConfigError: no projection fits.
-    """
-    projections = [name for name in sorted(names) if name.startswith("llm/layer_") and _axes(name)]
-    chosen = [name for name in projections if re.fullmatch(config.targets, name)]
-    if not chosen:
-        first_layer = ", ".join(name for name in projections if name.startswith("llm/layer_0/"))
-        raise ConfigError(
-            f"lora targets {config.targets!r}: expected a pattern of whole names such as {first_layer}, but none fits"
-        )
-    return chosen
 
 
 def init_lora(key: PRNGKeyArray, shapes: Params, config: LoraConfig) -> Params:

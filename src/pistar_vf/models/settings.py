@@ -2,10 +2,14 @@
 
 import dataclasses
 import re
+from collections.abc import Callable, Iterable, Iterator
 
 from pistar_vf.choices import Architecture, ImageFit, StateEncoding
 from pistar_vf.errors import ConfigError
+from pistar_vf.models.sizes import GEMMA_VARIANTS, SIGLIP_VARIANTS, lookup
 
+PROJECTIONS = ("attn/q_einsum/w", "attn/kv_einsum/w", "attn/attn_vec_einsum/w", "mlp/gating_einsum", "mlp/linear")
+"""Ends of the names of the weights in a layer of the decoder that can get an adapter."""
 LORA_TARGETS = r"llm/layer_\d+/(attn|mlp)/.*"
 """Every projection of the decoder."""
 
@@ -38,6 +42,26 @@ class LoraConfig:
             raise ConfigError(f"lora targets: expected a regular expression, got {self.targets!r}: {error}") from error
 
 
+def adapted_leaves(names: Iterable[str], config: LoraConfig) -> list[str]:
+    """The leaves that get an adapter, sorted.
+
+    Args:
+        names: of all leaves of a model.
+        config: its `targets` choose among the decoder's projections.
+
+    Raises:
+        ConfigError: no projection fits.
+    """
+    projections = [name for name in sorted(names) if name.startswith("llm/layer_") and name.endswith(PROJECTIONS)]
+    chosen = [name for name in projections if re.fullmatch(config.targets, name)]
+    if not chosen:
+        first_layer = ", ".join(name for name in projections if name.startswith("llm/layer_0/"))
+        raise ConfigError(
+            f"lora targets {config.targets!r}: expected a pattern of whole names such as {first_layer}, but none fits"
+        )
+    return chosen
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
     """The towers, and how pictures and words reach them."""
@@ -54,6 +78,11 @@ class ModelSettings:
     the vision tower's own."""
     image_fit: ImageFit = "pad"
     """How pictures become square: black borders (as openpi) or stretched."""
+
+    def checks(self) -> Iterator[Callable[[], object]]:
+        """What can be wrong with these settings; each raises `ConfigError`."""
+        yield lambda: lookup(SIGLIP_VARIANTS, self.siglip_variant, "--siglip_variant")
+        yield lambda: lookup(GEMMA_VARIANTS, self.gemma_variant, "--gemma_variant")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +104,16 @@ class ValueModelSettings(ModelSettings):
     """Share of the adapters' inputs hidden in every step."""
     lora_targets: str = LORA_TARGETS
     """Which projections get an adapter: a regular expression of whole names of parameters."""
+
+    def checks(self) -> Iterator[Callable[[], object]]:
+        """What can be wrong with these settings; each raises `ConfigError`."""
+        yield from super().checks()
+        yield self._check_adapters
+
+    def _check_adapters(self) -> None:
+        if self.lora is not None and self.gemma_variant in GEMMA_VARIANTS:
+            layers = range(GEMMA_VARIANTS[self.gemma_variant].depth)
+            adapted_leaves([f"llm/layer_{i}/{end}" for i in layers for end in PROJECTIONS], self.lora)
 
     @property
     def lora(self) -> LoraConfig | None:

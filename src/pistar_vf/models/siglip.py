@@ -7,7 +7,6 @@ References:
     Alabdulmohsin et al., "Getting ViT in Shape", arXiv 2305.13035 (the So400m shape).
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -15,47 +14,11 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
-from pistar_vf.errors import ConfigError
 from pistar_vf.models.attention import MultiHeadAttention
+from pistar_vf.models.sizes import SIGLIP_VARIANTS, SiglipConfig
 from pistar_vf.typing import DTypeLike, Float
 
-
-@dataclasses.dataclass(frozen=True)
-class SiglipConfig:
-    """Sizes of the tower.
-
-    Attributes:
-        patch_size: side of a patch, pixels.
-        image_size: side of the square input, pixels; what is left over behind the last whole patch, on the right and
-            at the bottom, is not read (384 pixels are 27 patches of 14 and 6 pixels more), as in the published towers.
-        head: whether the 1152→1152 layer `img/head` of older value checkpoints is kept behind the tower.
-    """
-
-    width: int
-    depth: int
-    mlp_dim: int
-    num_heads: int
-    patch_size: int = 14
-    image_size: int = 224
-    head: bool = False
-
-    def __post_init__(self) -> None:
-        if self.image_size < self.patch_size:
-            raise ConfigError(
-                f"image_size: expected at least one patch of {self.patch_size} pixels, got {self.image_size}"
-            )
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens per image."""
-        return (self.image_size // self.patch_size) ** 2
-
-
-VARIANTS = {
-    "So400m/14": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16),
-    "So400m/14-384": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16, image_size=384),
-    "tiny/14": SiglipConfig(width=96, depth=3, mlp_dim=192, num_heads=4, image_size=56),
-}
+VARIANTS = SIGLIP_VARIANTS
 
 
 class PatchEmbedding(nnx.Module):

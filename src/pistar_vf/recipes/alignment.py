@@ -18,8 +18,10 @@ from pistar_vf.params import flatten
 from pistar_vf.questions.language_table import LanguageTable, train_language_batches
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.inputs import digest_questions
 from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, question_order, vqa_texts
-from pistar_vf.recipes.position import check_position
+from pistar_vf.recipes.preflight import check_flags, resume_folder
+from pistar_vf.recipes.settings_file import check_settings, keep_settings_file, settings_text
 from pistar_vf.recipes.start import check_start
 from pistar_vf.recipes.towers import create_tokenizer, model_image_size, towers
 from pistar_vf.sharding import check_batch_size, create_mesh
@@ -45,14 +47,14 @@ def run_alignment(config: AlignmentConfig) -> Path:
     Raises:
         PistarError: anything a user can put right.
     """
+    problems = check_flags(config)
+    problems.attempt(check_start, config)
+    problems.refuse()
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
-    check_start(config)
-    folder = config.run.checkpoint_dir
-    best = folder / BEST_PROJECTOR
-    if best.exists() and config.resume_from_checkpoint is None:
-        raise ConfigError(f"{best} exists already; pass another --checkpoint_dir, or move it away")
-    tokenizer = create_tokenizer(config.model, config.max_token_len, (), lambda: vqa_texts(config.vqa))
+    folder, resumed = config.run.checkpoint_dir, resume_folder(config.run)
+    texts = lambda: vqa_texts(config.vqa)  # noqa: E731
+    tokenizer = create_tokenizer(config.model, config.max_token_len, (), texts, checkpoint=resumed)
     table = open_language_table(
         config.vqa,
         tokenizer,
@@ -63,22 +65,26 @@ def run_alignment(config: AlignmentConfig) -> Path:
     )
     if not len(table.val_records):
         raise ConfigError(f"--val_fraction {config.val_fraction}: expected held-out questions to choose the best by")
+    inputs = {"questions": digest_questions(table.index), "tokenizer": tokenizer.digest}
+    if resumed is not None:
+        check_settings(resumed, config, inputs)
     fields = towers(config.model, config.devices, tokenizer)
     value_function = ValueFunction(stitched_config(**fields, cameras=(CAMERA,), state_encoding="none"))
-    run = _AlignmentRun(config, table, tokenizer, value_function, mesh)
+    settings = settings_text(config, inputs)
+    run = _AlignmentRun(config, table, tokenizer, value_function, mesh, settings)
     execute(
         config,
         run.plan(),
         value_function,
         mesh,
-        CheckpointManager(folder, None, tokenizer.model, config.max_to_keep),
+        CheckpointManager(folder, None, tokenizer.model, config.max_to_keep, settings),
         _BestProjector(folder, whole_model=config.freeze_mode != "all_but_projector"),
         initial=lambda wanted: _pretrained_towers(config, value_function, wanted),
         begin=run.begin,
         facts=run.facts,
         recorded={"num_questions": len(table.train_records)},
     )
-    return best
+    return folder / BEST_PROJECTOR
 
 
 class _AlignmentRun:
@@ -91,7 +97,9 @@ class _AlignmentRun:
         tokenizer: PromptTokenizer,
         value_function: ValueFunction,
         mesh: Mesh,
+        settings: str,
     ):
+        self._settings = settings
         self._config, self._table, self._tokenizer, self._value_function = config, table, tokenizer, value_function
         self._evaluator = LanguageEvaluator(
             value_function,
@@ -118,24 +126,16 @@ class _AlignmentRun:
         )
 
     def begin(self, position: dict[str, Any], state: TrainState, frozen: Params) -> None:
-        """Refuses another run than the checkpoint's."""
-        check_position(position, self.facts())
+        """Writes the tokenizer and settings.json; only now: a run that cannot begin leaves nothing behind."""
         folder = self._config.run.checkpoint_dir
         folder.mkdir(parents=True, exist_ok=True)
         (folder / TOKENIZER_FILE).write_bytes(self._tokenizer.model)
+        if jax.process_index() == 0:
+            keep_settings_file(folder, self._settings)
 
     def facts(self) -> dict[str, Any]:
-        """What must be the same for a resumed run to see the batches it would have seen."""
-        config = self._config
-        return {
-            "seed": config.seed,
-            "batch_size": config.batch_size,
-            "num_train_steps": config.num_train_steps,
-            "freeze_mode": config.freeze_mode,
-            "frozen_dtype": config.frozen_dtype,
-            "num_questions": len(self._table.train_records),
-            "tokenizer_sha256": self._tokenizer.digest,
-        }
+        """Where the run stands besides its step: nothing."""
+        return {}
 
     def _batches(self, first_step: int) -> Batches:
         config = self._config

@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from pistar_vf.checkpoints.layout import complete_steps, step_name
 from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.checkpoints.value_spec import ValueSpec
-from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
 from pistar_vf.models.value_config import ARCHITECTURES
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten, unflatten
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
+from pistar_vf.recipes.preflight import resume_step
 from pistar_vf.recipes.prepare import TrainingData
 from pistar_vf.recipes.start import random_towers
 from pistar_vf.recipes.towers import towers
@@ -78,18 +77,11 @@ def create_or_restore(
         (state, frozen parameters, position of the restored checkpoint or {}), all placed on the mesh.
 
     Raises:
-        ConfigError: checkpoints are in the way and resuming was not asked for.
         CheckpointError: the checkpoint to resume from is missing or does not fit.
     """
     shapes = _held_shapes(config, value_function)
     if config.resume_from_checkpoint is not None:
         return _restore(config, shapes, tx, manager, mesh)
-    existing = complete_steps(manager.root)
-    if existing:
-        raise ConfigError(
-            f"{manager.root} already holds checkpoints (last: {step_name(existing[-1])}); "
-            "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
-        )
     wanted = _placed(mesh, shapes)
     given = initial(wanted)
     missing = {path: leaf for path, leaf in wanted.items() if path not in given}
@@ -135,7 +127,7 @@ def _restore(
     manager: CheckpointManager,
     mesh: Mesh,
 ) -> tuple[TrainState, Params, dict]:
-    step = _resume_step(config.resume_from_checkpoint, manager)
+    step = resume_step(config.run, config.resume_from_checkpoint)
     trainable_shapes, _ = split_params(shapes, config.freeze_mode)
     opt_shapes = jax.eval_shape(tx.init, trainable_shapes)
     params, ema, opt_state, position = manager.restore(
@@ -156,15 +148,3 @@ def _placed(mesh: Mesh, shapes):
         shapes,
         state_sharding(mesh, shapes),
     )
-
-
-def _resume_step(name: str, manager: CheckpointManager) -> int:
-    steps = complete_steps(manager.root)
-    if name == "latest" and steps:
-        return steps[-1]
-    by_name = {step_name(step): step for step in steps}
-    if name not in by_name:
-        raise CheckpointError(
-            f"--resume_from_checkpoint {name}: {manager.root} holds {', '.join(by_name) or 'no checkpoints'}"
-        )
-    return by_name[name]

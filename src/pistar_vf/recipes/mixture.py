@@ -11,30 +11,6 @@ from pistar_vf.lerobot.camera_choice import choose_cameras
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
 
-_SMALLEST_SHARE = 1e-4
-
-
-def check_mixture(config: TrainConfig) -> None:
-    """Refuses weights that do not fit, and flags that speak of the episodes of one dataset.
-
-    Raises:
-        ConfigError: names the flag.
-    """
-    count, weights = len(config.data.data_dirs), config.data_weight
-    if weights and (len(weights) != count or not min(weights) >= _SMALLEST_SHARE * sum(weights) > 0):
-        raise ConfigError(
-            f"--data_weight: expected {count} number(s) above 0, one for each --data_dir and none below "
-            f"{_SMALLEST_SHARE} of their sum, got {' '.join(map(str, weights))}"
-        )
-    if count == 1:
-        return
-    for flag in ("train_episodes", "val_episodes", "outcome_file"):
-        if getattr(config, flag) is not None:
-            raise ConfigError(
-                f"--{flag}: expected one --data_dir with it, got {count}, whose episodes share their numbers; "
-                "use --val_fraction or --val_data_dir, and --outcome_column"
-            )
-
 
 def common_cameras(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> dict[str, str | None]:
     """The cameras that the flags mean, which must be the same in every dataset.

@@ -1,4 +1,7 @@
-"""Where a run stands in its data, and whether a checkpoint's run and this one are the same run."""
+"""Whether a checkpoint of an older version, without settings.json, and this run are the same run.
+
+Those checkpoints hold what follows here in position.json; newer ones hold all settings, see `settings_file`.
+"""
 
 import logging
 from typing import Any
@@ -18,6 +21,11 @@ _BEFORE_TARGET_RULES = {
     "vqa": None,
 }
 """What the position of older checkpoints leaves out."""
+
+
+def is_of_older_version(position: dict[str, Any]) -> bool:
+    """Whether a checkpoint's position holds settings, as it did before there was a file for them."""
+    return "num_train_frames" in position
 
 
 def position_of(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from pistar_vf.recipes.build import model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
 from pistar_vf.recipes.language import LanguageEvaluator, question_order
-from pistar_vf.recipes.position import check_position, position_of
+from pistar_vf.recipes.position import check_position, is_of_older_version, position_of
 from pistar_vf.recipes.prepare import TrainingData, prepare_data
+from pistar_vf.recipes.settings_file import keep_settings_file, settings_text
 from pistar_vf.recipes.split import keep_split_file
-from pistar_vf.recipes.start import check_start
 from pistar_vf.sharding import check_batch_size, create_mesh
 from pistar_vf.training.copies import Copy
 from pistar_vf.training.plan import Batches, Every, Plan, Validation
@@ -42,20 +42,20 @@ def run_training(config: TrainConfig) -> Path:
     """
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
-    check_start(config)
     _log.info(messages.LOCAL_BATCH_SIZE.format(size=config.batch_size // jax.process_count()))
     data = prepare_data(config)
     model = model_config(config, data)
     spec, value_function = value_spec(config, data, model), ValueFunction(model)
     folder, tokenizer = Path(config.run.checkpoint_dir), data.tokenizer.model
-    run = _ValueRun(config, data, value_function, mesh)
+    settings = settings_text(config, data.inputs)
+    run = _ValueRun(config, data, value_function, mesh, settings)
     return execute(
         config,
         run.plan(),
         value_function,
         mesh,
-        CheckpointManager(folder, spec, tokenizer, config.max_to_keep),
-        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, max_to_keep=1)),
+        CheckpointManager(folder, spec, tokenizer, config.max_to_keep, settings),
+        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, 1, settings)),
         initial=lambda wanted: pretrained_params(config, value_function, wanted),
         begin=run.begin,
         facts=run.facts,
@@ -66,7 +66,10 @@ def run_training(config: TrainConfig) -> Path:
 class _ValueRun:
     """Training on frames, and on questions besides where there are some."""
 
-    def __init__(self, config: TrainConfig, data: TrainingData, value_function: ValueFunction, mesh: Mesh):
+    def __init__(
+        self, config: TrainConfig, data: TrainingData, value_function: ValueFunction, mesh: Mesh, settings: str
+    ):
+        self._settings = settings
         self._config, self._data, self._mesh, self._value_function = config, data, mesh, value_function
         self._evaluator = self._create_evaluator()
         self._language_evaluator = self._create_language_evaluator()
@@ -89,9 +92,12 @@ class _ValueRun:
         )
 
     def begin(self, position: dict[str, Any], state: TrainState, frozen: Params) -> None:
-        """Refuses another run than the checkpoint's, writes split.json, and looks at the ends of time-outs."""
-        check_position(position, position_of(self._config, self._data))
+        """The last one to refuse; then writes split.json and settings.json, and looks at the ends of time-outs."""
+        if is_of_older_version(position):
+            check_position(position, position_of(self._config, self._data))
         keep_split_file(self._config, self._data.trained_on)  # only now: a run that cannot begin leaves nothing behind
+        if jax.process_index() == 0:
+            keep_settings_file(self._config.run.checkpoint_dir, self._settings)
         if self._bootstrap is None:
             return
         if position:
@@ -101,8 +107,7 @@ class _ValueRun:
 
     def facts(self) -> dict[str, Any]:
         """Where the run stands, for a resume."""
-        values = {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
-        return {**position_of(self._config, self._data), **values}
+        return {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
 
     def _validate(self, ema: Params, frozen: Params) -> Validation:
         values = self._evaluator.summary(ema, frozen)

@@ -24,7 +24,6 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
 
 FILE_NAME = "split.json"
-_OTHER_FLAGS = ("train_episodes", "val_episodes", "val_data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +45,11 @@ def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets
     """The split that the flags ask for.
 
     Raises:
-        ConfigError: flags contradict each other, name episodes that are not there, or leave none to train on.
+        ConfigError: flags name episodes that are not there, or leave none to train on.
     """
     ratios = config.split.ratios
     if ratios is None:
         return Split(*_by_episodes_or_fraction(config, dataset))
-    for flag in _OTHER_FLAGS:
-        if getattr(config, flag) is not None:
-            raise ConfigError(
-                f"--{flag}: expected no --train_ratio, --val_ratio and --test_ratio with it, got both; say once which "
-                "episodes are held out"
-            )
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
     return Split(*split_by_ratio(dataset.episodes, ratios, config.split_seed, strata))
 
@@ -109,7 +102,7 @@ def keep_split_file(config: TrainConfig, trained_on: TrainedOn) -> None:
 def _check_same(path: Path, kept: dict[str, Any], now: dict[str, Any]) -> None:
     drawn = kept.get("split")
     if drawn is None and now["split"] is None:
-        return  # then the seed and the training episodes say everything, and `check_position` compares those
+        return  # then the seed and the training episodes say everything, and those are compared elsewhere
     if drawn == now["split"] and all(kept.get(name) == now[name] for name in now if name.endswith("_episodes")):
         return
     wanted = "no --train_ratio, --val_ratio and --test_ratio"

@@ -24,7 +24,7 @@ _FROZEN: dict[str, tuple[str, ...]] = {
 
 def random_towers(config: TrainConfig | AlignmentConfig) -> tuple[str, ...]:
     """The towers that are frozen at random values, in this run or in the one that it goes on or starts from."""
-    start, frozen = config.start, _FROZEN[config.freeze_mode]
+    start, frozen = config.start, _FROZEN.get(config.freeze_mode, ())
     resumed = _resumed_checkpoint(config) if isinstance(config, TrainConfig) else None
     if resumed is not None:
         return _stored(resumed)

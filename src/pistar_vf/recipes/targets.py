@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.errors import LabelError
 from pistar_vf.labels.outcomes import correction_windows, outcomes_of_flags
 from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets
 from pistar_vf.labels.timeouts import Timeouts
@@ -54,11 +54,8 @@ def check_timeouts(config: TrainConfig, timeouts: Timeouts, train_episodes: Sequ
     """Refuses what cannot be bootstrapped.
 
     Raises:
-        ConfigError: an interval of no steps.
         LabelError: nothing but time-outs to train on.
     """
-    if config.bootstrap_interval < 1:
-        raise ConfigError(f"--bootstrap_interval: expected at least 1 step, got {config.bootstrap_interval}")
     if len(timeouts.episodes) == len(train_episodes):
         raise LabelError(
             f"expected training episodes whose end is known, got {len(train_episodes)} time-outs and nothing else; "

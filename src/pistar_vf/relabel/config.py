@@ -167,7 +167,7 @@ class RelabelConfig(Composed):
     written: into a new dataset, in place (--in_place, undo with `pistar-vf undo`), or as sidecar files.
     """
 
-    source: SourceSettings
+    data: SourceSettings
     result: ResultSettings = ResultSettings()
     rule: LabelRule = LabelRule()
     outcomes: OutcomeColumns = OutcomeColumns()
