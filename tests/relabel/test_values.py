@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -177,12 +178,16 @@ def test_a_fold_that_scores_nothing(dataset, models, expected, tmp_path, frame_c
     assert list(found.probes) == [1]
 
 
-def test_each_fold_is_probed(dataset, models, expected, tmp_path, frame_cache_dir):
-    """The second one is blind."""
-    sighted = models[0]
-    zeros = {name: np.zeros_like(leaf) for name, leaf in sighted.predictor.params["img_projection"].items()}
-    spec, tokenizer = sighted.predictor.spec, sighted.predictor.tokenizer
-    blind = type(sighted.predictor)(spec, {**sighted.predictor.params, "img_projection": zeros}, tokenizer)
+def test_each_fold_is_probed(dataset, models, tmp_path, frame_cache_dir):
+    """The second one is blind; random weights on top, as four steps of training see next to nothing."""
+    spec, tokenizer = models[0].predictor.spec, models[0].predictor.tokenizer
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: np.asarray(leaf) + 0.3 * rng.standard_normal(leaf.shape, np.float32), models[0].predictor.params
+    )
+    sighted = dataclasses.replace(models[0], predictor=type(models[0].predictor)(spec, params, tokenizer))
+    zeros = {name: np.zeros_like(leaf) for name, leaf in params["img_projection"].items()}
+    blind = type(sighted.predictor)(spec, {**params, "img_projection": zeros}, tokenizer)
     first = frozenset(episode.index for episode in dataset.episodes[::2])
     folds = [
         dataclasses.replace(sighted, episodes=first),
@@ -190,7 +195,8 @@ def test_each_fold_is_probed(dataset, models, expected, tmp_path, frame_cache_di
     ]
     settings = {"cache_dir": frame_cache_dir, "progress": False}
     probes = compute_values(dataset, folds, spec.camera_keys, tmp_path / "v", **settings).probes
-    assert probes[0].mean_change > 1e-6 > probes[1].mean_change
+    assert probes[0].mean_change > 1e-3
+    assert probes[1].mean_change < 1e-6
 
 
 def test_a_table_of_an_earlier_version_is_probed_again(compute, tmp_path, monkeypatch):
