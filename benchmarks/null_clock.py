@@ -2,8 +2,8 @@
 
     python benchmarks/null_clock.py [--draws 400]
 
-Printed: in how many percent of the draws the criterion "V beats the clock" is PASSED, for clocks and for honest V of
-a root mean square error of 0.1 and 0.17. About five minutes of one core.
+Printed: in how many percent of the draws the criterion "V beats the clock" is PASSED, for clocks and for an honest V of
+a root mean square error of 0.1. About five minutes of one core.
 """
 
 import argparse
@@ -19,7 +19,6 @@ NAMES = (
     "clock, failures end at a time limit",
     "clock + smooth noise 0.1",
     "honest, error 0.1",
-    "honest, error 0.17",
 )
 NUM_EPISODES = (4, 5, 6, 10, 20, 50)
 

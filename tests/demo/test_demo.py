@@ -35,6 +35,13 @@ def test_it_relabels_whatever_the_gate_says(demo):
     assert 0.0 <= scores["losses_not_positive"] <= 1.0
 
 
+def test_its_verdict_is_by_default_settings_on_unseen_episodes(demo):
+    report = json.loads((demo[0] / "report" / "report.json").read_text())
+    assert report["verdict"] in ("FAILED", "NOT SHOWN")
+    assert 0 < report["num_judged"] < report["num_episodes"] <= 8
+    assert 7 <= report["facts"]["rule"]["lookahead"] <= 10  # a fifth of some forty frames
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match="holds files that are no earlier demo's"):

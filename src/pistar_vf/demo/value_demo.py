@@ -26,6 +26,7 @@ from pistar_vf.recipes.label import LabelConfig, run_label
 from pistar_vf.recipes.presets import demo_settings
 from pistar_vf.recipes.run import run_training
 from pistar_vf.relabel.config import RelabelConfig
+from pistar_vf.relabel.report import verdict
 from pistar_vf.relabel.run import run_relabel
 from pistar_vf.relabel.verdict import Verdict
 from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
@@ -33,8 +34,8 @@ from pistar_vf.testing.progress_agreement import ProgressAgreement
 
 _SWAPPED = "V, prompt names the other bin"
 _BATCH_SIZE = 64
-_LOOKAHEAD = 10
-"""One second; episodes have 26 to 64 frames."""
+_GAIN_FRAMES = 10
+"""Over how many frames progress is compared: one second."""
 
 
 def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, float]:
@@ -131,7 +132,7 @@ def _two_prompts(config: TrainConfig, checkpoint: Path, indices: Sequence[int]) 
 
 
 def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[str, float]:
-    """Labels the dataset with the model, whatever the gate says, and compares with what the simulator knows."""
+    """Labels the dataset by default settings, whatever the gate says, and compares with what the simulator knows."""
     result = run_relabel(
         RelabelConfig.of(
             data_dir=config.data_dir,
@@ -139,7 +140,6 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
             output_dir=folder / "relabelled",
             report_dir=folder / "report",
             cache_dir=config.cache_dir,
-            lookahead=_LOOKAHEAD,
             force=True,
         )
     )
@@ -150,13 +150,14 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
         np.array([episode.length for episode in dataset.episodes]),
         dataset.read_column("intervention") == 0,
         positive,
-        _LOOKAHEAD,
+        _GAIN_FRAMES,
     )
     table = Table("frames in which the policy acted", "progress", title="labels against the simulator")
-    table.add_row(f"gain over {_LOOKAHEAD} frames, positive", f"{agreement.gain_positive:+.3f}")
-    table.add_row(f"gain over {_LOOKAHEAD} frames, negative", f"{agreement.gain_negative:+.3f}")
+    table.add_row(f"gain over {_GAIN_FRAMES} frames, positive", f"{agreement.gain_positive:+.3f}")
+    table.add_row(f"gain over {_GAIN_FRAMES} frames, negative", f"{agreement.gain_negative:+.3f}")
     table.add_row("losses of 5 % or more that are not positive", f"{agreement.losses_not_positive:.1%}")
     Console().print(table)
+    print(verdict(result.gate))
     return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.verdict is Verdict.PASSED)}
 
 
