@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pistar_vf.relabel.criteria import at_least, at_most_share, at_most_zero
+from pistar_vf.relabel.judging import at_least, at_most_share, at_most_zero
 from pistar_vf.relabel.verdict import Criterion, Finding, Gate, Verdict, worst
 
 PASSED, NOT_SHOWN, FAILED = Verdict.PASSED, Verdict.NOT_SHOWN, Verdict.FAILED

@@ -1,24 +1,21 @@
 """What a value function must be, for its labels to be worth anything; judged as `Evidence` says."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import beta, t
 
 from pistar_vf.metrics import same_time_concordance
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.evidence import Evidence, Group
+from pistar_vf.relabel.judging import MORE_EPISODES, at_least, at_most_share, at_most_zero, by_group, significant
 from pistar_vf.relabel.permutation import same_time_p_value, separation
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
 
-FAILURES_AND_SUCCESSES = "record more episodes of the policy, failures and successes of every task"
-
 
 def judge_values(evidence: Evidence) -> tuple[Criterion, ...]:
-    """Every question about V."""
+    """Every question about V but those about noise."""
     return (
         _unseen(evidence),
         _varies(evidence),
@@ -28,8 +25,6 @@ def judge_values(evidence: Evidence) -> tuple[Criterion, ...]:
         _knows_progress(evidence),
         _separates(evidence),
         _ends_high(evidence),
-        _is_smooth(evidence),
-        _signal_in_advantages(evidence),
     )
 
 
@@ -63,7 +58,7 @@ def _varies(evidence: Evidence) -> Criterion:
         tuple(findings),
         f">= {thresholds.MIN_STD}",
         "V is (almost) the same in all frames and ranks nothing",
-        FAILURES_AND_SUCCESSES,
+        MORE_EPISODES,
     )
 
 
@@ -97,7 +92,7 @@ def _beats_the_clock(evidence: Evidence) -> Criterion:
         verdict = at_most_zero(own_mean - thresholds.MAX_CLOCK_RATIO**2 * clock_mean)
         if group.alone and verdict is Verdict.PASSED:
             p_value = _same_time_p_value(evidence, frames)
-            figure, verdict = f"{figure}, p = {p_value:.3f}", _significant(p_value)
+            figure, verdict = f"{figure}, p = {p_value:.3f}", significant(p_value)
         return Finding(group.name, figure, verdict)
 
     return Criterion(
@@ -105,7 +100,7 @@ def _beats_the_clock(evidence: Evidence) -> Criterion:
         by_group(evidence, find),
         f"<= {thresholds.MAX_CLOCK_RATIO}, p <= {thresholds.SIGNIFICANCE}",
         "the frame index alone predicts the return as well: V has learnt how much time has passed",
-        FAILURES_AND_SUCCESSES,
+        MORE_EPISODES,
     )
 
 
@@ -139,7 +134,7 @@ def _knows_progress(evidence: Evidence) -> Criterion:
         p_value = _same_time_p_value(evidence, frames)
         if math.isnan(concordance):
             return Finding(group.name, "no two successes that differ at the same time", Verdict.NOT_SHOWN)
-        verdict = _significant(p_value) if concordance >= thresholds.MIN_CONCORDANCE else Verdict.NOT_SHOWN
+        verdict = significant(p_value) if concordance >= thresholds.MIN_CONCORDANCE else Verdict.NOT_SHOWN
         if concordance <= 0.5 and (group.episodes & evidence.success).sum() >= 2 * thresholds.MIN_SUCCESSES:
             verdict = Verdict.FAILED
         return Finding(group.name, f"{concordance:.3f} of pairs in the right order, p = {p_value:.3f}", verdict)
@@ -166,7 +161,7 @@ def _separates(evidence: Evidence) -> Criterion:
             return Finding(group.name, "needs successes and failures", Verdict.NOT_SHOWN) if group.alone else None
         verdict = at_least(auc, thresholds.MIN_AUC, int(min(won.sum(), (~won).sum())))
         if group.alone and verdict is Verdict.PASSED:
-            verdict = _significant(p_value)
+            verdict = significant(p_value)
         return Finding(group.name, f"AUC {auc:.3f} (mean V of the last quarter), p = {p_value:.3f}", verdict)
 
     return Criterion(
@@ -174,7 +169,7 @@ def _separates(evidence: Evidence) -> Criterion:
         by_group(evidence, find),
         f">= {thresholds.MIN_AUC}, p <= {thresholds.SIGNIFICANCE}",
         "V at the end of a failure is as high as at the end of a success",
-        FAILURES_AND_SUCCESSES,
+        MORE_EPISODES,
     )
 
 
@@ -201,99 +196,6 @@ def _ends_high(evidence: Evidence) -> Criterion:
         "V falls where the task is done, so the frames that finish it look bad",
         "record more successes",
     )
-
-
-def _is_smooth(evidence: Evidence) -> Criterion:
-    far = max(2, min(evidence.rule.num_steps, int(np.median(evidence.rollouts.lengths)) // 4))
-
-    def find(group: Group) -> Finding | None:
-        near, wide = (_changes(evidence, group.episodes & evidence.success, steps) for steps in (1, far))
-        common = np.isfinite(near) & np.isfinite(wide)
-        if not common.any():
-            return Finding(group.name, "needs successes", Verdict.NOT_SHOWN) if group.alone else None
-        near, wide = near[common], wide[common]
-        ratio = near.mean() / wide.mean() if wide.any() else math.inf
-        verdict = at_most_zero(near - thresholds.MAX_NOISE * wide, clearance=1.0) if wide.any() else Verdict.FAILED
-        return Finding(group.name, f"|dV| of neighbours is {ratio:.2f} of |dV| over {far} frames", verdict)
-
-    return Criterion(
-        "signal above noise",
-        by_group(evidence, find),
-        f"<= {thresholds.MAX_NOISE}",
-        "V jumps from frame to frame",
-        "record more successes",
-    )
-
-
-def _signal_in_advantages(evidence: Evidence) -> Criterion:
-    """Drift is in V and not in A: noise that is small beside the one can be all of the other."""
-
-    def find(group: Group) -> Finding | None:
-        episodes = group.episodes & evidence.success
-        frames = evidence.of(episodes)
-        near = _fast_noise(evidence, episodes)
-        if not np.isfinite(near).any():
-            return Finding(group.name, "needs successes", Verdict.NOT_SHOWN) if group.alone else None
-        advantage = evidence.labels.advantage
-        spread = np.full(len(near), np.nan)
-        spread[np.unique(evidence.rollouts.episode[frames])] = evidence.means(
-            (advantage - advantage[frames].mean()) ** 2, frames
-        )
-        common = np.isfinite(near) & np.isfinite(spread)
-        near, spread = near[common], spread[common]
-        ratio = math.sqrt(near.mean() / spread.mean()) if near.any() and spread.any() else 0.0
-        verdict = at_most_zero(near - thresholds.MAX_ADVANTAGE_NOISE**2 * spread)
-        return Finding(group.name, f"noise between neighbours is {ratio:.2f} of the spread of A", verdict)
-
-    return Criterion(
-        "advantages above noise",
-        by_group(evidence, find),
-        f"<= {thresholds.MAX_ADVANTAGE_NOISE}",
-        "the advantages inside successes are noise: another draw would give other labels",
-        "record more successes",
-    )
-
-
-def by_group(evidence: Evidence, find: Callable[[Group], Finding | None]) -> tuple[Finding, ...]:
-    """Findings of all groups that have one."""
-    found = (find(group) for group in evidence.groups if group.episodes.any() or group.alone)
-    return tuple(finding for finding in found if finding is not None)
-
-
-def at_most_zero(per_episode: Float[np.ndarray, " e"], clearance: float = 0.0) -> Verdict:
-    """By the mean: PASSED up to zero; FAILED where it is above for sure, by a t-test over episodes.
-
-    Args:
-        per_episode: how far each episode is on the wrong side.
-        clearance: by how many standard errors the mean must be below zero, for a bound that bad ones come near to.
-    """
-    error = per_episode.std(ddof=1) / math.sqrt(len(per_episode)) if len(per_episode) > 1 else 0.0
-    if per_episode.mean() + clearance * error <= 0:
-        return Verdict.PASSED
-    if len(per_episode) < thresholds.MIN_SURE:
-        return Verdict.NOT_SHOWN
-    margin = t.ppf(thresholds.SURE, len(per_episode) - 1) * error
-    return Verdict.FAILED if per_episode.mean() > margin else Verdict.NOT_SHOWN
-
-
-def at_most_share(count: int, total: int, bound: float) -> Verdict:
-    """By a share: PASSED up to the bound; FAILED where its Clopper-Pearson limit is above."""
-    if count <= bound * total:
-        return Verdict.PASSED
-    low = beta.ppf(1.0 - thresholds.SURE, count, total - count + 1)
-    return Verdict.FAILED if low > bound else Verdict.NOT_SHOWN
-
-
-def at_least(share: float, bound: float, total: int) -> Verdict:
-    """By a share: PASSED from the bound; FAILED where its Clopper-Pearson limit of so many trials is below."""
-    if share >= bound:
-        return Verdict.PASSED
-    high = beta.ppf(thresholds.SURE, share * total + 1, max(total - share * total, 1e-9))
-    return Verdict.FAILED if high < bound else Verdict.NOT_SHOWN
-
-
-def _significant(p_value: float) -> Verdict:
-    return Verdict.PASSED if p_value <= thresholds.SIGNIFICANCE else Verdict.NOT_SHOWN
 
 
 def _at(evidence: Evidence, frames: Bool[np.ndarray, " t"]) -> tuple[np.ndarray, ...]:
@@ -336,34 +238,3 @@ def _falls(evidence: Evidence, last: np.ndarray, before: np.ndarray) -> Float[np
     both = np.intersect1d(episode[last], episode[before])
     inside = np.isin(episode, both)
     return evidence.means(values, before & inside) - evidence.means(values, last & inside)
-
-
-def _changes(evidence: Evidence, episodes: Bool[np.ndarray, " e"], steps: int) -> Float[np.ndarray, " e"]:
-    """Mean |V_{t+steps} - V_t| between judged frames of each of some episodes; NaN without any."""
-    values, together = evidence.values.astype(np.float64), _together(evidence, episodes, steps)
-    change = np.abs(values[steps:] - values[:-steps])
-    return _mean_of_each(change, together, evidence, len(episodes))
-
-
-def _fast_noise(evidence: Evidence, episodes: Bool[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
-    """Variance that noise between neighbouring frames gives A, for each of some episodes; NaN without any.
-
-    From second differences, which no drift adds to: white noise of variance s² gives them 6 s², and A 2 s².
-    """
-    values, together = evidence.values.astype(np.float64), _together(evidence, episodes, 2)
-    bend = values[2:] - 2.0 * values[1:-1] + values[:-2]
-    found = _mean_of_each(bend**2 / 3.0, together, evidence, len(episodes))
-    return np.maximum(found - thresholds.ROUNDING**2, 0.0)
-
-
-def _together(evidence: Evidence, episodes: np.ndarray, steps: int) -> Bool[np.ndarray, " pairs"]:
-    """For each frame that has one so many steps later: are both judged, and of one of these episodes?"""
-    episode, chosen = evidence.rollouts.episode, evidence.of(episodes)
-    return (episode[steps:] == episode[:-steps]) & chosen[steps:] & chosen[:-steps]
-
-
-def _mean_of_each(figure: np.ndarray, chosen: np.ndarray, evidence: Evidence, num_episodes: int) -> np.ndarray:
-    episode = evidence.rollouts.episode[: len(figure)][chosen]
-    counts = np.bincount(episode, minlength=num_episodes)
-    total = np.bincount(episode, weights=figure[chosen], minlength=num_episodes)
-    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)

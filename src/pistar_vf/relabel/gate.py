@@ -1,8 +1,9 @@
 """Is this value function fit to label data? Measured before anything is written.
 
 A percentage of positives says nothing: noise has one, too. Each criterion looks for one way in which published value
-functions were wrong; docs/relabel.md explains them. `criteria` asks about V, `label_criteria` about labels, `evidence`
-says by which frames, `thresholds` what is wanted, and `verdict` what follows.
+functions were wrong; docs/relabel.md explains them. `criteria` and `noise_criteria` ask about V, `label_criteria`
+about labels; `evidence` says by which frames, `thresholds` what is wanted, `judging` when it is met, and `verdict` what
+follows.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from pistar_vf.relabel.evidence import Evidence, Scorers
 from pistar_vf.relabel.horizons import Horizons
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
 from pistar_vf.relabel.label_criteria import judge_labels, positive_share
+from pistar_vf.relabel.noise_criteria import judge_noise
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.verdict import Gate, Share
 from pistar_vf.returns import Outcome
@@ -50,7 +52,7 @@ def examine(
     """
     evidence = Evidence(values, rollouts, labels, rule, scorers, Clock.of(rollouts), second)
     return Gate(
-        criteria=(*judge_values(evidence), *judge_labels(evidence)),
+        criteria=(*judge_values(evidence), *judge_noise(evidence), *judge_labels(evidence)),
         num_judged=int(evidence.judged.sum()),
         num_episodes=evidence.num_episodes,
         shares=_shares(rollouts, labels),

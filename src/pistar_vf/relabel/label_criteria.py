@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from pistar_vf.relabel import thresholds
-from pistar_vf.relabel.criteria import FAILURES_AND_SUCCESSES, at_most_zero, by_group
 from pistar_vf.relabel.evidence import Evidence, Group
 from pistar_vf.relabel.horizons import takeovers
+from pistar_vf.relabel.judging import MORE_EPISODES, at_most_zero, by_group
 from pistar_vf.relabel.label import POSITIVE, Labels, compute_advantages, find_thresholds, label_frames
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.returns import Outcome
@@ -101,9 +101,7 @@ def _rarely_positive(evidence: Evidence, name: str, frames: np.ndarray, which: s
             return None  # a task with one takeover: among all of them it counts, by itself it says nothing
         return Finding(group.name, f"{share.mean():.1%} {which} positive", verdict)
 
-    return Criterion(
-        name, by_group(evidence, find), f"<= {bound:.1%} (half the overall share)", meaning, FAILURES_AND_SUCCESSES
-    )
+    return Criterion(name, by_group(evidence, find), f"<= {bound:.1%} (half the overall share)", meaning, MORE_EPISODES)
 
 
 def _follow_the_values(evidence: Evidence) -> Criterion:
