@@ -114,6 +114,12 @@ def test_a_path_without_a_source(config, tmp_path):
         plan_data(config.replace(pretrained_path=(tmp_path,)))
 
 
+def test_adapters_that_nothing_would_train(config):
+    problems = check_flags(config.replace(lora_rank=2, freeze_mode="all_but_projector"))
+    with pytest.raises(ConfigError, match=r"--lora_rank: expected 0 with --freeze_mode all_but_projector, got 2"):
+        problems.refuse()
+
+
 def test_no_tokenizer(config, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(PistarError, match=r"found no tokenizer; looked at"):

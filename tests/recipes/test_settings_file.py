@@ -8,6 +8,7 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.places import ROOT
 
 from pistar_vf.cli.align import parse_alignment
 from pistar_vf.cli.train import parse_config
@@ -89,6 +90,11 @@ def test_no_settings_and_two_sources(tmp_path, trained_run):
         parse_config(["--settings", str(tmp_path)])
     with pytest.raises(ConfigError, match=r"--preset: expected either it or --settings, got both"):
         parse_config(["--settings", str(trained_run.checkpoint), "--preset", "tiny"])
+
+
+def test_the_documentation_lists_what_may_change():
+    text = (ROOT / "docs" / "checkpoints.md").read_text().split("may change:")[1].split("Checkpoints of older")[0]
+    assert set(re.findall(r"`(\w+)`", text)) == MAY_CHANGE
 
 
 # --- resume ----------------------------------------------------------------------------------------------------

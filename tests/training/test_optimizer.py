@@ -54,6 +54,14 @@ def test_none_freezes_the_embedding_table_alone():
     assert _full_size_tree().keys() - _trainable("none").keys() == {"llm/embedder/input_embedding"}
 
 
+def test_all_but_projector_trains_the_projector_alone():
+    """Neither heads, nor fusion, nor adapters; every other mode trains adapters."""
+    assert {path.split("/")[0] for path in _trainable("all_but_projector")} == {"img_projection"}
+    adapter = "lora/llm/layer_0/attn/q_einsum/w/a"
+    modes = ("none", "siglip_only", "all_backbones", "all_but_projector")
+    assert [is_trainable(adapter, mode) for mode in modes] == [True, True, True, False]
+
+
 def test_the_state_projection_is_trained_in_every_mode():
     assert all(is_trainable("state_projection/kernel", mode) for mode in ("none", "siglip_only", "all_backbones"))
 

@@ -83,6 +83,8 @@ def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
     yield lambda: _check_mixture(config)
     yield lambda: _check_split(config)
     yield lambda: _check_file("--projector_path", config.start.projector_path)
+    if config.model.lora_rank and config.optimizer.freeze_mode == "all_but_projector":
+        yield lambda: _refuse("--lora_rank", "0 with --freeze_mode all_but_projector", config.model.lora_rank)
     if config.labels.bootstrap_interval < 1:
         yield lambda: _refuse("--bootstrap_interval", "at least 1 step", config.labels.bootstrap_interval)
     if (vqa := config.questions.vqa) is not None:
