@@ -319,3 +319,14 @@ def test_nothing_anywhere_lists_every_place():
     for place in ("OPENPI_VALUE_TOKENIZER_PATH", "GEMMA_TOKENIZER_PATH", "OPENPI_VLM_CKPT_DIR", "Downloads/vlm_ckpt"):
         assert place in str(caught.value)
     assert "pass --tokenizer_path" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["push", "Push the T-shaped block onto the T-shaped target.", "put " * 60, "拿起桌子上的红色杯子"]
+)
+def test_the_longest_prompt_decides_where_a_tokenizer_is_fitted(prompt):
+    small = train_prompt_tokenizer(["push"])
+    fitted = small.fitting(["push", prompt], at_least=4)
+    tokens, mask = fitted.tokenize(prompt)
+    assert fitted.model == small.model
+    assert len(tokens) == fitted.max_token_len == max(4, int(mask.sum()), int(fitted.tokenize("push")[1].sum()))

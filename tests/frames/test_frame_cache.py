@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
@@ -447,3 +448,12 @@ def test_a_script_without_a_main_guard_is_told(written, tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert 'expected the script\'s work below `if __name__ == "__main__":`' in done.stderr
+
+
+@pytest.mark.parametrize("message", ["", "A process in the process pool was terminated abruptly", "killed"])
+def test_a_decoding_process_that_is_killed_is_said(message):
+    def result() -> None:
+        raise BrokenProcessPool(message)
+
+    with pytest.raises(ConfigError, match=r"got one that was killed, .* fewer with --num_workers"):
+        episode_decoder._error_of(result)

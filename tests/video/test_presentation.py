@@ -192,3 +192,23 @@ def test_photos_are_turned_as_their_exif_says():
         shown = decode_image(file.getvalue(), size=64, fit="stretch", root=Path(), context="toy")
         expected = turn(_picture(0))[:: turn(_picture(0)).shape[0] - 1, :: turn(_picture(0)).shape[1] - 1]
         np.testing.assert_array_equal(shown[16:64:32, 16:64:32], expected)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "words"),
+    [
+        ("video/cam", "videos/cam/a.mp4", "has no 'videos', but video; rename the folder"),
+        (
+            "videos/front",
+            "videos/observation.images.front/a.mp4",
+            "has no 'observation.images.front', but front;",
+        ),
+        ("videos/chunk-0", "videos/chunk-000/a.mp4", "has no 'chunk-000', but chunk-0; rename the folder"),
+        ("videos/cam", "videos/cam/a.mp4", "a.mp4; download it again, or leave the episode out"),
+    ],
+)
+def test_a_video_in_another_folder(tmp_path, there, wanted, words):
+    (tmp_path / there).mkdir(parents=True)
+    with pytest.raises(VideoError, match="no video at") as error:
+        read_packet_table(tmp_path / wanted, "toy")
+    assert words in str(error.value)

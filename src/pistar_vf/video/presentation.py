@@ -48,11 +48,11 @@ def frame_turn(frame: av.VideoFrame, where: str) -> Turn:
     Raises:
         VideoError: by something else than quarter turns and mirrors.
     """
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            matrix = struct.unpack("=9i", bytes(data)[:36])
-            return _turn((matrix[0], matrix[1], matrix[3], matrix[4]), where)
-    return UPRIGHT
+    data = frame.side_data.get("DISPLAYMATRIX")  # not by iterating, which gives other things from PyAV 19 on
+    if data is None:
+        return UPRIGHT
+    matrix = struct.unpack("=9i", bytes(data)[:36])
+    return _turn((matrix[0], matrix[1], matrix[3], matrix[4]), where)
 
 
 def turned(pixels: UInt8[np.ndarray, "h w 3"], turn: Turn) -> UInt8[np.ndarray, "h2 w2 3"]:
