@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pistar_vf.doctor.examination import LIVE_CHECKS
 from pistar_vf.doctor.known_bad import KNOWN_BAD, known_bad_findings
 from pistar_vf.doctor.versions import read_pins
 
@@ -70,6 +71,23 @@ def test_no_row_applies_to_the_tested_sets(name):
 @pytest.mark.parametrize("environment", [{}, {"JAX_COMPILATION_CACHE_DIR": ""}])
 def test_the_cache_of_an_old_jax_matters_only_where_it_is_used(environment):
     assert known_bad_findings({"jax": "0.5.3"}, environment) == []
+
+
+@pytest.mark.parametrize(
+    ("versions", "check"),
+    [
+        ({"jax": "0.6.0", "orbax-checkpoint": "0.12.8"}, "checkpoint"),  # orbax 0.12.8 is imported there
+        ({"jax": "0.7.0", "orbax-checkpoint": "0.12.8"}, "checkpoint"),  # fails with several devices, here is one
+        ({"pyarrow": "26.0.1", "numpy": "1.26.4"}, "tables"),
+    ],
+)
+def test_what_was_just_tried_and_went_well_is_not_said_to_fail(versions, check):
+    assert len(known_bad_findings(versions, {}, {"video"})) == 1
+    assert known_bad_findings(versions, {}, {check}) == []
+
+
+def test_the_checks_that_disprove_a_row_exist():
+    assert {row.shown_by for row in KNOWN_BAD} - {""} <= {check.name for check in LIVE_CHECKS}
 
 
 def test_a_finding_names_what_is_installed_and_what_is_not():

@@ -83,12 +83,14 @@ def examine() -> Diagnosis:
     """Looks at everything; takes some seconds, changes nothing and never raises because of what it finds."""
     installed = installed_versions()
     needed = {name: installed.get(name) for name in REQUIRED}
+    tried = list(_tried(installed))
+    went_well = {finding.name for finding in tried if finding.state == "ok"}
     return Diagnosis(
         python=platform.python_version(),
         platform=platform.platform(),
         versions=needed | {name: installed[name] for name in OPTIONAL if name in installed},
         tested_sets=compare_tested_sets(installed),
-        findings=[*known_bad_findings(installed, os.environ), *_tried(installed)],
+        findings=[*known_bad_findings(installed, os.environ, went_well), *tried],
     )
 
 

@@ -4,7 +4,7 @@ A row names the packages, what happens, and one command that ends it. Adding one
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from packaging.specifiers import SpecifierSet
@@ -22,6 +22,8 @@ class KnownBad:
         fix: one line to type.
         severity: "warning" where the library itself does not need what fails.
         variable: an environment variable that must be set besides.
+        shown_by: the check of the examination that fails where this goes wrong; where it went well (on one device, for
+            what takes several; with a version in between that works), nothing is said. "" for none.
     """
 
     versions: Mapping[str, str]
@@ -29,6 +31,7 @@ class KnownBad:
     fix: str
     severity: Literal["failed", "warning"] = "failed"
     variable: str | None = None
+    shown_by: str = ""
 
     def applies(self, installed: Mapping[str, str], environment: Mapping[str, str]) -> bool:
         """Whether the combination is the one that is installed."""
@@ -46,17 +49,20 @@ KNOWN_BAD = (
         {"jax": "<0.6", "orbax-checkpoint": ">0.11.23"},
         "no checkpoint can be saved: AttributeError: module 'jax.monitoring' has no attribute 'record_scalar'",
         "pip install 'orbax-checkpoint==0.11.23'",
+        shown_by="checkpoint",
     ),
     KnownBad(
         {"jax": ">=0.6,<0.6.2", "orbax-checkpoint": ">0.11.25"},
         "orbax cannot be imported: AttributeError: module 'jax.experimental.layout' has no attribute 'Format'",
         "pip install 'orbax-checkpoint==0.11.25'",
+        shown_by="checkpoint",
     ),
     KnownBad(
         {"jax": ">=0.6.2,<0.7.1", "orbax-checkpoint": ">0.11.28"},
         "with several devices, no checkpoint can be saved: TypeError: 'NoneType' object does not support the context "
         "manager protocol",
         "pip install 'orbax-checkpoint==0.11.28'",
+        shown_by="checkpoint",
     ),
     KnownBad(
         {"flax": "==0.12.4"},
@@ -68,6 +74,7 @@ KNOWN_BAD = (
         {"pyarrow": ">=26", "numpy": "<2"},
         "no table can be read: ImportError: pyarrow requires NumPy 2.0 or newer",
         "pip install 'pyarrow<26'",
+        shown_by="tables",
     ),
     KnownBad(
         {"av": "<15"},
@@ -91,17 +98,20 @@ KNOWN_BAD = (
 )
 
 
-def known_bad_findings(installed: Mapping[str, str], environment: Mapping[str, str]) -> list[Finding]:
-    """The rows that apply.
+def known_bad_findings(
+    installed: Mapping[str, str], environment: Mapping[str, str], went_well: Collection[str] = ()
+) -> list[Finding]:
+    """The rows that apply, those apart that a check has just disproved.
 
     Args:
         installed: canonical package name to version.
         environment: environment variables.
+        went_well: names of checks that were tried and passed.
     """
     return [
         Finding(_name(row, installed), row.severity, row.reason, row.fix)
         for row in KNOWN_BAD
-        if row.applies(installed, environment)
+        if row.applies(installed, environment) and row.shown_by not in went_well
     ]
 
 
