@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,11 @@ class PatchArgs:
     """Show what would change."""
     apply: bool = False
     """Apply the patches that are needed."""
+    verify: bool = False
+    """Run the fork's imports, two training steps and the labelling of a few frames, at tiny size, on a copy and in the
+    fork's own Python, and say of each patch what was seen."""
+    python: str = ""
+    """With --verify: the fork's Python; by default that of .venv in the checkout."""
     revert: bool = False
     """Take back everything that --apply wrote, byte for byte."""
     only: str = ""
@@ -47,8 +53,10 @@ class PatchArgs:
 
 def run(args: PatchArgs) -> None:
     """Does what was asked for, and prints what became of each patch."""
-    if args.check + args.diff + args.apply + args.revert > 1:
-        raise ConfigError("expected one of --check, --diff, --apply and --revert; run them one after another")
+    if args.check + args.diff + args.apply + args.verify + args.revert > 1:
+        raise ConfigError("expected one of --check, --diff, --apply, --verify and --revert; run them one after another")
+    if args.python and not args.verify:
+        raise ConfigError("--python goes with --verify")
     if args.revert and args.only:
         raise ConfigError("--revert takes everything back; it does not go with --only")
     if args.commit and (not args.apply or args.allow_dirty):
@@ -69,6 +77,8 @@ def _run(root: Path, args: PatchArgs) -> None:
     if args.revert or args.apply:
         with one_writer(root):
             _revert(root) if args.revert else _apply(root, args)
+    elif args.verify:
+        _verify(root, args.python)
     elif args.diff:
         _diff(_plan(root, args.only))
     else:
@@ -124,7 +134,7 @@ def _check(plan: "list[Step]") -> None:
 
 def _stop_where_unclear(ids: list[str]) -> None:
     if ids:
-        print(f"of {', '.join(ids)} nobody can tell from the code; look where it says")
+        print(f"of {', '.join(ids)} nobody can tell from the code; look where it says, or run --verify")
         raise SystemExit(EXIT_UNCLEAR)
 
 
@@ -174,6 +184,30 @@ def _refuse_dirty(root: Path) -> None:
             f"{root}: expected a checkout without changes that are not committed, got {len(modified)} changed files "
             f"({shown}); commit or stash them, or pass --allow_dirty"
         )
+
+
+def _verify(root: Path, given: str) -> None:
+    from pistar_vf.patching.patch_file import load_patches
+    from pistar_vf.patching.verification import fork_python, verify
+
+    python = fork_python(root, given)
+    if python is None:
+        print(
+            f"{root}: --verify did not look: expected the fork's Python at {given or root / '.venv/bin/python'}, found"
+        )
+        print("none that can be run; name it by --python")
+        raise SystemExit(EXIT_UNCLEAR)
+    from pistar_vf.testing.probe_dataset import write_probe_dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        data, tokenizer = write_probe_dataset(Path(folder))
+        sights, left = verify(root, python, load_patches(), {"data": data, "tokenizer": tokenizer, "out": Path(folder)})
+    print("\n".join(f"{sight.patch:<4} {sight.text}" for sight in sights))
+    if left:
+        print(f"no patch is for this error: {left}")
+    if left or any(sight.seen for sight in sights):
+        raise SystemExit(EXIT_UNCLEAR if left else EXIT_NEEDED)
+    print("every stage ran")
 
 
 def _revert(root: Path) -> None:

@@ -21,6 +21,7 @@ pip install -e 'pistar_vf[patches]'
 pistar-vf patch path/to/fork            # which patches are needed, and why
 pistar-vf patch path/to/fork --diff     # what would change
 pistar-vf patch path/to/fork --apply    # --commit: one git commit for each; --only 3,13a: these, and what they need
+pistar-vf patch path/to/fork --verify   # runs the stages, tiny, on a copy, in the fork's own Python (--python)
 pistar-vf patch path/to/fork --revert   # everything back, byte for byte
 ```
 
@@ -37,7 +38,7 @@ made that would leave a file that does not compile, or a name without a meaning.
 | applied | the fault is gone, and the code is as the patch leaves it |
 | fixed differently | something that does without the fault was seen; its line is shown |
 | not applicable | the checkout has nothing that the patch is about; the reason is shown |
-| cannot tell | neither the fault nor a cure was seen; what to look at is shown |
+| cannot tell | neither the fault nor a cure was seen; what to look at is shown; `--verify` runs it |
 | conflict | the fault was seen, but the patch finds no hold |
 
 Optional patches (for other cameras, more devices, speed) are marked, and do not count for the exit code. `--only` takes
@@ -46,6 +47,13 @@ the patches along that the given ones come after.
 Exit codes: 0 nothing is needed, or success; 1 patches are needed; 2 a conflict or another error; 3 no patch is needed,
 but of one or more nobody can tell from the code; 4 a file of the pipeline is missing or no valid Python (an unresolved
 merge, for example), and nothing is said about the checkout.
+
+`--verify` runs the imports, two training steps and the labelling of ten frames (a generated v2.1 dataset with the five
+columns; two decoder layers, one of the image tower) on a copy. Where a stage stops with a patch's error, the patch goes
+into the copy and the stage runs again, so that each fault is seen and seen to go. It says of every patch what came:
+seen, not seen, not reached, or not looked at (several devices, pretrained weights, speed). Without the fork's Python it
+says that it did not look. Exit codes: 0 every stage ran; 1 faults were seen, and their patches cure them; 3 it did not
+look, or an error came that no patch is for.
 
 Applying twice changes nothing. A tree with changes that are not committed is refused without `--allow_dirty`. Every
 file is old or new, never half, whatever stops the program; one process patches a checkout at a time. What was there

@@ -137,6 +137,11 @@ _SCHEDULE = (
 )
 
 
+def demo_behaviour(index: int) -> Behaviour:
+    """The behaviour of an episode of one goal: successes, failures and time-outs in the demonstration's mix."""
+    return _SCHEDULE[index % len(_SCHEDULE)]
+
+
 def swap_prompt(prompt: str) -> str:
     """The same task with the other bin."""
     words = {"left": "right", "right": "left"}
