@@ -192,10 +192,9 @@ def _verify(root: Path, given: str) -> None:
 
     python = fork_python(root, given)
     if python is None:
-        print(
-            f"{root}: --verify did not look: expected the fork's Python at {given or root / '.venv/bin/python'}, found"
-        )
-        print("none that can be run; name it by --python")
+        wanted = given or root / ".venv/bin/python"
+        print(f"{root}: --verify did not look: expected the fork's Python at {wanted}, found none that can be run;")
+        print("name it by --python")
         raise SystemExit(EXIT_UNCLEAR)
     from pistar_vf.testing.probe_dataset import write_probe_dataset
 

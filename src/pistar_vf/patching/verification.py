@@ -118,11 +118,10 @@ def verify(
 
 
 def _copy(root: Path, copy: Path) -> Path:
+    left_out = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info")
     for name in _COPIED:
         if (root / name).is_dir():
-            shutil.copytree(
-                root / name, copy / name, ignore=shutil.ignore_patterns(".git", "__pycache__", "*.egg-info")
-            )
+            shutil.copytree(root / name, copy / name, ignore=left_out)
         elif (root / name).is_file():
             shutil.copy(root / name, copy / name)
     for file, pattern, smaller in _SMALLER:
@@ -156,7 +155,7 @@ def run_stage(stage: Stage, copy: Path, python: Path, places: Mapping[str, Path]
     labelled = places["out"] / "labelled"
     shutil.rmtree(labelled, ignore_errors=True)
     shutil.copytree(places["data"], labelled)
-    words = [word.format(**places, copy=labelled) if "{" in word and word[0] != "i" else word for word in stage.words]
+    words = [word.format(**places, copy=labelled) for word in stage.words]
     paths = [str(copy / folder) for folder in ("stubs", "src", "gemma", "packages/openpi-client/src")]
     inherited = [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
     settings = {"JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(places["out"] / "cache")}
