@@ -28,6 +28,8 @@ def test_a_criterion_names_what_decided():
 def test_a_gate_of_criteria():
     good, open_, bad = (Criterion(v.value, (Finding("", "", v),), "", "", "") for v in (PASSED, NOT_SHOWN, FAILED))
     assert Gate((good, open_), 1, 1, (), ()).verdict is NOT_SHOWN
+    assert not Gate((good, open_), 1, 1, (), ()).passed
+    assert Gate((good,), 1, 1, (), ()).passed
     gate = Gate((good, open_, bad), 1, 1, (), ())
     assert gate.verdict is FAILED
     assert gate.named(NOT_SHOWN) == ("NOT SHOWN",)

@@ -28,7 +28,6 @@ from pistar_vf.recipes.run import run_training
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.report import verdict
 from pistar_vf.relabel.run import run_relabel
-from pistar_vf.relabel.verdict import Verdict
 from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
@@ -158,7 +157,7 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
     table.add_row("losses of 5 % or more that are not positive", f"{agreement.losses_not_positive:.1%}")
     Console().print(table)
     print(verdict(result.gate))
-    return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.verdict is Verdict.PASSED)}
+    return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.passed)}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -25,7 +25,7 @@ _NUM_MOMENTS = 50
 def verdict(gate: Gate) -> str:
     """One line."""
     on = f"on {gate.num_judged} unseen of {gate.num_episodes} episodes"
-    if gate.verdict is Verdict.PASSED:
+    if gate.passed:
         return f"gate: PASSED {on}"
     return f"gate: {gate.verdict} ({', '.join(gate.named(gate.verdict))}) {on}"
 
@@ -76,7 +76,7 @@ def write_report(
     _draw(folder / "report.png", gate, values, rollouts, labels)
     content = {
         "verdict": gate.verdict,
-        "passed": gate.verdict is Verdict.PASSED,
+        "passed": gate.passed,
         "failed": gate.named(Verdict.FAILED),
         "not_shown": gate.named(Verdict.NOT_SHOWN),
         **dataclasses.asdict(gate),

@@ -108,6 +108,11 @@ class Gate:
         """Of the worst criterion."""
         return worst([criterion.verdict for criterion in self.criteria])
 
+    @property
+    def passed(self) -> bool:
+        """Every criterion was measured, and is met."""
+        return self.verdict is Verdict.PASSED
+
     def named(self, verdict: Verdict) -> tuple[str, ...]:
         """Names of the criteria with this verdict."""
         return tuple(criterion.name for criterion in self.criteria if criterion.verdict is verdict)
