@@ -29,7 +29,10 @@ TOKENIZER_FILE = "tokenizer.model"
 _PATH_VARIABLES = ("OPENPI_VALUE_TOKENIZER_PATH", "GEMMA_TOKENIZER_PATH")
 _BUNDLE_VARIABLE = "OPENPI_VLM_CKPT_DIR"
 _DEFAULT_BUNDLE = "~/Downloads/vlm_ckpt"
-_WHAT_TO_DO = f"download Gemma 3's {TOKENIZER_FILE} and pass --tokenizer_path=<file>"
+_WHAT_TO_DO = (
+    f"download Gemma 3's {TOKENIZER_FILE} and pass --tokenizer_path=<file>: hf download google/gemma-3-270m-it "
+    f"{TOKENIZER_FILE} --local-dir ~/gemma-3-270m-it"
+)
 
 # 256 bytes, pad, eos, bos, unk and the newline.
 _RESERVED_PIECES = 261

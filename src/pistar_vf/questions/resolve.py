@@ -22,8 +22,8 @@ def find_vqa_data(data: str, subset: str | None = None) -> Path:
             return path
     raise DatasetError(
         f"no question-answer data '{data}'{f', subset {subset!r}' if subset else ''}; tried "
-        f"{', '.join(map(str, tried))}. Download it first (huggingface-cli download --repo-type dataset {data}), or "
-        "pass the folder or file"
+        f"{', '.join(map(str, tried))}. Download it first (hf download {data} --repo-type dataset"
+        f"{f' --include {subset}/*' if subset else ''}), or pass the folder or file"
     )
 
 

@@ -172,6 +172,6 @@ def _pretrained_towers(config: AlignmentConfig, value_function: ValueFunction, w
     """Towers where there are some; the projector always starts fresh."""
     if config.pretrained_source is None:
         return {}
-    paths = pretrained_paths(config.pretrained_source, config.pretrained_path)
+    paths = pretrained_paths(config.pretrained_source, config.pretrained_path, config.tokenizer_path)
     restored = ValueModelWeightLoader(paths, value_function.config, key="ema_params").load(wanted)
     return {name: leaf for name, leaf in restored.items() if not name.startswith(PREFIX)}

@@ -102,7 +102,7 @@ def pretrained_params(config: TrainConfig, value_function: ValueFunction, wanted
     if source is not None:
         _log.info(LOADING_PRETRAINED)
         loader = ValueModelWeightLoader(
-            pretrained_paths(source, config.pretrained_path),
+            pretrained_paths(source, config.pretrained_path, config.tokenizer_path),
             value_function.config,
             key=config.pretrained_key,
             allow_uninformative_tower=config.allow_uninformative_tower,

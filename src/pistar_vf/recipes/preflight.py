@@ -15,6 +15,7 @@ from pistar_vf.recipes.settings_file import check_settings
 from pistar_vf.tokenizer import resolve_tokenizer
 from pistar_vf.training.settings import RunSettings
 from pistar_vf.weights.bundle import pretrained_paths
+from pistar_vf.weights.downloads import tower_line
 from pistar_vf.weights.settings import PretrainedSettings
 
 _SMALLEST_SHARE = 1e-4
@@ -68,7 +69,7 @@ def resume_folder(run: RunSettings) -> Path | None:
 
 def _checks_of_both(config: TrainConfig | AlignmentConfig) -> Iterator[Callable[[], object]]:
     yield lambda: _check_positive(config.run)
-    yield lambda: _check_source(config.start)
+    yield lambda: _check_source(config.start, config.model.tokenizer_path)
     yield lambda: _check_folder(config)
     resumes = config.run.resume_from_checkpoint is not None
     trained = resumes or config.model.gemma_variant == "gemma3_tiny"  # with the run, or for it
@@ -105,7 +106,7 @@ def _check_positive(run: RunSettings) -> None:
             _refuse(f"--{name}", "at least 1 step", getattr(run, name))
 
 
-def _check_source(start: PretrainedSettings) -> None:
+def _check_source(start: PretrainedSettings, tokenizer_path: str | None) -> None:
     source = getattr(start, "source", start.pretrained_source)
     if source is None and start.pretrained_path:
         raise ConfigError(
@@ -114,9 +115,9 @@ def _check_source(start: PretrainedSettings) -> None:
         )
     if source is None:
         return
-    for path in pretrained_paths(source, start.pretrained_path):
+    for path in pretrained_paths(source, start.pretrained_path, tokenizer_path):
         if not path.exists():
-            raise CheckpointError(f"--pretrained_path {path}: no such file or folder")
+            raise CheckpointError(f"--pretrained_path {path}: no such file or folder; {tower_line(path)}")
 
 
 def _check_mixture(config: TrainConfig) -> None:

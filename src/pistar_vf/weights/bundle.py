@@ -13,6 +13,7 @@ from pathlib import Path
 from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint, step_name
 from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.weights.downloads import siglip2_line
 
 BUNDLE_VARIABLE = "OPENPI_VLM_CKPT_DIR"
 DEFAULT_BUNDLE = "~/Downloads/vlm_ckpt"
@@ -30,12 +31,15 @@ _WANTED = {
 }
 
 
-def pretrained_paths(source: PretrainedSource, given: Sequence[Path] = ()) -> list[Path]:
+def pretrained_paths(
+    source: PretrainedSource, given: Sequence[Path] = (), tokenizer_path: str | None = None
+) -> list[Path]:
     """The paths to read weights from.
 
     Args:
         source: where to start from.
         given: `--pretrained_path`.
+        tokenizer_path: `--tokenizer_path`; the bundle is also looked for around it.
 
     Raises:
         ConfigError: another number of paths than the source takes.
@@ -46,16 +50,24 @@ def pretrained_paths(source: PretrainedSource, given: Sequence[Path] = ()) -> li
         found = ", ".join(map(str, given)) or "none"
         raise ConfigError(f"--pretrained_path: --pretrained_source {source} expects {_WANTED[source]}, got {found}")
     if source == "bundle":
-        return [_part_of_bundle(given[0] if given else _bundle(), VALUE_MODEL_FOLDER)]
+        return [_part_of_bundle(given[0] if given else _bundle(tokenizer_path), VALUE_MODEL_FOLDER)]
     if source == "base" and not given:
-        return [_part_of_bundle(_bundle(), part) for part in (SIGLIP_FILE, GEMMA_FOLDER)]
+        return [_part_of_bundle(_bundle(tokenizer_path), part) for part in (SIGLIP_FILE, GEMMA_FOLDER)]
     if source == "checkpoint" and (complete_steps(given[0]) or complete_steps(given[0] / "best")):
         return [find_checkpoint(given[0])]
     return given
 
 
-def _bundle() -> Path:
-    return Path(os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE).expanduser()
+def _bundle(tokenizer_path: str | None) -> Path:
+    """What the variable names decides; else the folder of the tokenizer, where a Gemma lies beside it."""
+    if os.environ.get(BUNDLE_VARIABLE):
+        return Path(os.environ[BUNDLE_VARIABLE]).expanduser()
+    if tokenizer_path is not None:
+        path = Path(tokenizer_path).expanduser()
+        beside = path if path.is_dir() else path.parent
+        if (beside / GEMMA_FOLDER).is_dir():
+            return beside
+    return Path(DEFAULT_BUNDLE).expanduser()
 
 
 def _part_of_bundle(bundle: Path, part: Path) -> Path:
@@ -63,6 +75,7 @@ def _part_of_bundle(bundle: Path, part: Path) -> Path:
         raise CheckpointError(
             f"--load_pretrained: expected {part} of the VLM bundle at {bundle}, found nothing. Download the bundle "
             f"(tokenizer.model, {VALUE_MODEL_FOLDER}/, and for base weights {SIGLIP_FILE} and {GEMMA_FOLDER}/) and put "
-            f"it at {DEFAULT_BUNDLE}, or set {BUNDLE_VARIABLE} to where it is; docs/weights.md has the whole list"
+            f"it at {DEFAULT_BUNDLE} or beside the file of --tokenizer_path, or set {BUNDLE_VARIABLE} to where it is; "
+            f"docs/weights.md has the whole list. The base vision tower: {siglip2_line(bundle)}"
         )
     return bundle / part
