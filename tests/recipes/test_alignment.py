@@ -105,12 +105,12 @@ def test_the_whole_model_holds_what_was_validated(whole):
 
 def test_an_existing_result_is_not_overwritten(questions, aligned):
     with pytest.raises(ConfigError, match=re.escape(f"{aligned} exists already")):
-        run_alignment(settings(questions, aligned.parent))
+        run_alignment(settings(questions, aligned.parent, allow_random_towers=True))
 
 
 def test_questions_must_be_held_out(questions, tmp_path):
     with pytest.raises(ConfigError, match=r"--val_fraction 0.0: expected held-out questions"):
-        run_alignment(settings(questions, tmp_path / "out", val_fraction=0.0))
+        run_alignment(settings(questions, tmp_path / "out", val_fraction=0.0, allow_random_towers=True))
 
 
 def robot(aligned, tiny_dataset, frame_cache_dir, folder, **changes):
