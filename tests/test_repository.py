@@ -43,6 +43,14 @@ def test_what_a_visitor_looks_for_is_there(name):
     assert (ROOT / name).stat().st_size > 0
 
 
+def test_the_documentation_lists_what_is_here(files):
+    text = (ROOT / "docs" / "development.md").read_text()
+    table = text.split("## What is in the repository")[1].split("\n## ")[0]
+    entries = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = {name for entry in entries for name in re.findall(r"`([^`]+)`", entry)}
+    assert listed == {path.relative_to(ROOT).parts[0] for path in files}
+
+
 def test_files_are_small(files):
     assert [f"{path.relative_to(ROOT)}" for path in files if path.stat().st_size > MAX_BYTES] == []
 
