@@ -15,7 +15,7 @@ from pistar_vf.errors import ConfigError
             "expected a finite value label, got nan (4 such frames in the dataset)",
             "label",
         ),
-        ("/home/me/vials is being written to by relabel, process 4711 of me on robot1; wait for it to end", "wait"),
+        ("data/vials is being written to by relabel, process 4711 of me on robot1; wait for it to end", "wait"),
         ("XLA: expected the run to fit into the accelerator's memory, got: RESOURCE_EXHAUSTED", "nvidia-smi"),
         ("V does not use the images: with the images of other frames its error is 0.1, with its own 0.1", ""),
         ("tokenizer: found no tokenizer; looked at ~/vlm_ckpt/tokenizer.model, /data/tokenizer.model", "tokenizer"),
