@@ -55,4 +55,4 @@ def test_the_bundle_is_found_beside_its_tokenizer(tmp_path):
     problems = check_flags(TrainConfig.of(data_dir="nowhere", checkpoint_dir=tmp_path / "run", **tokenizer))
     with pytest.raises(PistarError, match="no dataset 'nowhere'") as error:
         problems.refuse()
-    assert "bundle" not in str(error.value)
+    assert "VLM bundle" not in str(error.value)
