@@ -106,6 +106,32 @@ def auc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> flo
     return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
+def auc_within(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], group: Int[np.ndarray, " n"]) -> float:
+    """`auc` over the pairs inside each group: easy tasks with many successes do not count as knowing the outcome.
+
+    NaN where no group has both classes.
+    """
+    right, pairs = 0.0, 0
+    for number in np.unique(group):
+        own = group == number
+        count = int(positive[own].sum()) * int((~positive[own]).sum())
+        if count:
+            right, pairs = right + count * auc(score[own], positive[own]), pairs + count
+    return right / pairs if pairs else float("nan")
+
+
+def value_order(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
+    """Rank correlation of V and time in each episode (value-order correlation); NaN for an episode of one frame.
+
+    A clock has 1 everywhere: alone, this figure says nothing.
+
+    References:
+        Ma et al., "Vision Language Models are In-Context Value Learners", arXiv 2411.04549, section 3.
+    """
+    parts = np.split(value, np.cumsum(lengths)[:-1])
+    return np.array([_pearson(_ranks(own), np.arange(len(own))) if len(own) > 1 else np.nan for own in parts])
+
+
 def same_time_concordance(
     value: Float[np.ndarray, " t"],
     target: Float[np.ndarray, " t"],
@@ -132,28 +158,45 @@ def same_time_concordance(
     Returns:
         In [0, 1]; NaN where no pair of targets is that far apart.
     """
-    concordant, pairs = 0.0, 0
+    concordant, pairs = concordance_by_episode(value, target, episode, frame_index, task, min_gap=min_gap)
+    return float(concordant.sum() / pairs.sum()) if pairs.any() else float("nan")
+
+
+def concordance_by_episode(
+    value: Float[np.ndarray, " t"],
+    target: Float[np.ndarray, " t"],
+    episode: Int[np.ndarray, " t"],
+    frame_index: Int[np.ndarray, " t"],
+    task: Int[np.ndarray, " t"],
+    *,
+    min_gap: float = 0.1,
+) -> tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]]:
+    """What `same_time_concordance` counts, episode by episode; same arguments.
+
+    Returns:
+        (pairs in the right order that an episode is in, ties counting half; pairs that it is in), by episode number
+        from 0 to the largest. Every pair counts for both of its episodes.
+    """
+    size = int(episode.max()) + 1
+    concordant, pairs = np.zeros(size), np.zeros(size)
     for number in np.unique(task):
         own = (task == number) & np.isfinite(target)
-        found = _concordant_pairs(value[own], target[own], episode[own], frame_index[own], min_gap)
-        concordant, pairs = concordant + found[0], pairs + found[1]
-    return concordant / pairs if pairs else float("nan")
-
-
-def _concordant_pairs(
-    value: np.ndarray, target: np.ndarray, episode: np.ndarray, frame_index: np.ndarray, min_gap: float
-) -> tuple[float, int]:
-    """(pairs in the right order, ties counting half; pairs) of one task."""
-    concordant, pairs = 0.0, 0
-    episodes = _spread(np.unique(episode), _MAX_EPISODES)
-    kept = np.isin(episode, episodes)
-    for moment in _spread(np.unique(frame_index), _MAX_MOMENTS):
-        now = kept & (frame_index == moment)
-        further = target[now][:, None] - target[now] >= min_gap
-        difference = value[now][:, None] - value[now]
-        concordant += float((further & (difference > 0)).sum() + 0.5 * (further & (difference == 0)).sum())
-        pairs += int(further.sum())
+        episodes = _spread(np.unique(episode[own]), _MAX_EPISODES)
+        kept = own & np.isin(episode, episodes)
+        for moment in _spread(np.unique(frame_index[own]), _MAX_MOMENTS):
+            now = kept & (frame_index == moment)
+            right, counted = _ordered_pairs(value[now], target[now], min_gap)
+            concordant[episode[now]] += right
+            pairs[episode[now]] += counted
     return concordant, pairs
+
+
+def _ordered_pairs(value: np.ndarray, target: np.ndarray, min_gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of frames at one moment: how many pairs of each are in order, ties counting half, and how many there are."""
+    further = target[:, None] - target >= min_gap
+    steps = np.round((value[:, None] - value).astype(np.float64) / RESOLUTION)
+    right = further * np.where(steps == 0, 0.5, steps > 0)
+    return right.sum(axis=0) + right.sum(axis=1), (further.sum(axis=0) + further.sum(axis=1)).astype(np.float64)
 
 
 def _spread(numbers: np.ndarray, count: int) -> np.ndarray:

@@ -59,7 +59,10 @@ class EvaluatedFrames:
         """Scores of predictions for the frames of some episodes."""
         lengths = np.array([len(self.indices(episode)) for episode in episodes], np.int64)
         succeeded = np.array([self.strata[episode.index][0] == "success" for episode in episodes])
-        return EpisodeScores.of_frames(frames, self.labels[self.rows(episodes)], lengths, succeeded, self.support)
+        tasks = [self.strata[episode.index][1] for episode in episodes]
+        return EpisodeScores.of_frames(
+            frames, self.labels[self.rows(episodes)], lengths, succeeded, self.support, tasks
+        )
 
     def groups(self) -> Iterator[tuple[Episode, ...]]:
         """The episodes, some thousand frames at a time."""
