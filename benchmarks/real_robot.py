@@ -18,7 +18,8 @@ import tyro
 from pistar_vf.cli.train import setup_logging
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
-from pistar_vf.evaluation.run import MODEL, Evaluation, run_eval
+from pistar_vf.evaluation.report import MODEL, Evaluation
+from pistar_vf.evaluation.run import run_eval
 from pistar_vf.labels.split import PARTS, SplitRatios, split_by_ratio
 from pistar_vf.lerobot.dataset import Episode, load_lerobot
 from pistar_vf.recipes.label import LabelConfig, run_label

@@ -20,6 +20,7 @@ from pistar_vf.evaluation.frames import EvaluatedFrames, score_trees
 from pistar_vf.evaluation.run import run_eval
 from pistar_vf.frames import shards
 from pistar_vf.frames.open_table import read_state
+from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.labels.split import select_episodes
 from pistar_vf.labels.value_labels import read_value_labels
@@ -146,13 +147,38 @@ def test_the_json_file(config, tmp_path, capsys, found):
                 assert own[measure] == {"value": None, "low": None, "high": None}
             else:
                 assert own[measure]["value"] == pytest.approx(value, abs=1e-3)
-                assert own[measure]["low"] <= own[measure]["high"]
+                low, high = own[measure]["low"], own[measure]["high"]
+                assert (low is None and high is None) or low <= high
+    assert content["tasks"]["model"][0].keys() >= {"task", "successes", "failures", "auc", "auc_last", "concordance"}
+    assert 0 < content["auc_p_value"] <= 1
     first = content["episodes"][0]
     assert first["mae"] == pytest.approx(found.scores["model"].take(np.array([0])).figures()[4], abs=1e-6)
     assert (
         first["num_frames"]
         == load_lerobot(load_value_model(config.checkpoint).spec.trained_on.datasets[0].path).episodes[0].length
     )
+
+
+def test_what_a_blank_camera_costs(config, found, dataset, tmp_path, capsys):
+    """The figures of the same frames with one lens covered, found here by blackening the pictures by hand."""
+    path = tmp_path / "eval.json"
+    own = run_eval(dataclasses.replace(config, blank_cameras=True, frame_skip=4, output=path), progress=False)
+    plain = run_eval(dataclasses.replace(config, frame_skip=4), progress=False)
+    np.testing.assert_array_equal(own.scores["model"].figures(), plain.scores["model"].figures())
+    predictor = load_value_model(config.checkpoint)
+    keys = [key for key in predictor.spec.camera_keys.values() if key]
+    assert list(own.blanked) == list(json.loads(path.read_text())["blank_cameras"]) == keys
+    labels = read_value_labels(dataset)
+    table = frame_source(predictor, dataset, labels=labels, cache_dir=config.cache_dir, num_workers=0).table()
+    rows = np.concatenate([np.arange(e.start, e.start + e.length, 4) for e in dataset.episodes])
+    for name, key in predictor.spec.camera_keys.items():
+        dark = {**table.cameras, name: np.zeros_like(table.cameras[name])}
+        value = FramePredictor(predictor, 8).metrics(dataclasses.replace(table, cameras=dark), rows)["value"]
+        np.testing.assert_allclose(own.blanked[key].value, value, atol=1e-7)
+        # Four steps of training move V little; but it moves by more than its rounding.
+        assert np.abs(value - own.scores["model"].value).mean() > 5e-7
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the same frames with one camera black" in out
 
 
 def test_the_val_part_of_a_checkpoint_without_a_test_part(config, capsys):

@@ -8,7 +8,7 @@ from pistar_vf.cli.train import out_of_memory_advice, setup_logging
 from pistar_vf.evaluation.config import EvalConfig
 
 if TYPE_CHECKING:
-    from pistar_vf.evaluation.run import Evaluation
+    from pistar_vf.evaluation.report import Evaluation
 
 
 def main(argv: Sequence[str]) -> "Evaluation":

@@ -14,7 +14,8 @@ from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.demo.folder import make_room, write_scores
 from pistar_vf.evaluation.config import EvalConfig, VisualizeConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
-from pistar_vf.evaluation.run import MODEL, run_eval
+from pistar_vf.evaluation.report import MODEL
+from pistar_vf.evaluation.run import run_eval
 from pistar_vf.evaluation.visualize import run_visualize
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.lerobot.dataset import load_lerobot

@@ -13,7 +13,8 @@ from pistar_vf.demo.folder import make_room, write_scores
 from pistar_vf.drawing.curves import Curve, draw_curves
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
-from pistar_vf.evaluation.run import MODEL, run_eval
+from pistar_vf.evaluation.report import MODEL
+from pistar_vf.evaluation.run import run_eval
 from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.labels.split import select_episodes
@@ -31,6 +32,13 @@ from pistar_vf.relabel.run import run_relabel
 from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
+_SCORES = {
+    "mae": ("mae", "frame by frame |V - label|"),
+    "spearman": ("spearman", "Spearman within a success (mean)"),
+    "concordance": ("concordance", "same-time concordance"),
+    "auc": ("auc_last_quarter", "AUC success vs failure, last quarter"),
+}
+"""Figures that the clock has too, which knows task and frame index alone: their names in demo.json and in words."""
 _SWAPPED = "V, prompt names the other bin"
 _BATCH_SIZE = 64
 _GAIN_FRAMES = 10
@@ -90,12 +98,12 @@ def evaluate_demo(config: TrainConfig, checkpoint: Path) -> tuple[dict[str, floa
         )
     )
     own = evaluation.scores[MODEL]
-    figures = dict(zip(MEASURES, own.figures()))
+    figures, clock = (dict(zip(MEASURES, evaluation.scores[name].figures())) for name in (MODEL, "clock"))
     views = _two_prompts(config, checkpoint, [about["episode_index"] for about in evaluation.episodes])
     ends = [late_values(view.swapped, np.array([len(view.swapped)]))[0] for view in views]
     scores = {
-        **{name: float(figures[name]) for name in ("mae", "spearman")},
-        "auc_last_quarter": float(figures["auc"]),
+        **{_SCORES[name][0]: float(figures[name]) for name in _SCORES},
+        **{f"clock_{_SCORES[name][0]}": float(clock[name]) for name in _SCORES},
         "late_value": _mean(own.late_value[own.succeeded]),
         "late_value_swapped": _mean(np.array(ends)[own.succeeded]),
     }
@@ -165,18 +173,14 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _print_table(scores: dict[str, float], succeeded: np.ndarray) -> None:
-    rows = {
-        "frame by frame |V - label|": f"{scores['mae']:.3f}",
-        "Spearman within a success (mean)": f"{scores['spearman']:.3f}",
-        "AUC success vs failure, last quarter": f"{scores['auc_last_quarter']:.3f}",
-        "V at the end of a success": f"{scores['late_value']:.3f}",
-        "  same pictures, prompt names the other bin": f"{scores['late_value_swapped']:.3f}",
-    }
+    rows = [(words, f"{scores[key]:.3f}", f"{scores[f'clock_{key}']:.3f}") for key, words in _SCORES.values()]
+    rows.append(("V at the end of a success", f"{scores['late_value']:.3f}", ""))
+    rows.append(("  same pictures, prompt names the other bin", f"{scores['late_value_swapped']:.3f}", ""))
     successes = int(succeeded.sum())
     title = f"held-out episodes: {successes} successes, {len(succeeded) - successes} failures and time-outs"
-    table = Table("measure", "score", title=title)
-    for name, value in rows.items():
-        table.add_row(name, value)
+    table = Table("measure", "model", "clock", title=title)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table)
 
 

@@ -31,6 +31,8 @@ class ScoreSettings:
 
     frame_skip: int = 1
     """Score every n-th frame of an episode; 1 scores all of them."""
+    blank_cameras: bool = False
+    """Score again with one camera's pictures black, camera by camera: what each of them is worth to the model."""
     output: Path | None = None
     """JSON file for all figures, those of the baselines and of single episodes included."""
 
@@ -65,8 +67,8 @@ class EvaluationConfig(Composed):
 class EvalConfig(EvaluationConfig):
     """Score a trained value model on held-out episodes, beside three baselines.
 
-    Prints loss, top-1, top-5, KL, MAE, MSE, rank correlation, AUC, calibration and coverage, each with a 95 % bootstrap
-    interval over episodes; docs/evaluation.md says what they mean.
+    Prints loss, top-1, top-5, KL, MAE, MSE, rank correlations, same-time concordance, AUC within tasks, calibration and
+    coverage, with intervals by episodes where there are five; docs/evaluation.md says what they mean.
     """
 
     scores: ScoreSettings = ScoreSettings()

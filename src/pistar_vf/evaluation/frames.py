@@ -84,23 +84,32 @@ class EvaluatedFrames:
 def score_model(
     source: Source,
     frames: EvaluatedFrames,
+    blank_cameras: bool = False,
     *,
     batch_size: int,
     cache_dir: Path | None,
     num_workers: int | None,
     advance: Callable[[int], Any],
-) -> EpisodeScores:
-    """The value model, a few thousand frames in memory at a time; `advance` is told how many are done."""
+) -> tuple[EpisodeScores, dict[str, EpisodeScores]]:
+    """The value model, a few thousand frames in memory at a time; `advance` is told how many are done.
+
+    Returns:
+        Its scores, and with `blank_cameras` those with one camera's pictures black, by the camera's feature.
+    """
     predictor = FramePredictor(source.predictor, batch_size, score_logits)
     opened = frame_source(
         source.predictor, source.dataset, labels=frames.labels, cache_dir=cache_dir, num_workers=num_workers
     )
-    scores = []
+    cameras = {key: name for name, key in source.predictor.spec.camera_keys.items() if key and blank_cameras}
+    scores: dict[str | None, list[EpisodeScores]] = {key: [] for key in (None, *cameras)}
     for shard in iterate_shards(opened, frames.episodes):
         rows = frames.rows(shard.episodes)
-        scores.append(frames.score(shard.episodes, predictor.metrics(shard.table, rows)))
+        for key, found in scores.items():
+            table = shard.table if key is None else shard.table.without_light(cameras[key])
+            found.append(frames.score(shard.episodes, predictor.metrics(table, rows)))
         advance(len(rows))
-    return EpisodeScores.concatenate(scores)
+    whole = {key: EpisodeScores.concatenate(found) for key, found in scores.items()}
+    return whole.pop(None), whole
 
 
 def score_constant(frames: EvaluatedFrames) -> EpisodeScores:

@@ -72,6 +72,13 @@ class FrameTable:
         )
         return ValueBatch(observation=observation, target=self.labels[real], frame=rows.astype(np.int32))
 
+    def without_light(self, camera: str) -> "FrameTable":
+        """The same frames with black pictures of one camera, which is not masked: as if its lens were covered."""
+        pixels = self.cameras[camera]
+        assert pixels is not None, "a camera that is missing has no pictures to blacken"
+        black = np.broadcast_to(np.zeros((1, *pixels.shape[1:]), np.uint8), pixels.shape)
+        return dataclasses.replace(self, cameras={**self.cameras, camera: black})
+
     def take(self, rows: np.ndarray) -> "FrameTable":
         """The frames at `rows` as a table of their own, in memory."""
         cameras = {name: None if frames is None else np.asarray(frames[rows]) for name, frames in self.cameras.items()}
