@@ -1,5 +1,6 @@
 """An evaluation of a checkpoint: the model's figures are those of its predictions, beside three baselines."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -162,8 +163,8 @@ def test_the_json_file(config, tmp_path, capsys, found):
 def test_what_a_blank_camera_costs(config, found, dataset, tmp_path, capsys):
     """The figures of the same frames with one lens covered, found here by blackening the pictures by hand."""
     path = tmp_path / "eval.json"
-    own = run_eval(dataclasses.replace(config, blank_cameras=True, frame_skip=4, output=path), progress=False)
-    plain = run_eval(dataclasses.replace(config, frame_skip=4), progress=False)
+    own = run_eval(config.replace(blank_cameras=True, frame_skip=4, output=path), progress=False)
+    plain = run_eval(config.replace(frame_skip=4), progress=False)
     np.testing.assert_array_equal(own.scores["model"].figures(), plain.scores["model"].figures())
     predictor = load_value_model(config.checkpoint)
     keys = [key for key in predictor.spec.camera_keys.values() if key]
