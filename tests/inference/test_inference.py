@@ -1,13 +1,17 @@
 """A restored model gives the values that training measured, from raw frames, and refuses what does not fit."""
 
+import dataclasses
+import json
 import shutil
 
 import numpy as np
 import pytest
 
+from pistar_vf.checkpoints.layout import find_checkpoint
+from pistar_vf.checkpoints.value_spec import unknown_prompts
 from pistar_vf.errors import CheckpointError, ConfigError, TokenizerError
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
-from pistar_vf.inference.predictor import load_value_model
+from pistar_vf.inference.predictor import Prediction, load_value_model
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
@@ -104,13 +108,20 @@ def test_what_is_said_for_upstreams_checkpoints_changes_nothing(trained_run, mod
     assert told.spec == model.spec
 
 
-def test_a_training_directory_gives_its_best_checkpoint(trained_run):
-    """The validation loss fell from step 2 to step 4, so the best one is step 4."""
+def test_a_training_directory_gives_its_best_checkpoint(trained_run, caplog):
+    """The one of steps 2 and 4 whose validation loss is lower, as metrics.jsonl has them; a line says so."""
     root = trained_run.checkpoint.parent
+    rows = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
+    losses = {row["step"]: row["loss"] for row in rows if row["split"] == "val"}
+    assert set(losses) == {2, 4}
+    wanted = f"step_{min(losses, key=losses.get):08d}"
+    with caplog.at_level("INFO"):
+        assert find_checkpoint(root) == root / "best" / wanted
+    assert f"taking best/{wanted}, chosen by validation loss" in caplog.text
     best = load_value_model(root / "best")
     for one, other in zip(flatten(load_value_model(root).params).values(), flatten(best.params).values()):
         np.testing.assert_array_equal(one, other)
-    assert [entry.name for entry in (root / "best").glob("step_*")] == ["step_00000004"]
+    assert [entry.name for entry in (root / "best").glob("step_*")] == [wanted]
 
 
 def changed(episode, **changes):
@@ -178,3 +189,32 @@ def test_a_checkpoint_without_arrays_is_refused(copy):
         shutil.rmtree(folder)
     with pytest.raises(CheckpointError, match=r"step_00000004: expected a complete orbax checkpoint"):
         load_value_model(copy)
+
+
+def test_a_prediction_says_how_sure_it_is():
+    """Half at -1 and half at 0 is the least sure; the 90 % quantile of [.1 .2 .7] is the last atom."""
+    atoms = np.array([-1, -0.5, 0], np.float32)
+    probs = np.array([[0.5, 0, 0.5], [0, 1, 0], [0.1, 0.2, 0.7]], np.float32)
+    prediction = Prediction(value=probs @ atoms, probs=probs, atoms=atoms)
+    np.testing.assert_allclose(prediction.std, [0.5, 0, (0.15 - 0.04) ** 0.5], atol=1e-6)
+    np.testing.assert_array_equal(prediction.quantile(0.1), [-1, -0.5, -1])
+    np.testing.assert_array_equal(prediction.quantile(0.9), [0, -0.5, 0])
+    np.testing.assert_array_equal(prediction.quantile(1.0), [0, -0.5, 0])
+    with pytest.raises(ConfigError, match=r"quantile: expected a level in \(0, 1\], got 0.0"):
+        prediction.quantile(0.0)
+
+
+def test_a_prompt_of_another_task_is_said_to_be_one(trained_run, episode, caplog):
+    """It gets a value all the same: whoever asks on purpose knows why. Each prompt is named once."""
+    images, state, *_ = episode
+    model = load_value_model(trained_run.checkpoint)
+    prompt = model.spec.prompts[0]
+    with caplog.at_level("WARNING"):
+        model.predict(images, state, prompt)
+        assert "prompt" not in caplog.text
+        model.predict(images, state, "fold the towel")
+        model.predict(images, state, "fold the towel")
+    assert caplog.text.count("the prompt 'fold the towel' is none of the") == 1
+    old = dataclasses.replace(model.spec, prompts=())
+    assert unknown_prompts(old, ["fold the towel"]) == ()
+    assert unknown_prompts(model.spec, ["fold", prompt, "fold"]) == ("fold",)

@@ -224,3 +224,12 @@ def test_windows_of_corrections_are_no_longest_episode(tmp_path: Path) -> None:
     assert measure_normaliser([dataset], "paper", pieces=[pieces]).max_lengths == {"push": 4}
     with pytest.raises(LabelError, match="expected whole episodes to measure tasks by, got pieces alone"):
         measure_normaliser([dataset], "paper", pieces=[(0, 1, 2)])
+
+
+@pytest.mark.parametrize("counted_as", ["failure", "success", "timeout"])
+def test_a_timeout_counts_as_the_caller_says(tmp_path: Path, counted_as: str) -> None:
+    """Where outcomes are read again, of a copy that was labelled so."""
+    dataset = write(tmp_path / "set", metadata=[{"outcome": word} for word in ("success", "timeout", "failure")])
+    timeout_as = "bootstrap" if counted_as == "timeout" else counted_as
+    found = read_outcomes(dataset, outcome_column="outcome", timeout_as=timeout_as)
+    assert found == {0: Outcome.SUCCESS, 1: Outcome(counted_as), 2: Outcome.FAILURE}

@@ -10,6 +10,7 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.split import (
     SplitRatios,
+    draw_folds,
     episode_strata,
     parse_episodes,
     select_episodes,
@@ -57,6 +58,59 @@ def test_the_share_held_out(count, fraction, held_out):
     assert len(val) == held_out
     assert sorted(indices(train) + indices(val)) == list(range(count))
     assert indices(train) == sorted(indices(train))
+
+
+def outcomes_and_tasks(num_failures: int, num_successes: int, num_tasks: int = 1, seed: int = 0):
+    """Strata in a random order."""
+    rng = np.random.default_rng(seed)
+    outcome = rng.permutation(["failure"] * num_failures + ["success"] * num_successes)
+    return [(str(one), f"task {rng.integers(num_tasks)}") for one in outcome]
+
+
+@pytest.mark.parametrize("count", [20, 32, 50])
+def test_the_held_out_part_has_both_outcomes(count):
+    """Drawn from all alike, 50, 20 and 18 % of the default parts had one outcome only."""
+    for seed in range(50):
+        strata = outcomes_and_tasks(count // 4, count - count // 4, seed=seed)
+        _, val = split_episodes(episodes(count), 0.1, seed, strata)
+        assert len(val) == round(0.1 * count)
+        assert {strata[index][0] for index in indices(val)} == {"failure", "success"}
+
+
+def test_outcomes_and_tasks_keep_their_shares():
+    strata = outcomes_and_tasks(40, 60, num_tasks=4)
+    train, val = split_episodes(episodes(100), 0.2, 3, strata)
+    assert sorted(indices(train) + indices(val)) == list(range(100))
+    held = collections.Counter(strata[index][0] for index in indices(val))
+    assert held == {"failure": 8, "success": 12}
+    every, own = collections.Counter(strata), collections.Counter(strata[index] for index in indices(val))
+    assert all(abs(own[stratum] - 0.2 * size) <= 1 for stratum, size in every.items())
+    assert len({tuple(indices(split_episodes(episodes(100), 0.2, seed, strata)[1])) for seed in range(5)}) == 5
+
+
+def test_the_only_episode_of_an_outcome_stays_in_training():
+    strata = [("failure", "a")] + [("success", "a")] * 19
+    for seed in range(20):
+        assert 0 in indices(split_episodes(episodes(20), 0.1, seed, strata)[0])
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5])
+def test_folds_share_every_stratum(num_folds):
+    strata = outcomes_and_tasks(11, 26, num_tasks=2)
+    folds = draw_folds(episodes(37), num_folds, 7, strata)
+    assert sorted(index for fold in folds for index in indices(fold)) == list(range(37))
+    assert all(indices(fold) == sorted(indices(fold)) for fold in folds)
+    for stratum in set(strata):
+        sizes = [sum(strata[index] == stratum for index in indices(fold)) for fold in folds]
+        assert max(sizes) - min(sizes) <= 1
+    assert draw_folds(episodes(37), num_folds, 7, strata) == folds
+    assert draw_folds(episodes(37), num_folds, 8, strata) != folds
+
+
+@pytest.mark.parametrize("num_folds", [1, 7])
+def test_folds_must_leave_something_to_train_on(num_folds):
+    with pytest.raises(ConfigError, match=rf"--folds {num_folds}: expected 2 to 6 folds for 6 episodes"):
+        draw_folds(episodes(6), num_folds, 0, outcomes_and_tasks(3, 3))
 
 
 def test_the_seed_alone_decides():

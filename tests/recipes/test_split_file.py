@@ -1,5 +1,6 @@
 """The split that a run trains on is written down, and a resumed run must have the same."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,8 +9,10 @@ import pytest
 from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import ConfigError, PistarError
-from pistar_vf.labels.split import SplitRatios, split_by_ratio, split_episodes
+from pistar_vf.labels.split import SplitRatios, episode_strata, split_by_ratio, split_episodes
+from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.recipes import split
 from pistar_vf.recipes.prepare import prepare_data
 from pistar_vf.recipes.run import run_training
 from pistar_vf.recipes.split import keep_split_file
@@ -58,14 +61,48 @@ def test_the_file_says_who_is_where(settings, tiny_dataset):
     assert (trained, len(data.val_rows.episodes)) == (set(found["train_episodes"]), 2)
 
 
-def test_without_ratios_it_is_the_split_of_before(settings, tiny_dataset):
-    plain = settings.replace(train_ratio=None, val_ratio=None, test_ratio=None)
+def test_without_ratios_outcomes_keep_their_shares_too(settings, tiny_dataset):
+    plain = settings.replace(train_ratio=None, val_ratio=None, test_ratio=None, val_fraction=0.4)
     prepare(plain)
-    found = written(plain)
-    train, val = split_episodes(load_lerobot(tiny_dataset).episodes, plain.val_fraction, plain.seed)
+    found, dataset = written(plain), load_lerobot(tiny_dataset)
+    targets = read_targets(dataset)
+    strata = episode_strata(dataset, targets.labels, targets.outcomes)
+    train, val = split_episodes(dataset.episodes, plain.val_fraction, plain.seed, strata)
+    assert {targets.outcomes[episode.index] for episode in val} == {"success", "failure"}
     expected = [[episode.index for episode in part] for part in (train, val, ())]
     assert [found[f"{part}_episodes"] for part in ("train", "val", "test")] == expected
     assert found["split"] is None
+
+
+def test_a_run_that_drew_otherwise_goes_on_with_what_it_drew(settings, tiny_dataset, trained_run, monkeypatch):
+    """Runs before this version drew their validation part from all episodes alike."""
+    dataset = load_lerobot(tiny_dataset)
+    fraction, seed = next(
+        (fraction, seed)
+        for fraction in (0.2, 0.4)
+        for seed in range(20)
+        if split_episodes(dataset.episodes, fraction, seed) != drawn(plain_of(settings, fraction, seed), dataset)
+    )
+    then, _ = split_episodes(dataset.episodes, fraction, seed)
+    spec = load_value_spec(trained_run.checkpoint)
+    recorded = dataclasses.replace(spec.trained_on.datasets[0], train=tuple(episode.index for episode in then), val=())
+    old = dataclasses.replace(spec, trained_on=dataclasses.replace(spec.trained_on, datasets=(recorded,)))
+    monkeypatch.setattr(split, "load_value_spec", lambda _: old)
+    config = plain_of(settings, fraction, seed).replace(checkpoint_dir=trained_run.checkpoint.parent)
+    resumed = config.replace(resume_from_checkpoint="latest")
+    assert split.split_dataset(resumed, dataset, read_targets(dataset)).train == then
+    assert split.split_dataset(config, dataset, read_targets(dataset)).train != then
+
+
+def plain_of(settings, fraction, seed):
+    """Settings without ratios."""
+    return settings.replace(train_ratio=None, val_ratio=None, test_ratio=None, val_fraction=fraction, seed=seed)
+
+
+def drawn(config, dataset):
+    """(train, validation) as a new run draws them."""
+    found = split.split_dataset(config, dataset, read_targets(dataset))
+    return found.train, found.val
 
 
 def test_the_checkpoint_records_it_too(trained_run):

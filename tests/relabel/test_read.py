@@ -4,15 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.labelled_sets import in_frames
+from support.labelled_sets import episode, in_frames
 
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import LabelError
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.label import find_thresholds
+from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.returns import Normaliser, Outcome
+from pistar_vf.testing.lerobot_writer import write_lerobot_v21
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,54 @@ def test_upstream_reads_rewards_as_they_are(dataset):
     found = read_upstream_rollouts(dataset, reward_column="reward_label", intervention_column="intervention")
     np.testing.assert_array_equal(found.reward, dataset.read_column("reward_label"))
     assert not found.keeps_last_value.any()  # F = 0 past every end, which is upstream's trap
+
+
+def progress_set(path):
+    """Two episodes of measured progress: 0.1, 0.4, 0.3, 1 and, a failure, 0.2, 0.6."""
+    values = ([-0.9, -0.6, -0.7, 0], [-0.8, -0.4])
+    owed = ([-0.3, 0.1, -0.7, 0], [-0.4, -0.4])
+    columns = [{"value_label": np.float32(v), "reward_label": np.float32(r)} for v, r in zip(values, owed)]
+    episodes = [episode(len(column["value_label"]), column) for column in columns]
+    return load_lerobot(write_lerobot_v21(path, episodes, fps=10, codec="mpeg4"))
+
+
+def test_a_model_of_measured_progress_scores_data_with_measured_progress(spec, tmp_path):
+    """It once could be trained and never used: no outcome says what a step is worth."""
+    own = dataclasses.replace(spec, label_conventions=("srpo_progress",), normaliser=None, state=None)
+    found = read_rollouts(progress_set(tmp_path / "set"), own)
+    assert found.outcomes == (Outcome.SUCCESS, Outcome.FAILURE)
+    np.testing.assert_allclose(found.reward, [-0.3, 0.1, -0.7, 0, -0.4, -0.4], atol=1e-6)
+    np.testing.assert_allclose(found.target, [-0.9, -0.6, -0.7, 0, -0.8, -0.4], atol=1e-6)
+    # What is left to earn is the target: rewards and targets are one unit.
+    np.testing.assert_allclose(np.cumsum(found.reward[:4][::-1])[::-1], found.target[:4], atol=1e-6)
+    assert not found.keeps_last_value.any()
+
+
+def test_a_model_of_measured_progress_needs_measured_progress(spec, dataset):
+    own = dataclasses.replace(spec, label_conventions=("srpo_progress",), normaliser=None)
+    message = r"expected labels of the convention 'srpo_progress' in every episode, .* got recap.* their progress too"
+    with pytest.raises(LabelError, match=message):
+        read_rollouts(dataset, own)
+
+
+def test_sources_stand_in_for_tasks(spec, dataset):
+    """Where thresholds are cut by: two sources of three episodes each, and their own shares of positives."""
+    said = [dataclasses.replace(e, metadata={**e.metadata, "source": "ab"[e.index % 2]}) for e in dataset.episodes]
+    merged = dataclasses.replace(dataset, episodes=tuple(said))
+    rollouts = read_rollouts(dataset, spec)
+    found = by_source(rollouts, merged)
+    assert found.tasks == ("a", "b")
+    np.testing.assert_array_equal(found.task, rollouts.episode % 2)
+    advantage = np.arange(len(found.task), dtype=float) + 1000 * found.task
+    rule = LabelRule(threshold_per="source", top_percent=25.0)
+    thresholds = find_thresholds(advantage, found, rule)
+    for source in (0, 1):
+        own = advantage[(found.task == source) & found.autonomous]
+        assert thresholds[source] == np.percentile(own, 75)
+
+
+def test_episodes_without_a_source_cannot_be_cut_by_it(spec, dataset):
+    with pytest.raises(
+        LabelError, match=r"--threshold_per source: expected the key 'source' .* got none in episodes \[0"
+    ):
+        by_source(read_rollouts(dataset, spec), dataset)

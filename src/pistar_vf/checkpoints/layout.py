@@ -1,9 +1,12 @@
 """Where the checkpoints of a run lie, and what their parts are called; nothing is read but folders."""
 
+import logging
 import re
 from pathlib import Path
 
 from pistar_vf.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.model"
 SPEC_FILE = "value_spec.json"
@@ -13,6 +16,8 @@ BEST_PROJECTOR = "best_projector.safetensors"
 """What stage 1 leaves for stage 2."""
 MODEL_FOLDER = "model"
 """Stage 1's whole model, where more than the projector was trained."""
+FOLD_FOLDER = "fold_{fold}"
+"""The training directory of one of several folds."""
 _ORBAX_FILE = "_METADATA"
 _STEP = re.compile(r"^step_(\d{8,})$")
 
@@ -42,5 +47,12 @@ def find_checkpoint(path: Path) -> Path:
     for root in (path / BEST_FOLDER, path):
         steps = complete_steps(root)
         if steps:
-            return root / step_name(steps[-1])
+            found = root / step_name(steps[-1])
+            if root.name == BEST_FOLDER and complete_steps(path):
+                _log.info("%s: taking best/%s, chosen by validation loss; name a step_… for another", path, found.name)
+            return found
+    if (path / FOLD_FOLDER.format(fold=0)).is_dir():
+        raise CheckpointError(
+            f"{path}: expected one model, got folds; name one of them, such as {path / FOLD_FOLDER.format(fold=0)}"
+        )
     raise CheckpointError(f"{path}: expected a checkpoint (step_…) or a training directory that holds some; found none")

@@ -7,6 +7,7 @@ readable as JSON, and is the only source of cameras, normalisation, prompt forma
 import dataclasses
 import json
 import re
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class ValueSpec:
             did not show it.
         random_towers: parts that were frozen at random values, so that the values mean nothing; none in a real run.
         prompt_suffix: what is appended to every prompt.
+        prompts: of the training episodes, without the suffix; () in checkpoints of older versions.
         versions: of this library and of what computes.
     """
 
@@ -59,6 +61,7 @@ class ValueSpec:
     normaliser: Normaliser | None = None
     random_towers: tuple[str, ...] = ()
     prompt_suffix: str = PROMPT_SUFFIX
+    prompts: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: _versions())
 
     def to_json(self) -> str:
@@ -87,6 +90,7 @@ class ValueSpec:
                 "state": _state_from_dict(raw["state"]),
                 "label_conventions": _conventions_from_dict(raw),
                 "trained_on": _trained_on_from_dict(raw.pop("dataset")),
+                "prompts": tuple(raw.get("prompts", ())),
                 "normaliser": _normaliser_from_dict(raw.get("normaliser", _implied_normaliser(raw))),
             }
             raw["random_towers"] = tuple(raw.get("random_towers", ()))
@@ -96,6 +100,11 @@ class ValueSpec:
             raise CheckpointError(
                 f"{where}: expected the spec of a value model, got something else: {error}"
             ) from error
+
+
+def unknown_prompts(spec: ValueSpec, prompts: Iterable[str]) -> tuple[str, ...]:
+    """Prompts that the model was not trained on, each once; none where its checkpoint does not say what it was."""
+    return tuple(dict.fromkeys(prompt for prompt in prompts if spec.prompts and prompt not in spec.prompts))
 
 
 def load_value_spec(checkpoint: Path) -> ValueSpec:

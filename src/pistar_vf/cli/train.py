@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def main(argv: Sequence[str]) -> None:
         return
     config = settings_of(command)
     refuse_early(config)
+    if config.folds or config.fold is not None:
+        print(f"result: {_train_folds(config, argv)}")
+        return
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.run import run_training
 
@@ -69,6 +73,23 @@ def refuse_early(config: TrainConfig | AlignmentConfig) -> None:
 
         plan_data(config)
     problems.refuse()
+
+
+def _train_folds(config: TrainConfig, argv: Sequence[str]) -> Path:
+    """All folds, one per device where there are several and nobody else divides them."""
+    from pistar_vf.cli.fold_processes import train_on_devices, visible_gpus
+    from pistar_vf.multihost import initialize_processes
+    from pistar_vf.recipes.folds import open_folds, prepare_folds, run_folds
+
+    alone = config.fold is None and config.fsdp_devices == 1 and "RANK" not in os.environ
+    devices = visible_gpus() if alone else ()
+    if len(devices) > 1:
+        plan = prepare_folds(config)
+        train_on_devices(argv, open_folds(config, plan), devices, config.run.checkpoint_dir)
+        return config.run.checkpoint_dir
+    initialize_processes()
+    with out_of_memory_advice():
+        return run_folds(config)
 
 
 @contextlib.contextmanager

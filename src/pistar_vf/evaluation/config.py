@@ -16,7 +16,8 @@ class SourceSettings:
     """The model and the dataset."""
 
     checkpoint: Annotated[Path, tyro.conf.arg(aliases=["--checkpoint_dir"])]
-    """A checkpoint (step_…), or a training directory: its best checkpoint by validation loss, else its last one."""
+    """A checkpoint (step_…), or a training directory: its best checkpoint by validation loss, else its last one. The
+    folder of a training with --folds: eval scores every episode by the fold that has not seen it."""
     data_dir: str | None = None
     """Dataset: a folder, or local/<name> in the LeRobot cache. Default: the one the model was trained on."""
     parquet_dir: Path | None = None

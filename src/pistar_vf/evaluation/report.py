@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,31 @@ class Evaluation:
     scores: dict[str, EpisodeScores]
     missing: dict[str, str]
     blanked: dict[str, EpisodeScores] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def join(cls, parts: Sequence["Evaluation"], **facts: Any) -> "Evaluation":
+        """Of several models that share the episodes of a dataset; a baseline that one of them lacks is missing.
+
+        Args:
+            parts: at least one.
+            **facts: replace those of the first part; counts are added up.
+        """
+        about = [episode for part in parts for episode in part.episodes]
+        order = np.argsort([episode["episode_index"] for episode in about])
+
+        def joined(kind: str) -> dict[str, EpisodeScores]:
+            every = [getattr(part, kind) for part in parts]
+            names = [name for name in every[0] if all(name in scores for scores in every)]
+            return {n: EpisodeScores.concatenate([scores[n] for scores in every]).take(order) for n in names}
+
+        added = {name: sum(part.facts[name] for part in parts) for name in ("num_timeouts_left_out", "num_trained_on")}
+        return cls(
+            facts={**parts[0].facts, **added, **facts},
+            episodes=[about[position] for position in order],
+            scores=joined("scores"),
+            missing={name: reason for part in parts for name, reason in part.missing.items()},
+            blanked=joined("blanked"),
+        )
 
     def to_json(self) -> str:
         """Everything, indented; figures that are undefined are null."""

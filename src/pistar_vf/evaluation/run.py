@@ -1,12 +1,15 @@
 """An evaluation from settings to figures."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from tqdm_loggable.auto import tqdm
 
+from pistar_vf.checkpoints.folds import fold_checkpoints
+from pistar_vf.checkpoints.provenance import recorded_parts
 from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import EpisodeScores
@@ -14,24 +17,60 @@ from pistar_vf.evaluation.frames import EvaluatedFrames, score_clock, score_cons
 from pistar_vf.evaluation.parts import Part, choose_part
 from pistar_vf.evaluation.report import MODEL, Evaluation
 from pistar_vf.evaluation.source import Source, evaluation_targets, open_source
-from pistar_vf.labels.split import episode_strata
+from pistar_vf.labels.split import episode_strata, select_episodes
+
+_log = logging.getLogger(__name__)
 
 _STATE_KEY = "observation.state"
 
 
 def run_eval(config: EvalConfig, *, progress: bool = True) -> Evaluation:
-    """Scores the model and the baselines, prints the table and writes the JSON file.
+    """Scores the model and the baselines, prints the tables and writes the JSON file.
+
+    A folder of folds is scored out of fold: every episode by the fold that was not trained on it, baselines fitted on
+    what that fold was trained on.
 
     Raises:
         PistarError: anything a user can put right; nothing was written.
     """
     if config.frame_skip < 1:
         raise ConfigError(f"--frame_skip: expected 1 (every frame) or more, got {config.frame_skip}")
-    source = open_source(config)
+    folds = fold_checkpoints(config.checkpoint)
+    evaluation = _out_of_fold(config, folds, progress) if folds else _evaluate(config, open_source(config), progress)
+    for table in evaluation.tables():
+        Console().print(table)
+    if config.output is not None:
+        _write(config.output, evaluation)
+    return evaluation
+
+
+def _out_of_fold(config: EvalConfig, folds: Sequence[Path], progress: bool) -> Evaluation:
+    if config.part.split != "test" or config.part.ratios is not None:
+        raise ConfigError(
+            f"{config.checkpoint}: expected no --split and no ratios with folds, which score every episode out of "
+            "fold; leave them out, or name one fold"
+        )
+    taken: set[int] = set()
+    parts = []
+    for number, checkpoint in enumerate(folds):
+        _log.info("fold %d of %d", number, len(folds))
+        source = open_source(config.replace(checkpoint=checkpoint))
+        train = recorded_parts(source.predictor.spec.trained_on, source.dataset).get("train", ())
+        own = tuple(e for e in source.dataset.episodes if e.index not in {*train, *taken})
+        taken |= {episode.index for episode in own}
+        known = select_episodes(source.dataset.episodes, train, "the fold's training episodes")
+        if own:
+            part = Part("out of fold", own, known, frozenset(train))
+            parts.append(_evaluate(config, source, progress, part))
+    return Evaluation.join(parts, checkpoint=str(config.checkpoint), num_folds=len(folds))
+
+
+def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part | None = None) -> Evaluation:
+    """One model on one part of the episodes: that of the flags, or the chosen one."""
     spec, dataset = source.predictor.spec, source.dataset
     targets = evaluation_targets(config, dataset, spec)
     timeouts = frozenset(episode.index for episode in targets.timeouts.episodes)
-    chosen = choose_part(config, spec, dataset, targets)
+    chosen = chosen or choose_part(config, spec, dataset, targets)
     part = chosen.without(timeouts)
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
     frames = EvaluatedFrames(
@@ -48,12 +87,7 @@ def run_eval(config: EvalConfig, *, progress: bool = True) -> Evaluation:
         own, blanked = score_model(source, frames, config.blank_cameras, **streaming, advance=bar.update)
     baselines, missing = _baselines(frames, spec.state.key if spec.state is not None else _STATE_KEY)
     facts = _facts(config, source, part, len(chosen.episodes) - len(part.episodes))
-    evaluation = Evaluation(facts, _about(part, frames), {MODEL: own, **baselines}, missing, blanked)
-    for table in evaluation.tables():
-        Console().print(table)
-    if config.output is not None:
-        _write(config.output, evaluation)
-    return evaluation
+    return Evaluation(facts, _about(part, frames), {MODEL: own, **baselines}, missing, blanked)
 
 
 def _baselines(frames: EvaluatedFrames, state_key: str) -> tuple[dict[str, EpisodeScores], dict[str, str]]:

@@ -11,7 +11,7 @@ from pistar_vf.categorical import Support
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.inference.forward import FrameMeasure, FrameScorer, value_and_probs
-from pistar_vf.inference.predictor import ValuePredictor
+from pistar_vf.inference.predictor import ValuePredictor, warn_of_unknown_prompts
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.metrics import collect, frame_metrics
 from pistar_vf.params import flatten
@@ -73,6 +73,7 @@ def frame_source(
         PistarError: a camera or a video is missing, or a prompt is too long.
     """
     spec = predictor.spec
+    warn_of_unknown_prompts(spec, dataset.prompts)
     return FrameSource(
         dataset,
         camera_keys=spec.camera_keys if camera_keys is None else camera_keys,

@@ -1,6 +1,8 @@
 """Values of new observations from a checkpoint, in the units and the format it was trained with."""
 
 import dataclasses
+import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 from pistar_vf.batch import Observation
 from pistar_vf.checkpoints.layout import TOKENIZER_FILE, find_checkpoint
 from pistar_vf.checkpoints.orbax_tree import read_tree
-from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec
+from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec, unknown_prompts
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.inference.forward import compiled_forward, value_and_probs
 from pistar_vf.models.value_model import ValueFunction
@@ -34,7 +36,30 @@ class Prediction:
     probs: Float[np.ndarray, "b atoms"]
     atoms: Float[np.ndarray, " atoms"]
 
+    @property
+    def std(self) -> Float[np.ndarray, " b"]:
+        """Standard deviation of each distribution, units of V."""
+        variance = self.probs @ self.atoms**2 - (self.probs @ self.atoms) ** 2
+        return np.sqrt(np.maximum(variance, 0.0))
 
+    def quantile(self, level: float) -> Float[np.ndarray, " b"]:
+        """The smallest atom of each distribution whose cumulative probability reaches `level`.
+
+        Args:
+            level: in (0, 1]; 0.05 is a value that the model thinks will be exceeded in 19 of 20 cases.
+
+        Raises:
+            ConfigError: the level is not in (0, 1].
+        """
+        if not 0.0 < level <= 1.0:
+            raise ConfigError(f"quantile: expected a level in (0, 1], got {level}")
+        reached = np.cumsum(self.probs, axis=-1, dtype=np.float64)
+        place = (reached < level - 1e-6).sum(axis=-1)  # a float32 sum of 201 probabilities ends near 1, not at it
+        return self.atoms[np.minimum(place, len(self.atoms) - 1)]
+
+
+_log = logging.getLogger(__name__)
+_WARNED: set[tuple[tuple[str, ...], str]] = set()
 _value_and_probs = jax.jit(value_and_probs, static_argnums=1)
 
 
@@ -137,7 +162,24 @@ class ValuePredictor:
         prompts = [prompt] * size if isinstance(prompt, str) else list(prompt)
         if len(prompts) != size:
             raise ConfigError(f"prompt: expected 1 or {size} texts, got {len(prompts)}")
+        warn_of_unknown_prompts(self.spec, prompts)
         return self.tokenizer.tokenize_many(prompts)
+
+
+def warn_of_unknown_prompts(spec: ValueSpec, prompts: Sequence[str]) -> None:
+    """Says once for each prompt that the model has never seen it: it gets a value, which may mean nothing."""
+    for prompt in unknown_prompts(spec, prompts):
+        if (spec.prompts, prompt) in _WARNED:
+            continue
+        _WARNED.add((spec.prompts, prompt))
+        nearest = difflib.get_close_matches(prompt, spec.prompts, n=1, cutoff=0.0)[0]
+        _log.warning(
+            "the prompt '%s' is none of the %d that the model was trained on (nearest: '%s'): its values may mean "
+            "nothing",
+            prompt,
+            len(spec.prompts),
+            nearest,
+        )
 
 
 def load_value_model(path: str | Path, *, use_ema: bool = True) -> ValuePredictor:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pistar_vf.choices import OutcomeRule, RolloutSource
+from pistar_vf.choices import OutcomeRule, RolloutSource, TimeoutAs
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers
 from pistar_vf.lerobot.typed_values import whole_number
 from pistar_vf.returns import Outcome
+from pistar_vf.returns.outcome import counted_outcome
 from pistar_vf.settings import Composed
 
 EVAL_COLUMN = "next.success"
@@ -36,6 +37,7 @@ def read_outcomes(
     outcome_file: str | Path | None = None,
     outcome_rule: OutcomeRule | None = None,
     source: RolloutSource | None = None,
+    timeout_as: TimeoutAs = "bootstrap",
 ) -> dict[int, Outcome]:
     """The outcome of every episode, from exactly one of three sources.
 
@@ -51,6 +53,7 @@ def read_outcomes(
             there, but windows in which the operator drove throughout are pieces of episodes: time-outs always).
         outcome_file: JSON `{"0": "success", ...}`, JSONL `{"episode_index": 0, "outcome": "success"}` or CSV with
             the header `episode_index,outcome`.
+        timeout_as: what a time-out counts as; "bootstrap" leaves it one.
 
     Returns:
         Episode index to outcome, for all episodes.
@@ -65,6 +68,18 @@ def read_outcomes(
             f"expected exactly one of outcome, outcome_column, outcome_file and source, got {len(given)}; "
             "say once how the episodes ended, it is never guessed"
         )
+    found = _read(dataset, outcome, outcome_column, outcome_file, outcome_rule, source)
+    return {index: counted_outcome(ended, timeout_as) for index, ended in found.items()}
+
+
+def _read(
+    dataset: LeRobotDataset,
+    outcome: str | None,
+    outcome_column: str | None,
+    outcome_file: str | Path | None,
+    outcome_rule: OutcomeRule | None,
+    source: RolloutSource | None,
+) -> dict[int, Outcome]:
     if source is not None:
         return outcomes_of_source(dataset, source)
     if outcome is not None:
@@ -95,7 +110,8 @@ def outcomes_of_flags(dataset: LeRobotDataset, config: Any) -> dict[int, Outcome
     given = {name: values[name] for name in flags if values.get(name) is not None}
     if set(given) == {"outcome_rule"}:
         raise ConfigError("--outcome_rule: expected --outcome_column with it, got none; name the column of flags")
-    return read_outcomes(dataset, **given) if given else None
+    timeout_as = values.get("timeout_as") or "bootstrap"  # `pistar-vf label` asks later, where there is a time-out
+    return read_outcomes(dataset, **given, timeout_as=timeout_as) if given else None
 
 
 def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[int, Outcome]:

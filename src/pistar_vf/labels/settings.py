@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pistar_vf.choices import LabelEncoding, OutcomeRule, PartName, RolloutSource, TargetRule
+from pistar_vf.choices import LabelEncoding, OutcomeRule, PartName, RolloutSource, TargetRule, TimeoutAs
 from pistar_vf.errors import ConfigError
 
 SUM_TOLERANCE = 1e-6
@@ -25,6 +25,9 @@ class OutcomeSettings:
     source: RolloutSource | None = None
     """Rollouts of LeRobot's own programs, instead of an outcome: of lerobot_eval, next.success is a success and the
     rest are time-outs; of lerobot_dagger, windows of corrections are pieces of episodes, time-outs too."""
+    timeout_as: TimeoutAs = "bootstrap"
+    """What a timeout among these outcomes counts as: bootstrap leaves it one, failure and success make it one of those.
+    Say here what `pistar-vf label` was told."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +116,14 @@ class SplitSettings(RatioSettings):
     val_episodes: str | None = dataclasses.field(default=None, metadata={"words": "joined"})
     """Episodes to hold out, such as 26-31, or 0 2 4."""
     val_fraction: float = 0.1
-    """Share of episodes to hold out when neither --val_episodes, --val_data_dir nor ratios are given."""
+    """Share of episodes to hold out when neither --val_episodes, --val_data_dir nor ratios are given. Outcomes and
+    tasks keep their shares."""
+    folds: int = 0
+    """Train so many models, each without a share of the episodes, into checkpoint_dir/fold_0 and so on: relabel and
+    eval score every episode by the model that has not seen it. A stopped command goes on where it stopped. 0: one
+    model."""
+    fold: int | None = None
+    """Train this fold of --folds only, counted from 0."""
 
 
 @dataclasses.dataclass(frozen=True)

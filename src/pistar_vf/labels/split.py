@@ -89,14 +89,18 @@ def select_episodes(episodes: Sequence[Episode], indices: Sequence[int], flag: s
 
 
 def split_episodes(
-    episodes: Sequence[Episode], val_fraction: float, seed: int
+    episodes: Sequence[Episode], val_fraction: float, seed: int, strata: Sequence[tuple[str, str]] | None = None
 ) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
     """Draws the held-out episodes at random.
+
+    Of two held-out episodes or more, each outcome has its share, and at least one where two episodes have it; within an
+    outcome, tasks have theirs.
 
     Args:
         episodes: all episodes.
         val_fraction: share to hold out, in [0, 1); at least one episode is held out when it is above 0.
-        seed: decides the draw; the same seed and number of episodes always give the same split.
+        seed: decides the draw; the same seed and episodes always give the same split.
+        strata: outcome and task of each episode; None draws from all alike, as runs before this version did.
 
     Returns:
         (train, validation), each in the dataset's order.
@@ -114,9 +118,67 @@ def split_episodes(
             f"--val_fraction {val_fraction} of {len(episodes)} episode(s) leaves none to train on; "
             "pass --val_fraction 0 or --val_data_dir"
         )
-    chosen = set(np.random.default_rng(seed).permutation(len(episodes))[:held_out].tolist())
+    rng = np.random.default_rng(seed)
+    if strata is None:
+        chosen = set(rng.permutation(len(episodes))[:held_out].tolist())
+    else:
+        chosen = _stratified_draw(strata, held_out, rng)
     train = tuple(episode for i, episode in enumerate(episodes) if i not in chosen)
     return train, tuple(episode for i, episode in enumerate(episodes) if i in chosen)
+
+
+def _stratified_draw(strata: Sequence[tuple[str, str]], count: int, rng: np.random.Generator) -> set[int]:
+    """Positions of `count` episodes, in the strata's shares."""
+    outcomes = np.array([outcome for outcome, _ in strata])
+    names, sizes = np.unique(outcomes, return_counts=True)
+    chosen: set[int] = set()
+    for name, wanted in zip(names, _quotas(sizes, count, rng)):
+        own = rng.permutation(np.flatnonzero(outcomes == name))
+        own = np.array(sorted(own, key=lambda i: strata[i][1]), np.int64)  # by task, in random order within one
+        # Evenly spaced from a random start: every task gets its share, to an episode.
+        chosen |= set(own[((np.arange(wanted) + rng.random()) * len(own) / max(1, wanted)).astype(int)].tolist())
+    return chosen
+
+
+def _quotas(sizes: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """How many of each outcome: the shares, rounded; at least one of an outcome of two or more, if there is room."""
+    exact = sizes * count / sizes.sum()
+    quota = np.floor(exact).astype(np.int64)
+    if count >= 2:
+        quota = np.where((quota == 0) & (sizes >= 2), 1, quota)
+    order = np.argsort(quota - exact + 1e-9 * rng.random(len(sizes)))
+    for place in range(int(count - quota.sum())):  # what rounding down left over, to those it hit hardest
+        quota[order[place % len(order)]] += 1
+    while quota.sum() > count:
+        quota[np.argmax(quota)] -= 1
+    return quota
+
+
+def draw_folds(
+    episodes: Sequence[Episode], num_folds: int, seed: int, strata: Sequence[tuple[str, str]]
+) -> tuple[tuple[Episode, ...], ...]:
+    """Divides episodes into folds of one size (to an episode), each stratum evenly among them.
+
+    Args:
+        episodes: all episodes.
+        num_folds: K.
+        seed: decides the draw.
+        strata: outcome and task of each episode.
+
+    Raises:
+        ConfigError: fewer than two folds, or fewer episodes than folds.
+    """
+    if not 2 <= num_folds <= len(episodes):
+        raise ConfigError(
+            f"--folds {num_folds}: expected 2 to {len(episodes)} folds for {len(episodes)} episodes; with one "
+            "fold nothing would be left to train on"
+        )
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(episodes)).tolist()
+    order = sorted(shuffled, key=lambda i: strata[i])
+    fold_of = np.empty(len(episodes), np.int64)
+    fold_of[order] = np.arange(len(episodes)) % num_folds  # stratum after stratum, dealt like cards
+    return tuple(tuple(e for e, own in zip(episodes, fold_of) if own == fold) for fold in range(num_folds))
 
 
 def episode_strata(

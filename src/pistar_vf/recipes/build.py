@@ -58,6 +58,7 @@ def value_spec(config: TrainConfig, data: TrainingData, model: ValueModelConfig)
         label_column=data.targets.column,
         label_conventions=data.targets.conventions,
         trained_on=data.trained_on,
+        prompts=data.prompts,
         normaliser=data.targets.normaliser,
         random_towers=random_towers(config),
     )

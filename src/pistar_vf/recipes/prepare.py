@@ -37,6 +37,7 @@ class TrainingData:
         targets: of the training dataset: what the table's labels are, and what scaled them.
         timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
         language: questions to train on besides; None for none.
+        prompts: of the training episodes.
         trained_on: which episodes of which datasets are used for what.
         name_rows: rows of `table` as datasets, episodes and frames, for an error.
         inputs: what is read, to a digest of it.
@@ -52,6 +53,7 @@ class TrainingData:
     targets: Targets
     timeouts: Timeouts
     language: LanguageTable | None
+    prompts: tuple[str, ...]
     trained_on: TrainedOn
     name_rows: Callable[[np.ndarray], str]
     inputs: dict[str, str]
@@ -86,10 +88,21 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         targets=plan.targets,
         timeouts=plan.timeouts,
         language=plan.language,
+        prompts=_training_prompts(plan.datasets, plan.splits),
         trained_on=record_data(config, plan.datasets, plan.splits, looked_at),
         name_rows=lambda rows: name_rows(plan.datasets, plan.places, rows),
         inputs=plan.inputs,
     )
+
+
+def _training_prompts(datasets: Sequence[LeRobotDataset], splits: Sequence[Split]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for dataset, split in zip(datasets, splits, strict=True):
+        index = dataset.prompt_index()
+        for episode in split.train:
+            own = np.unique(index[episode.start : episode.start + episode.length])
+            found |= dict.fromkeys(dataset.prompts[number] for number in own)
+    return tuple(sorted(found))
 
 
 def _in_use(config: TrainConfig, split: Split) -> tuple[Episode, ...]:

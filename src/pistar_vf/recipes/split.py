@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 
-from pistar_vf.checkpoints.layout import complete_steps
-from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn
+from pistar_vf.checkpoints.layout import SPEC_FILE, complete_steps, step_name
+from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn, seen_episodes
+from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import ConfigError
 from pistar_vf.labels.split import (
     PARTS,
+    draw_folds,
     episode_strata,
     parse_episodes,
     select_episodes,
@@ -48,10 +50,20 @@ def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets
         ConfigError: flags name episodes that are not there, or leave none to train on.
     """
     ratios = config.split.ratios
+    if config.fold is not None:
+        return _fold(config, dataset, targets)
     if ratios is None:
-        return Split(*_by_episodes_or_fraction(config, dataset))
+        return Split(*_by_episodes_or_fraction(config, dataset, targets))
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
     return Split(*split_by_ratio(dataset.episodes, ratios, config.split_seed, strata))
+
+
+def _fold(config: TrainConfig, dataset: LeRobotDataset, targets: Targets) -> Split:
+    """One fold held out, to be watched in training and scored by this model; the others trained on."""
+    strata = episode_strata(dataset, targets.labels, targets.outcomes)
+    held_out = draw_folds(dataset.episodes, config.folds, config.split_seed, strata)[config.fold]
+    train = tuple(episode for episode in dataset.episodes if episode not in held_out)
+    return Split(train, held_out if config.val_interval > 0 else ())
 
 
 def record_data(
@@ -99,6 +111,19 @@ def keep_split_file(config: TrainConfig, trained_on: TrainedOn) -> None:
         path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _began_otherwise(config: TrainConfig, dataset: LeRobotDataset, train: Sequence[Episode]) -> bool:
+    """Whether a resumed run drew its validation part before outcomes and tasks kept their shares in it.
+
+    What it drew then is in the spec of its checkpoints, in every version of them.
+    """
+    steps = complete_steps(Path(config.checkpoint_dir)) if config.resume_from_checkpoint is not None else []
+    last = Path(config.checkpoint_dir) / step_name(steps[-1]) if steps else None
+    if last is None or not (last / SPEC_FILE).is_file():
+        return False
+    trained_on = load_value_spec(last).trained_on
+    return seen_episodes(trained_on, dataset) != {episode.index for episode in train}
+
+
 def _check_same(path: Path, kept: dict[str, Any], now: dict[str, Any]) -> None:
     drawn = kept.get("split")
     if drawn is None and now["split"] is None:
@@ -120,7 +145,7 @@ def _indices(episodes: Sequence[Episode]) -> tuple[int, ...]:
 
 
 def _by_episodes_or_fraction(
-    config: TrainConfig, dataset: LeRobotDataset
+    config: TrainConfig, dataset: LeRobotDataset, targets: Targets
 ) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
     """(train, held out) episodes of the training dataset."""
     val: tuple[Episode, ...] = ()
@@ -129,7 +154,10 @@ def _by_episodes_or_fraction(
         val = select_episodes(dataset.episodes, parse_episodes(config.val_episodes, "--val_episodes"), "--val_episodes")
         train = tuple(episode for episode in dataset.episodes if episode not in val)
     elif config.val_interval > 0 and config.val_data_dir is None and config.train_episodes is None:
-        train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed)
+        strata = episode_strata(dataset, targets.labels, targets.outcomes)
+        train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed, strata)
+        if _began_otherwise(config, dataset, train):
+            train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed)
     if config.train_episodes is not None:
         indices = parse_episodes(config.train_episodes, "--train_episodes")
         train = select_episodes(dataset.episodes, indices, "--train_episodes")

@@ -4,6 +4,7 @@ import numpy as np
 
 from pistar_vf.categorical import Support
 from pistar_vf.episode_layout import EpisodeLayout
+from pistar_vf.relabel.uncertainty import Distributions
 from pistar_vf.typing import Float, Int
 
 _CHUNK = 4096  # frames at once: [4096, 201] float64 is 7 MB
@@ -11,7 +12,7 @@ _ROUNDING = 1e-4  # atoms; a difference on an atom counts as equal, whatever rou
 
 
 def chance_above(
-    probs: Float[np.ndarray, "t atoms"],
+    probs: Distributions,
     support: Support,
     rewards: Float[np.ndarray, " t"],
     lengths: Int[np.ndarray, " e"],

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pistar_vf.choices import Estimator
+from pistar_vf.choices import Ensemble, Estimator
 from pistar_vf.errors import ConfigError
 from pistar_vf.inference.settings import ScoringSettings
 from pistar_vf.labels.settings import OutcomeSettings
@@ -18,8 +18,12 @@ class SourceSettings:
     data_dir: str
     """Dataset: a folder, or local/<name> in the LeRobot cache."""
     checkpoint_dir: tuple[Path, ...]
-    """A checkpoint (step_…) or a training directory (its best, else its last checkpoint). Several: out-of-fold, each
-    episode is scored by the first model that was not trained on it."""
+    """A checkpoint (step_…) or a training directory (its best, else its last checkpoint). The folder of a training with
+    --folds, or several checkpoints: out-of-fold, each episode is scored by the first model that was not trained on
+    it."""
+    ensemble: Ensemble | None = None
+    """Score each episode by all models that have not seen it, instead of by the first. mean: the mean of their
+    distributions. worst: frame by frame the model that expects least, so that doubt counts against a frame."""
     checkpoint_name: str | None = None
     """A step_… of checkpoint_dir."""
     use_ema: bool = True
@@ -82,8 +86,8 @@ class LabelRule:
     """Share of autonomous frames that becomes positive; no more than the share that lies in successes."""
     threshold: float | None = None
     """Advantage above which a frame is positive, instead of --top_percent."""
-    threshold_per: Literal["task", "dataset"] = "task"
-    """One threshold per task, or one for all."""
+    threshold_per: Literal["task", "dataset", "source"] = "task"
+    """One threshold per task, one for all, or one per source, the key that `pistar-vf merge` gives episodes."""
     takeover_frames: int = 0
     """Frames before an operator took over that become negative."""
     still_tolerance: float = 0.3

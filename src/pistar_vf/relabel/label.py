@@ -26,11 +26,13 @@ class Labels:
         code: NONE, NEGATIVE, POSITIVE or KEPT.
         advantage: of every frame.
         thresholds: of every task, by its position in `Rollouts.tasks`; NaN for a task without autonomous frames.
+        chance: P(A > threshold) of every frame by the predicted distributions; None where nobody asked for it.
     """
 
     code: Int[np.ndarray, " t"]
     advantage: Float[np.ndarray, " t"]
     thresholds: Float[np.ndarray, " tasks"]
+    chance: Float[np.ndarray, " t"] | None = None
 
 
 def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " t"]:
@@ -135,7 +137,7 @@ def label_frames(
     code[rollouts.intervention] = POSITIVE
     code[rollouts.intervention & rollouts.still] = NONE
     code[rollouts.demonstration] = KEPT
-    return Labels(code=code, advantage=advantage, thresholds=thresholds)
+    return Labels(code=code, advantage=advantage, thresholds=thresholds, chance=chance_above)
 
 
 def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t"]:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.provenance import seen_episodes
 from pistar_vf.errors import CheckpointError, ConfigError
@@ -48,30 +49,57 @@ def load_scoring_models(
     *,
     use_ema: bool = True,
     upstream: UpstreamInputs | None = None,
+    ensemble: bool = False,
 ) -> tuple[ScoringModel, ...]:
     """One model for all episodes, or several that share them out-of-fold.
 
     Args:
-        checkpoints: one, or one per fold.
+        checkpoints: one, one per fold, or the folder of all folds.
         dataset: what is to be labelled.
         use_ema: score with the moving average of the weights.
         upstream: the inputs of checkpoints of upstream; None refuses them.
+        ensemble: episodes may have been seen by all of several models; see `ensemble_rounds`.
 
     Raises:
         CheckpointError: a checkpoint is missing, or the folds do not mean the same.
         ConfigError: with several checkpoints, an episode that all of them were trained on, or one of upstream.
     """
-    paths = [find_checkpoint(Path(path)) for path in checkpoints]
+    folds = [found for path in checkpoints for found in fold_checkpoints(Path(path))]
+    paths = folds or [find_checkpoint(Path(path)) for path in checkpoints]
     predictors = [load_any_value_model(path, use_ema=use_ema, upstream=upstream) for path in paths]
     _check_folds(paths, predictors)
     for path, predictor in zip(paths[1:], predictors[1:]):
         _check_same_meaning(paths[0], predictors[0], path, predictor)
     seen = [seen_episodes(predictor.spec.trained_on, dataset) for predictor in predictors]
-    shares = _shares(paths, seen, dataset) if len(paths) > 1 else [frozenset(e.index for e in dataset.episodes)]
+    shares = [frozenset(e.index for e in dataset.episodes)] * len(paths)
+    if len(paths) > 1 and not ensemble:
+        shares = _shares(paths, seen, dataset)
     return tuple(
         ScoringModel(path, checkpoint_digest(path), predictor, share, trained)
         for path, predictor, share, trained in zip(paths, predictors, shares, seen)
     )
+
+
+def ensemble_rounds(models: Sequence[ScoringModel], dataset: LeRobotDataset) -> tuple[tuple[ScoringModel, ...], ...]:
+    """Who scores what when every episode is scored by all models that have not seen it.
+
+    In each round every episode is scored once; an episode with fewer such models than another has some of them twice.
+    An episode that all models have seen is scored by all of them: it cannot be judged, which the gate says.
+
+    Args:
+        models: from `load_scoring_models`.
+        dataset: what is to be labelled.
+    """
+    members = {}
+    for episode in dataset.episodes:
+        unseen = [number for number, model in enumerate(models) if episode.index not in model.trained_on]
+        members[episode.index] = unseen or list(range(len(models)))
+    rounds = []
+    for turn in range(max(map(len, members.values()))):
+        owner = {index: own[turn % len(own)] for index, own in members.items()}
+        shares = [frozenset(i for i, who in owner.items() if who == number) for number in range(len(models))]
+        rounds.append(tuple(dataclasses.replace(model, episodes=share) for model, share in zip(models, shares)))
+    return tuple(rounds)
 
 
 def checkpoint_digest(checkpoint: Path) -> str:

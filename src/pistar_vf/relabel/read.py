@@ -10,8 +10,8 @@ import numpy as np
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.targets import episode_tasks, read_targets
-from pistar_vf.labels.value_labels import find_value_column, read_numbers
+from pistar_vf.labels.targets import Targets, episode_tasks, read_targets
+from pistar_vf.labels.value_labels import find_value_column, read_numbers, read_rewards
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.rollouts import Rollouts, standing_still
 from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words, terminal_bootstrap
@@ -19,6 +19,10 @@ from pistar_vf.typing import Bool, Float, Int
 
 _log = logging.getLogger(__name__)
 
+SOURCE_KEY = "source"
+"""Key of an episode's metadata that says which dataset it was merged from."""
+PROGRESS = "srpo_progress"
+"""The convention of models that were trained on measured progress."""
 STILL_TOLERANCE = 0.3
 """Standard deviations of the training states per second: less is standing still."""
 
@@ -56,7 +60,8 @@ def read_rollouts(
         LabelError: outcomes are unknown, labels contradict them, nothing says what a step is worth, or the reward
             column is in other units than the model's values.
     """
-    if spec.normaliser is None:
+    measured = spec.label_conventions == (PROGRESS,)
+    if spec.normaliser is None and not measured:
         raise LabelError(
             "expected a checkpoint whose value_spec.json says what a step is worth, got one trained on labels of the "
             f"convention '{in_words(spec.label_conventions)}'; train it with --target paper or episode_ramp, or "
@@ -64,12 +69,17 @@ def read_rollouts(
         )
     if outcomes is not None and find_value_column(dataset) in dataset.columns:
         read_targets(dataset, convention=convention, outcomes=outcomes)  # refuses labels that say otherwise
-    in_units = read_targets(
-        dataset, spec.normaliser.rule, convention=convention, outcomes=outcomes, normaliser=spec.normaliser
-    )
+    if measured:
+        in_units = _measured_progress(dataset, convention, outcomes)
+    else:
+        in_units = read_targets(
+            dataset, spec.normaliser.rule, convention=convention, outcomes=outcomes, normaliser=spec.normaliser
+        )
     lengths = dataset.layout.lengths
     ended = tuple(in_units.outcomes[episode.index] for episode in dataset.episodes)
-    if reward_column is None:
+    if measured:
+        reward, keeps = read_rewards(dataset), ()
+    elif reward_column is None:
         reward, keeps = spec.normaliser.rewards(lengths, _tasks(dataset, spec.normaliser), ended), ()
     else:
         reward, keeps = _own_rewards(dataset, spec.normaliser, reward_column, convention, in_units.outcomes)
@@ -94,6 +104,42 @@ def _rollouts(dataset: LeRobotDataset, intervention_column: str, **columns: Any)
         intervention=_intervention(dataset, intervention_column),
         **columns,
     )
+
+
+def _measured_progress(
+    dataset: LeRobotDataset, declared: str | None, outcomes: Mapping[int, Outcome] | None
+) -> Targets:
+    """Labels of measured progress, which no outcome can stand in for: the dataset must have its own.
+
+    Raises:
+        LabelError: the dataset's labels are of another kind, or an episode timed out, whose labels nobody reads.
+    """
+    found = read_targets(dataset, convention=declared, outcomes=outcomes)
+    if found.conventions != (PROGRESS,) or found.timeouts.episodes:
+        raise LabelError(
+            f"{dataset.root}: expected labels of the convention '{PROGRESS}' in every episode, as the model was "
+            f"trained on, got {in_words(found.conventions)} and {len(found.timeouts.episodes)} time-outs; measure "
+            "their progress too, or train a model with --target paper or episode_ramp"
+        )
+    return found
+
+
+def by_source(rollouts: Rollouts, dataset: LeRobotDataset) -> Rollouts:
+    """The same rollouts with their sources in the place of their tasks: what thresholds are cut by.
+
+    Raises:
+        LabelError: an episode does not say where it is from.
+    """
+    silent = [episode.index for episode in dataset.episodes if SOURCE_KEY not in episode.metadata]
+    if silent:
+        raise LabelError(
+            f"{dataset.root}: --threshold_per source: expected the key '{SOURCE_KEY}' in the metadata of every "
+            f"episode, as `pistar-vf merge` writes it, got none in episodes {silent[:10]}; pass "
+            "--threshold_per task or dataset"
+        )
+    names, number = np.unique([str(episode.metadata[SOURCE_KEY]) for episode in dataset.episodes], return_inverse=True)
+    task = rollouts.layout.spread(number.reshape(-1).astype(np.int64))
+    return dataclasses.replace(rollouts, tasks=tuple(names.tolist()), task=task)
 
 
 def fill_timeouts(

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 import pistar_vf
+from pistar_vf.categorical import Support
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
 from pistar_vf.changes.staging import check_output
+from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.errors import ConfigError, DatasetError, GateError, GateNotShownError
 from pistar_vf.frames.cache_folder import frame_digest
 from pistar_vf.frames.open_table import read_state
@@ -37,11 +39,12 @@ from pistar_vf.relabel.label import (
     plain_advantages,
     positive_percents,
 )
-from pistar_vf.relabel.models import ScoringModel, load_scoring_models
-from pistar_vf.relabel.read import fill_timeouts, read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models
+from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.trajectories import Trajectory, score_trajectories
+from pistar_vf.relabel.uncertainty import QUANTILES, Spread, disagreement_in_words
 from pistar_vf.relabel.values import ValueTable, compute_values
 from pistar_vf.relabel.verdict import Gate, Verdict
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
@@ -85,31 +88,45 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col, read_ahead=())
     output_dir = _output_dir(config, dataset)
     models = load_scoring_models(
-        _checkpoints(config), dataset, use_ema=config.use_ema, upstream=_upstream_inputs(config)
+        _checkpoints(config),
+        dataset,
+        use_ema=config.use_ema,
+        upstream=_upstream_inputs(config),
+        ensemble=config.ensemble is not None,
     )
     _refuse_random_towers(config, models)
+    rounds = (models,) if config.ensemble is None else ensemble_rounds(models, dataset)
+    models = rounds[0]
     camera_keys = _camera_keys(config, dataset, models[0])
     rollouts = _read(config, dataset, models[0])
     rule = dataclasses.replace(rule, lookahead=_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
-    values = _values(config, dataset, models, camera_keys, progress)
+    values = _values(config, dataset, rounds, camera_keys, progress)
     if config.compat == "upstream":
         labels = label_as_upstream(values.value, rollouts, rule.num_steps, rule.top_percent)
     else:
         rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
-        labels = _label(values, rollouts, rule, models[0])
+        labels = _label(values, rollouts, rule, config, dataset, models[0])
     gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, models, values))
-    facts = _provenance(config, rule, models, rollouts, labels, gate)
+    scorers = tuple({model.digest: model for own in rounds for model in own}.values())
+    cut = by_source(rollouts, dataset) if rule.threshold_per == "source" else rollouts
+    facts = _provenance(config, rule, scorers, cut, labels, gate)
+    if values.disagreement is not None:
+        differ = _rounded(values.disagreement)
+        facts["ensemble"] = {"rule": config.ensemble, "models": len(rounds), "disagreement": differ}
     report_dir = config.report_dir or Path("reports") / dataset.name
     trajectories = score_trajectories(values.value, rollouts, labels, [e.index for e in dataset.episodes])
     report = write_report(report_dir, gate, values.value, rollouts, labels, facts, trajectories)
     words = _words(config, dataset, labels)
     print(as_text(gate))
+    if values.disagreement is not None:
+        print(disagreement_in_words(values.disagreement, len(rounds)))
     print(words.diff())
     print(f"report: {report}")
     written = None
     if not config.dry_run:
         _check_gate(gate, config, report)
-        written = _write(config, dataset, words, labels, values, facts, output_dir, progress)
+        support = models[0].predictor.spec.model.support
+        written = _write(config, dataset, words, labels, values, support, facts, output_dir, progress)
     return Relabelling(labels, gate, report, written, int((words.before != words.after).sum()), trajectories)
 
 
@@ -141,7 +158,8 @@ def _output_dir(config: RelabelConfig, dataset: LeRobotDataset) -> Path | None:
 def _checkpoints(config: RelabelConfig) -> tuple[Path, ...]:
     if config.checkpoint_name is None:
         return config.checkpoint_dir
-    return tuple(path / config.checkpoint_name for path in config.checkpoint_dir)
+    name = config.checkpoint_name
+    return tuple(found for path in config.checkpoint_dir for found in fold_checkpoints(path, name) or (path / name,))
 
 
 def _camera_keys(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> dict[str, str | None]:
@@ -215,24 +233,29 @@ def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -
 def _values(
     config: RelabelConfig,
     dataset: LeRobotDataset,
-    models: Sequence[ScoringModel],
+    rounds: Sequence[Sequence[ScoringModel]],
     camera_keys: dict[str, str | None],
     progress: bool,
 ) -> ValueTable:
+    """Of all frames; of an ensemble, round by round, each of them kept."""
     home = Path(config.cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser()
     folder = home / "values" / _place(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     with dataset_lock(folder, f"values of {dataset.root}"):
-        return compute_values(
-            dataset,
-            models,
-            camera_keys,
-            folder / _values_digest(config, dataset, models, camera_keys),
-            batch_size=config.batch_size,
-            cache_dir=config.cache_dir,
-            num_workers=config.num_workers,
-            progress=progress,
-        )
+        tables = [
+            compute_values(
+                dataset,
+                models,
+                camera_keys,
+                folder / _values_digest(config, dataset, models, camera_keys),
+                batch_size=config.batch_size,
+                cache_dir=config.cache_dir,
+                num_workers=config.num_workers,
+                progress=progress,
+            )
+            for models in rounds
+        ]
+    return tables[0] if config.ensemble is None else ValueTable.combine(tables, config.ensemble)
 
 
 def _place(dataset: LeRobotDataset) -> str:
@@ -279,12 +302,21 @@ def _lookahead(config: RelabelConfig, rollouts: Rollouts, fps: float) -> int:
     return lookahead
 
 
-def _label(values: ValueTable, rollouts: Rollouts, rule: LabelRule, model: ScoringModel) -> Labels:
+def _label(
+    values: ValueTable,
+    rollouts: Rollouts,
+    rule: LabelRule,
+    config: RelabelConfig,
+    dataset: LeRobotDataset,
+    model: ScoringModel,
+) -> Labels:
     advantage = compute_advantages(values.value, rollouts, rule)
+    if rule.threshold_per == "source":
+        rollouts = by_source(rollouts, dataset)
     thresholds = find_thresholds(advantage, rollouts, rule)
     _say_where_successes_are_rare(rollouts, rule)
     chance = None
-    if rule.abstain:
+    if rule.abstain or (config.output == "sidecar" and rule.estimator != "gae"):
         horizons = Horizons.of(rollouts)
         beyond = plain_advantages(values.value, rollouts, rule, horizons) - advantage
         chance = chance_above(
@@ -351,6 +383,11 @@ def _provenance(
     }
 
 
+def _rounded(disagreement: np.ndarray) -> float:
+    """Mean over frames; the same on every machine."""
+    return round(float(disagreement.mean()), 4)
+
+
 def _identity(model: ScoringModel) -> dict[str, Any]:
     """A checkpoint, and what is not in it of all that decides its values."""
     identity: dict[str, Any] = {"name": str(model.checkpoint.name), "sha256": model.digest}
@@ -390,19 +427,33 @@ def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
         _log.warning("it is not shown that the values are fit (%s); writing all the same, as you said", names)
 
 
+def _doubts(values: ValueTable, labels: Labels, support: Support) -> dict[str, np.ndarray]:
+    """Columns of a sidecar that say how sure its values and labels are."""
+    spread = Spread.measure(values.probs, support)
+    columns = {"value_std": spread.std}
+    columns |= {f"value_q{round(100 * level):02d}": spread.quantiles[:, i] for i, level in enumerate(QUANTILES)}
+    if labels.chance is not None:
+        columns["positive_chance"] = labels.chance.astype(np.float32)
+    if values.disagreement is not None:
+        columns["value_disagreement"] = values.disagreement.astype(np.float32)
+    return columns
+
+
 def _write(
     config: RelabelConfig,
     dataset: LeRobotDataset,
     words: NewWords,
     labels: Labels,
     values: ValueTable,
+    support: Support,
     facts: dict[str, Any],
     output_dir: Path | None,
     progress: bool,
 ) -> Path:
     if config.output == "sidecar":
         folder = output_dir or dataset.root
-        files = write_sidecar(dataset, words, labels, values.value, facts, output_dir, config.sidecar_tag)
+        columns = _doubts(values, labels, support)
+        files = write_sidecar(dataset, words, labels, values.value, facts, output_dir, config.sidecar_tag, columns)
         print(f"labels: {', '.join(str(folder / file) for file in files)}")
         return folder
     if output_dir is not None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
+from pistar_vf.choices import Ensemble
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.open_table import FrameSource
@@ -25,6 +26,7 @@ from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.relabel.evidence import ImageProbe
 from pistar_vf.relabel.models import ScoringModel
+from pistar_vf.relabel.uncertainty import Combined, Distributions
 from pistar_vf.typing import Float
 
 TABLE_NAME = "values.parquet"
@@ -39,14 +41,27 @@ class ValueTable:
     Attributes:
         path: the file that holds them.
         value: [frames], in the dataset's order.
-        probs: [frames, atoms], a memory map.
+        probs: [frames, atoms], a memory map; of an ensemble, a mixture of several.
         probes: how V depends on the images, by position of the model; none of a model that scored nothing.
+        disagreement: of an ensemble, the standard deviation of the models' values of every frame.
     """
 
     path: Path
     value: Float[np.ndarray, " t"]
-    probs: np.ndarray
+    probs: np.ndarray | Distributions
     probes: dict[int, ImageProbe]
+    disagreement: Float[np.ndarray, " t"] | None = None
+
+    @classmethod
+    def combine(cls, tables: Sequence["ValueTable"], how: Ensemble) -> "ValueTable":
+        """Of several models that all scored all frames; the probes are those of the first.
+
+        Args:
+            tables: of each.
+            how: see `uncertainty.Combined`.
+        """
+        found = Combined.of([table.value for table in tables], [table.probs for table in tables], how)
+        return dataclasses.replace(tables[0], value=found.value, probs=found.probs, disagreement=found.disagreement)
 
 
 def compute_values(

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -130,12 +131,13 @@ def write_sidecar(
     provenance: Mapping[str, Any],
     folder: Path | None,
     tag: str,
+    extra: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[Path, ...]:
     """Files beside the tables, for programs that look labels up by episode and frame.
 
     `meta/advantages_<tag>.parquet` is what RLinf reads: episode_index, frame_index, advantage (bool) and
-    advantage_continuous; value and label are added. `sarm_progress.parquet` is what LeRobot's RA-BC reads: index,
-    episode_index, frame_index and progress_sparse in [0, 1], here 1 + V.
+    advantage_continuous; value, label and the extra columns are added. `sarm_progress.parquet` is what LeRobot's RA-BC
+    reads: index, episode_index, frame_index and progress_sparse in [0, 1], here 1 + V.
 
     Args:
         dataset: what was labelled.
@@ -145,12 +147,13 @@ def write_sidecar(
         provenance: stored in both files.
         folder: a new folder to write to; None to add them to the dataset, undoably.
         tag: part of the name of RLinf's file.
+        extra: more columns of RLinf's file, a number for every frame.
 
     Returns:
         The files, relative to the folder or the dataset.
     """
     tables = {
-        Path("meta", f"advantages_{tag}.parquet"): _advantage_table(dataset, words, labels, values),
+        Path("meta", f"advantages_{tag}.parquet"): _advantage_table(dataset, words, labels, values, extra),
         Path("sarm_progress.parquet"): _progress_table(dataset, values),
     }
     metadata = {PROVENANCE: _encode(provenance)}
@@ -231,7 +234,9 @@ def _groups(path: Path, left_out: str) -> Iterator[pa.Table]:
             yield file.read_row_group(index, columns=names).replace_schema_metadata(None)
 
 
-def _advantage_table(dataset: LeRobotDataset, words: NewWords, labels: Labels, values: np.ndarray) -> pa.Table:
+def _advantage_table(
+    dataset: LeRobotDataset, words: NewWords, labels: Labels, values: np.ndarray, extra: Mapping[str, np.ndarray]
+) -> pa.Table:
     return pa.table(
         {
             **_places(dataset),
@@ -239,6 +244,7 @@ def _advantage_table(dataset: LeRobotDataset, words: NewWords, labels: Labels, v
             "advantage_continuous": labels.advantage.astype(np.float32),
             "value": values,
             "label": words.after.tolist(),
+            **extra,
         }
     )
 
