@@ -83,6 +83,11 @@ def test_relabelling_takes_the_folder_as_one_path(folder, tiny_dataset):
     assert set().union(*(model.episodes for model in models)) == {episode.index for episode in dataset.episodes}
 
 
+def test_a_folder_may_stand_beside_a_single_model(folder, tiny_dataset, trained_run):
+    models = load_scoring_models([folder, trained_run.checkpoint], load_lerobot(tiny_dataset), ensemble=True)
+    assert [model.checkpoint for model in models] == [*fold_checkpoints(folder), trained_run.checkpoint]
+
+
 def test_evaluation_is_out_of_fold(folder, config, tiny_dataset, tmp_path, capsys):
     """Every episode has the figures that its own fold gives it when asked for its held-out part."""
     base = EvalConfig.of(checkpoint=folder, cache_dir=config.cache_dir, num_workers=0, frame_skip=5)

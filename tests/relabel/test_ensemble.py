@@ -69,12 +69,12 @@ def test_a_sidecar_says_how_sure_it_is(alone, tiny_dataset):
 def test_models_are_combined_frame_by_frame(settings, alone, how, combine, capsys):
     steps, columns = alone
     values = np.array([own["value"] for own in columns])
-    assert np.abs(values[0] - values[1]).max() > 1e-5
+    assert np.abs(values[0] - values[1]).min() > 1e-6  # two steps of training; a float32 near 0.5 is exact to 6e-8
     found, facts = sidecar(
         settings.replace(checkpoint_dir=tuple(steps), ensemble=how, output_dir=settings.output_dir / how)
     )
-    np.testing.assert_allclose(found["value"], combine(values, axis=0), atol=1e-6)
-    np.testing.assert_allclose(found["value_disagreement"], values.std(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found["value"], combine(values, axis=0), atol=2e-7)
+    np.testing.assert_allclose(found["value_disagreement"], values.std(axis=0), atol=2e-7)
     assert facts["ensemble"]["rule"] == how
     assert facts["ensemble"]["models"] == 2
     assert facts["ensemble"]["disagreement"] == pytest.approx(values.std(axis=0).mean(), abs=1e-4)

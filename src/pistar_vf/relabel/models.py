@@ -64,8 +64,7 @@ def load_scoring_models(
         CheckpointError: a checkpoint is missing, or the folds do not mean the same.
         ConfigError: with several checkpoints, an episode that all of them were trained on, or one of upstream.
     """
-    folds = [found for path in checkpoints for found in fold_checkpoints(Path(path))]
-    paths = folds or [find_checkpoint(Path(path)) for path in checkpoints]
+    paths = [found for path in checkpoints for found in fold_checkpoints(path) or (find_checkpoint(Path(path)),)]
     predictors = [load_any_value_model(path, use_ema=use_ema, upstream=upstream) for path in paths]
     _check_folds(paths, predictors)
     for path, predictor in zip(paths[1:], predictors[1:]):
