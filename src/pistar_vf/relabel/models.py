@@ -118,7 +118,8 @@ def _shares(paths: list[Path], seen: list[frozenset[int]], dataset: LeRobotDatas
         if not trained:
             raise ConfigError(
                 f"{path}: expected a checkpoint trained on episodes of {dataset.root}, to know which it has not seen; "
-                "its value_spec.json holds none of them. Pass one --checkpoint_dir to score all episodes with it"
+                "its value_spec.json holds none of them. Pass one --checkpoint_dir to score all episodes with it, "
+                "or --ensemble mean to score them with all models"
             )
     owner = {
         episode.index: next((i for i, trained in enumerate(seen) if episode.index not in trained), None)
