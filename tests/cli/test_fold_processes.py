@@ -73,11 +73,20 @@ def test_devices_are_counted_without_opening_them(monkeypatch):
     assert visible_gpus() == ()
 
 
-def test_the_command_divides_folds_among_devices(monkeypatch, tmp_path, capsys):
+def test_the_command_divides_folds_among_devices(tiny_dataset, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setattr(fold_processes, "train_on_devices", lambda *args: asked.append(args))
-    words = ["--preset", "tiny", "--data_dir", "d", "--checkpoint_dir", str(tmp_path / "new"), "--folds", "3"]
+    words = [
+        "--preset",
+        "tiny",
+        "--data_dir",
+        str(tiny_dataset),
+        "--checkpoint_dir",
+        str(tmp_path / "new"),
+        "--folds",
+        "3",
+    ]
     assert pistar_vf(["train", *words]) == 0
     assert asked == [(words, [0, 1, 2], ("0", "1"), tmp_path / "new")]
     assert (tmp_path / "new" / "folds.json").is_file()

@@ -154,12 +154,22 @@ def test_a_fold_that_is_none_of_them(config):
         chosen_folds(config.replace(fold=2))
 
 
-def test_the_command(config, monkeypatch, capsys, tmp_path):
+def test_the_command(tiny_dataset, monkeypatch, capsys, tmp_path):
     """Without several devices, the folds run here."""
     asked = []
     monkeypatch.setattr(folds, "run_folds", lambda c: asked.append((c.folds, c.fold)) or tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    words = ["train", "--preset", "tiny", "--data_dir", "d", "--checkpoint_dir", str(tmp_path), "--folds", "3"]
+    words = [
+        "train",
+        "--preset",
+        "tiny",
+        "--data_dir",
+        str(tiny_dataset),
+        "--checkpoint_dir",
+        str(tmp_path),
+        "--folds",
+        "3",
+    ]
     assert pistar_vf(words) == pistar_vf([*words, "--fold", "1"]) == 0
     assert asked == [(3, None), (3, 1)]
     assert capsys.readouterr().out.count(f"result: {tmp_path}") == 2
