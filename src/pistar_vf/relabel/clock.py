@@ -47,11 +47,11 @@ def _of_task(rollouts: Rollouts, rows: np.ndarray, known: np.ndarray) -> tuple[n
 
 def _held(guess: np.ndarray, episode: np.ndarray) -> np.ndarray:
     """NaN becomes the last guess before it in the same episode, else the first after it."""
-    found = guess.copy()
-    for number in np.unique(episode):
-        inside = np.flatnonzero(episode == number)
-        good = np.flatnonzero(np.isfinite(guess[inside]))
-        if len(good):
-            before = np.searchsorted(good, np.arange(len(inside)), side="right") - 1
-            found[inside] = guess[inside][good[np.maximum(before, 0)]]
+    place, known = np.arange(len(guess)), np.isfinite(guess)
+    before = np.maximum.accumulate(np.where(known, place, 0))
+    after = np.minimum.accumulate(np.where(known, place, len(guess) - 1)[::-1])[::-1]
+    found = np.full(len(guess), np.nan)
+    for other in (after, before):  # where there are both, the one before
+        usable = known[other] & (episode[other] == episode)
+        found[usable] = guess[other[usable]]
     return found
