@@ -92,7 +92,7 @@ def test_a_command_is_one(page, words, read):
         assert {word[2:] for word in words if word.startswith("--")} <= set(TrainConfig.names())
     elif found is not None and "…" in words:
         flags = {word[2:].split("=")[0].split(".")[-1] for word in words if word.startswith("--")}
-        assert flags <= set(TrainConfig.names()) | set(AlignmentConfig.names())
+        assert flags <= {*TrainConfig.names(), *AlignmentConfig.names(), "settings"}
     elif found is not None:
         check_weights(read(*found) if "--demo" not in words else None)
     elif words[0] == "make":

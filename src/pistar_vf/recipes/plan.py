@@ -4,15 +4,18 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.mixture import Place, join_targets, place
+from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.labels.value_labels import TargetSummary, describe_targets
-from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
 from pistar_vf.messages import DATASET_SIZE
@@ -181,6 +184,29 @@ class _Parts:
 
 def _load(config: TrainConfig, data_dir: str) -> LeRobotDataset:
     return load_lerobot(data_dir, config.inputs.prompt_column, read_ahead=(config.inputs.state_key,))
+
+
+def open_frames(
+    config: TrainConfig, plan: DataPlan, dataset: LeRobotDataset, episodes: Sequence[Episode], labels: np.ndarray
+) -> FrameTable:
+    """The frames of some episodes of a planned dataset; decodes what is not in the cache.
+
+    Raises:
+        PistarError: a video is missing or damaged.
+    """
+    source = FrameSource(
+        dataset,
+        camera_keys=plan.camera_keys,
+        image_size=model_image_size(config.model),
+        image_fit=config.model.image_fit,
+        tokenizer=plan.tokenizer,
+        statistics=plan.statistics,
+        labels=labels,
+        cache_dir=config.data.cache_dir,
+        num_workers=config.run.num_workers,
+        progress=jax.process_index() == 0,
+    )
+    return source.table(episodes)
 
 
 def _inputs(plan: DataPlan) -> dict[str, str]:

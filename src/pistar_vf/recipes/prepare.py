@@ -3,22 +3,19 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 
 from pistar_vf.checkpoints.provenance import TrainedOn
-from pistar_vf.frames.loader import Frames, FrameTable
+from pistar_vf.frames.loader import Frames
 from pistar_vf.frames.mixture import JoinedTable, name_rows
-from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.plan import DataPlan, plan_data
+from pistar_vf.recipes.plan import open_frames, plan_data
 from pistar_vf.recipes.split import Split, record_data
-from pistar_vf.recipes.towers import model_image_size
 from pistar_vf.tokenizer import PromptTokenizer
 
 
@@ -68,14 +65,14 @@ def prepare_data(config: TrainConfig) -> TrainingData:
     plan = plan_data(config)
     labels = np.split(plan.targets.labels, [p.first_row for p in plan.places[1:]])
     tables = [
-        _frame_table(config, plan, dataset, _in_use(config, split), own)
+        open_frames(config, plan, dataset, _in_use(config, split), own)
         for dataset, split, own in zip(plan.datasets, plan.splits, labels, strict=True)
     ]
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, plan.targets.labels)
     val_table, looked_at = table, None
     if plan.validation is not None and plan.validation.dataset is not None:
         dataset, rows = plan.validation.dataset, plan.validation.rows
-        val_table = _frame_table(config, plan, dataset, dataset.episodes, plan.validation.targets.labels)
+        val_table = open_frames(config, plan, dataset, dataset.episodes, plan.validation.targets.labels)
         looked_at = (dataset, rows.episodes)
     return TrainingData(
         table=table,
@@ -109,21 +106,3 @@ def _in_use(config: TrainConfig, split: Split) -> tuple[Episode, ...]:
     """The episodes whose frames are read."""
     chosen = {*split.train, *split.val} if config.run.val_interval > 0 else set(split.train)
     return tuple(sorted(chosen, key=lambda episode: episode.start))
-
-
-def _frame_table(
-    config: TrainConfig, plan: DataPlan, dataset: LeRobotDataset, episodes: Sequence[Episode], labels: np.ndarray
-) -> FrameTable:
-    source = FrameSource(
-        dataset,
-        camera_keys=plan.camera_keys,
-        image_size=model_image_size(config.model),
-        image_fit=config.model.image_fit,
-        tokenizer=plan.tokenizer,
-        statistics=plan.statistics,
-        labels=labels,
-        cache_dir=config.data.cache_dir,
-        num_workers=config.run.num_workers,
-        progress=jax.process_index() == 0,
-    )
-    return source.table(episodes)
