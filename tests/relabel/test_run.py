@@ -22,6 +22,7 @@ from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.label import KEPT
 from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.values import ValueTable
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.relabel.write import PROVENANCE
 
@@ -263,3 +264,13 @@ def test_out_of_fold(settings, trained_run, monkeypatch):
     monkeypatch.setattr(run, "load_scoring_models", halves)
     apart = relabel(settings, dry_run=True, checkpoint_dir=(trained_run.checkpoint,) * 2)
     np.testing.assert_allclose(apart.labels.advantage, together.labels.advantage, atol=1e-6)
+
+
+def test_an_ensemble_has_seen_what_one_of_its_models_has(rollouts, trained_run):
+    dataset = load_lerobot(rollouts)
+    (model,) = run.load_scoring_models([trained_run.checkpoint], dataset)
+    first, other = (dataclasses.replace(model, trained_on=frozenset(trained)) for trained in ((0, 1), (1, 2)))
+    values = ValueTable(trained_run.checkpoint, np.zeros(1, np.float32), np.zeros((1, 201)), {})
+    alone, both = (run._scorers(dataset, rounds, values).seen for rounds in (((first,),), ((first,), (other,))))
+    assert np.flatnonzero(alone).tolist() == [0, 1]
+    assert np.flatnonzero(both).tolist() == [0, 1, 2]

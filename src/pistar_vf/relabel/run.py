@@ -106,7 +106,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     else:
         rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
         labels = _label(values, rollouts, rule, config, dataset, models[0])
-    gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, models, values))
+    gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, rounds, values), values.second)
     scorers = tuple({model.digest: model for own in rounds for model in own}.values())
     cut = by_source(rollouts, dataset) if rule.threshold_per == "source" else rollouts
     facts = _provenance(config, rule, scorers, cut, labels, gate)
@@ -345,9 +345,10 @@ def _say_where_successes_are_rare(rollouts: Rollouts, rule: LabelRule) -> None:
             )
 
 
-def _scorers(dataset: LeRobotDataset, models: Sequence[ScoringModel], values: ValueTable) -> Scorers:
-    owner = {index: number for number, model in enumerate(models) for index in model.episodes}
-    seen = {index for model in models for index in model.episodes & model.trained_on}
+def _scorers(dataset: LeRobotDataset, rounds: Sequence[Sequence[ScoringModel]], values: ValueTable) -> Scorers:
+    """Who scored what; of an ensemble, an episode that one of its models was trained on is seen."""
+    owner = {index: number for number, model in enumerate(rounds[0]) for index in model.episodes}
+    seen = {index for models in rounds for model in models for index in model.episodes & model.trained_on}
     return Scorers(
         model=np.array([owner[episode.index] for episode in dataset.episodes]),
         seen=np.array([episode.index in seen for episode in dataset.episodes]),

@@ -44,6 +44,7 @@ class ValueTable:
         probs: [frames, atoms], a memory map; of an ensemble, a mixture of several.
         probes: how V depends on the images, by position of the model; none of a model that scored nothing.
         disagreement: of an ensemble, the standard deviation of the models' values of every frame.
+        second: of an ensemble, the values of its second model by itself.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class ValueTable:
     probs: np.ndarray | Distributions
     probes: dict[int, ImageProbe]
     disagreement: Float[np.ndarray, " t"] | None = None
+    second: Float[np.ndarray, " t"] | None = None
 
     @classmethod
     def combine(cls, tables: Sequence["ValueTable"], how: Ensemble) -> "ValueTable":
@@ -61,7 +63,13 @@ class ValueTable:
             how: see `uncertainty.Combined`.
         """
         found = Combined.of([table.value for table in tables], [table.probs for table in tables], how)
-        return dataclasses.replace(tables[0], value=found.value, probs=found.probs, disagreement=found.disagreement)
+        return dataclasses.replace(
+            tables[0],
+            value=found.value,
+            probs=found.probs,
+            disagreement=found.disagreement,
+            second=tables[1].value if len(tables) > 1 else None,
+        )
 
 
 def compute_values(
