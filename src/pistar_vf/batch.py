@@ -22,6 +22,8 @@ class Observation:
         tokenized_prompt: SentencePiece ids, padded with 0.
         tokenized_prompt_mask: True on real tokens.
         state: robot state after normalisation, or None for a model without state.
+        image_tokens: camera name to what the vision tower made of the pictures, in place of `images`, which is then
+            empty; for a tower that is not trained, so that no picture passes it twice. None for pictures.
     """
 
     images: dict[str, Shaped[Array, "b h w 3"]]
@@ -29,6 +31,7 @@ class Observation:
     tokenized_prompt: Int[Array, "b l"]
     tokenized_prompt_mask: Bool[Array, "b l"]
     state: Float[Array, "b s"] | None = None
+    image_tokens: dict[str, Float[Array, "b tokens d"]] | None = None
 
     if TYPE_CHECKING:  # flax adds it
 
@@ -103,13 +106,14 @@ def check_observation(
     Raises:
         ConfigError: names the key, what was expected and what was found.
     """
-    if tuple(sorted(observation.images)) != tuple(sorted(cameras)):
+    seen = observation.images if observation.image_tokens is None else observation.image_tokens
+    if tuple(sorted(seen)) != tuple(sorted(cameras)):
         raise ConfigError(
-            f"expected images of the cameras {sorted(cameras)}, got {sorted(observation.images)}; "
+            f"expected images of the cameras {sorted(cameras)}, got {sorted(seen)}; "
             "pass every camera the model was trained with (mask the ones that are missing)"
         )
-    if set(observation.image_masks) != set(observation.images):
-        raise ConfigError(f"image_masks has {sorted(observation.image_masks)}, images has {sorted(observation.images)}")
+    if set(observation.image_masks) != set(seen):
+        raise ConfigError(f"image_masks has {sorted(observation.image_masks)}, images has {sorted(seen)}")
     for name, image in observation.images.items():
         if image.shape[1:] != (image_size, image_size, 3):
             raise ConfigError(

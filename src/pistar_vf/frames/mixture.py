@@ -8,7 +8,7 @@ import numpy as np
 
 from pistar_vf.batch import ValueBatch
 from pistar_vf.errors import ConfigError
-from pistar_vf.frames.loader import FrameTable
+from pistar_vf.frames.loader import Frames
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -101,7 +101,7 @@ class JoinedTable:
         labels: of all of them, one after another.
     """
 
-    def __init__(self, tables: Sequence[FrameTable], labels: np.ndarray):
+    def __init__(self, tables: Sequence[Frames], labels: np.ndarray):
         self._tables, self.labels = tuple(tables), labels
         self.state_statistics = tables[0].state_statistics
         self._starts = np.cumsum([0] + [len(table.labels) for table in tables])

@@ -8,6 +8,7 @@ import numpy as np
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.cache import FrameCache
+from pistar_vf.frames.feature_table import Pictures
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -71,6 +72,19 @@ class FrameSource:
         wanted = self.dataset.episodes if episodes is None else tuple(episodes)
         how = (self._num_workers, self._progress)
         return self._table(wanted, {key: cache.open_with(wanted, *how) for key, cache in self._caches.items()})
+
+    def pictures(self, table: FrameTable, episodes: Sequence[Episode]) -> dict[str, Pictures]:
+        """The pictures of a table for a `FeatureTable`, by model-side camera name.
+
+        Args:
+            table: from `table`.
+            episodes: those that it was opened for.
+        """
+        return {
+            name: Pictures(table.cameras[name], self.dataset.episodes, tuple(episodes), self._caches[key].digest)
+            for name, key in self._camera_keys.items()
+            if key is not None
+        }
 
     def passing_table(self, episodes: Sequence[Episode]) -> FrameTable:
         """The same without leaving anything behind: what is not in the cache is gone with the table.

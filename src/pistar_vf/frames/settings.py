@@ -18,6 +18,9 @@ class DataSettings:
     """A second dataset to validate on; without it, a part of the episodes is held out (--val_fraction)."""
     cache_dir: Path | None = None
     """Where decoded frames are kept; default $PISTAR_VF_CACHE or ~/.cache/pistar_vf."""
+    cache_features: bool = False
+    """Keep what the frozen vision tower makes of every frame, so that no picture passes it twice. Needs a frozen tower
+    and --no-augment: an augmented picture is a new one every time. See docs/training.md for the disk space."""
 
     @property
     def data_dirs(self) -> tuple[str, ...]:

@@ -92,7 +92,9 @@ class FrameScorer:
         others = self._batches(table, np.roll(rows, 1)) if swapped else itertools.repeat(None)
         for batch, other in zip(self._batches(table, rows), others):
             if swapped:
-                yield batch.observation.replace(**{swapped: getattr(other.observation, swapped)})
+                # Of pictures there are pixels, or what a tower made of them.
+                inputs = ("images", "image_tokens") if swapped == "images" else (swapped,)
+                yield batch.observation.replace(**{name: getattr(other.observation, name) for name in inputs})
             else:
                 yield batch.observation
 

@@ -30,7 +30,7 @@ from pistar_vf.models.siglip import Siglip
 from pistar_vf.models.value_config import ValueModelConfig
 from pistar_vf.models.value_head import HEADS, READOUTS
 from pistar_vf.params import flatten, unflatten
-from pistar_vf.typing import Array, Bool, DTypeLike, Float, Int, Params, PRNGKeyArray
+from pistar_vf.typing import Array, Bool, DTypeLike, Float, Int, Params, PRNGKeyArray, Shaped
 
 __all__ = ["ValueFunction", "ValueModel", "ValueModelConfig", "scale_pixels"]
 
@@ -44,10 +44,7 @@ class ValueModel(nnx.Module):
     def __init__(self, config: ValueModelConfig, *, rngs: nnx.Rngs):
         dtype: DTypeLike = jnp.dtype(config.dtype)
         width = config.gemma.width
-        tower: dict[str, Any] = {"dtype": dtype}
-        if config.numerics == "upstream":
-            tower = {"dtype": jnp.bfloat16, "wide_softmax": False}
-        self.img = Siglip(config.siglip, remat=config.remat, rngs=rngs, **tower)
+        self.img = _create_tower(config, rngs)
         self.img_projection = PROJECTORS[config.projector](config.siglip.width, width, dtype=dtype, rngs=rngs)
         self.llm = Gemma3(config.gemma, dtype=dtype, remat=config.remat, rngs=rngs)
         if config.fusion == "cross_attention":
@@ -104,14 +101,34 @@ class ValueModel(nnx.Module):
 
     def embed_images(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
         """Tokens of every camera in sorted order, and their validity; all cameras pass the tower as one batch."""
-        cameras = sorted(observation.images)
-        scale = scale_pixels if self.config.numerics == "own" else _scale_pixels_as_upstream
-        images = jnp.stack([scale(jnp.asarray(observation.images[name])) for name in cameras], axis=1)
-        batch, num_cameras = images.shape[:2]
-        encoded = self.img_projection(self.img(images.reshape((batch * num_cameras, *images.shape[2:]))))
-        tokens = encoded.reshape(batch, num_cameras * encoded.shape[1], encoded.shape[2])
+        cameras = sorted(observation.image_masks)
         masks = jnp.stack([observation.image_masks[name] for name in cameras], axis=1)
+        tower = self._tower_tokens(observation, cameras)
+        batch, num_cameras = masks.shape
+        encoded = self.img_projection(tower)
+        tokens = encoded.reshape(batch, num_cameras * encoded.shape[1], encoded.shape[2])
         return tokens, jnp.repeat(masks, encoded.shape[1], axis=1)
+
+    def _tower_tokens(self, observation: Observation, cameras: list[str]) -> Float[jax.Array, "bc l d"]:
+        """Every picture's tokens, camera by camera within each frame."""
+        if observation.image_tokens is not None:
+            known = jnp.stack([jnp.asarray(observation.image_tokens[name]) for name in cameras], axis=1)
+            return known.reshape((-1, *known.shape[2:])).astype(self.config.dtype)
+        images = jnp.stack([_scaled(self.config, observation.images[name]) for name in cameras], axis=1)
+        return self.img(images.reshape((-1, *images.shape[2:])))
+
+
+def _create_tower(config: ValueModelConfig, rngs: nnx.Rngs) -> Siglip:
+    numerics: dict[str, Any] = {"dtype": jnp.dtype(config.dtype)}
+    if config.numerics == "upstream":
+        numerics = {"dtype": jnp.bfloat16, "wide_softmax": False}
+    return Siglip(config.siglip, remat=config.remat, rngs=rngs, **numerics)
+
+
+def _scaled(config: ValueModelConfig, image: Array) -> Float[jax.Array, "b h w 3"]:
+    """Pixels as the tower reads them."""
+    scale = scale_pixels if config.numerics == "own" else _scale_pixels_as_upstream
+    return scale(jnp.asarray(image))
 
 
 def scale_pixels(image: jax.Array) -> Float[jax.Array, "b h w 3"]:
@@ -178,6 +195,18 @@ class ValueFunction:
     ) -> Float[jax.Array, "b atoms"]:
         """Logits of `observation`, see `bind` for the arguments."""
         return self.bind(params, dropout_key)(observation)
+
+    def encode_images(self, tower: Params, image: Shaped[Array, "b h w 3"]) -> Float[jax.Array, "b tokens d"]:
+        """What the vision tower makes of pictures, for `Observation.image_tokens`.
+
+        Args:
+            tower: nested parameters of the tower alone (`params["img"]`).
+            image: pixels, uint8 or float in [-1, 1].
+        """
+        abstract = nnx.eval_shape(lambda: _create_tower(self.config, nnx.Rngs(params=0)))
+        graphdef, state = nnx.split(abstract)
+        _replace_by_dict(state, tower)
+        return nnx.merge(graphdef, state)(_scaled(self.config, image))
 
 
 def _to_dict(state: nnx.State) -> Params:

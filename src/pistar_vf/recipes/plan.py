@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.frames.feature_table import FeatureTable
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.mixture import Place, join_targets, place
 from pistar_vf.frames.open_table import FrameSource
@@ -19,6 +20,7 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
 from pistar_vf.messages import DATASET_SIZE
+from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.inputs import Used, digest_inputs, digest_questions
@@ -188,8 +190,10 @@ def _load(config: TrainConfig, data_dir: str) -> LeRobotDataset:
 
 def open_frames(
     config: TrainConfig, plan: DataPlan, dataset: LeRobotDataset, episodes: Sequence[Episode], labels: np.ndarray
-) -> FrameTable:
+) -> FrameTable | FeatureTable:
     """The frames of some episodes of a planned dataset; decodes what is not in the cache.
+
+    With `--cache_features` the pictures' place is for what the frozen tower makes of them, to be filled in.
 
     Raises:
         PistarError: a video is missing or damaged.
@@ -206,7 +210,12 @@ def open_frames(
         num_workers=config.run.num_workers,
         progress=jax.process_index() == 0,
     )
-    return source.table(episodes)
+    table = source.table(episodes)
+    if not config.data.cache_features:
+        return table
+    tower = lookup(SIGLIP_VARIANTS, config.model.siglip_variant, "--siglip_variant")
+    sized = dataclasses.replace(tower, image_size=model_image_size(config.model))
+    return FeatureTable(table, source.pictures(table, episodes), (sized.num_tokens, sized.width))
 
 
 def _inputs(plan: DataPlan) -> dict[str, str]:

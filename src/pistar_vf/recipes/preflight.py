@@ -84,6 +84,8 @@ def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
     yield lambda: _check_mixture(config)
     yield lambda: _check_split(config)
     yield lambda: _check_file("--projector_path", config.start.projector_path)
+    if config.data.cache_features:
+        yield lambda: _check_features(config)
     if config.model.lora_rank and config.optimizer.freeze_mode == "all_but_projector":
         yield lambda: _refuse("--lora_rank", "0 with --freeze_mode all_but_projector", config.model.lora_rank)
     if config.labels.bootstrap_interval < 1:
@@ -158,6 +160,14 @@ def _check_folder(config: TrainConfig | AlignmentConfig) -> None:
             f"{root} already holds checkpoints (last: {step_name(existing[-1])}); "
             "pass --resume_from_checkpoint latest to go on, or another --checkpoint_dir"
         )
+
+
+def _check_features(config: TrainConfig) -> None:
+    """Features are those of the tower as it is and of pictures as they are."""
+    if config.optimizer.freeze_mode == "none":
+        _refuse("--cache_features", "a frozen vision tower (--freeze_mode siglip_only or all_backbones)", "none")
+    if config.augmentation.augment:
+        _refuse("--cache_features", "--no-augment with it, as features are of whole pictures", "augmentation")
 
 
 def _check_questions(config: TrainConfig) -> None:

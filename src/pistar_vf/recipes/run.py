@@ -13,6 +13,7 @@ from pistar_vf.checkpoints.layout import BEST_FOLDER
 from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
+from pistar_vf.inference.features import open_features
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.questions.language_table import LanguageOrder, train_language_batches
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
@@ -98,12 +99,28 @@ class _ValueRun:
         keep_split_file(self._config, self._data.trained_on)  # only now: a run that cannot begin leaves nothing behind
         if jax.process_index() == 0:
             keep_settings_file(self._config.run.checkpoint_dir, self._settings)
+        self._fill_features(frozen)
         if self._bootstrap is None:
             return
         if position:
             self._bootstrap.use(np.array(position["bootstrap_values"], np.float32))
         else:
             self._bootstrap.look(state.ema, frozen)
+
+    def _fill_features(self, frozen: Params) -> None:
+        """Of the frozen tower, where they are wanted: only now are its weights there."""
+        config = self._config
+        for table in self._data.features:
+            table.fill(
+                lambda pictures: open_features(
+                    self._value_function,
+                    frozen,
+                    pictures,
+                    batch_size=config.run.batch_size,
+                    cache_dir=config.data.cache_dir,
+                    progress=jax.process_index() == 0,
+                )
+            )
 
     def facts(self) -> dict[str, Any]:
         """Where the run stands, for a resume."""
