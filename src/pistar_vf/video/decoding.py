@@ -30,6 +30,11 @@ OPENPI_FIT = "openpi"
 _BILINEAR, _FULL_CHROMA_OUT, _FULL_CHROMA_IN, _ACCURATE_ROUNDING = 1 << 1, 1 << 13, 1 << 14, 1 << 18
 _SCALING = _BILINEAR | _FULL_CHROMA_OUT | _FULL_CHROMA_IN | _ACCURATE_ROUNDING
 
+# FFmpeg's numbers of colour matrices.
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, (5, 6)
+_CONVERTIBLE = frozenset((0, _BT709, _UNSPECIFIED, 4, *_BT601, 7, 9))  # RGB, FCC, SMPTE 240M, BT.2020
+_FULL_RANGE = 2
+
 
 def check_fit(fit: str) -> None:
     """Refuses anything but "pad" and "stretch", and upstream's "openpi".
@@ -203,14 +208,27 @@ def shown_pixels(
     """
     if frame.format.name.startswith("gray") and frame.format.components[0].bits > 8:
         raise VideoError(f"{where}: expected a colour picture, got {frame.format.name}; is it a depth map?")
+    problem = (
+        f"{where}: expected colours that can be converted to RGB, got {frame.format.name} with the colour matrix "
+        f"{frame.colorspace}; encode the video anew"
+    )
+    if frame.colorspace not in _CONVERTIBLE:  # PyAV 15 would convert them by another matrix
+        raise VideoError(problem)
     try:
-        pixels = (to_rgb or VideoReformatter()).reformat(frame, format="rgb24").to_ndarray()
+        pixels = (to_rgb or VideoReformatter()).reformat(frame, format="rgb24", **_other_matrix(frame)).to_ndarray()
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(
-            f"{where}: expected colours that can be converted to RGB, got {frame.format.name} with the colour matrix "
-            f"{frame.colorspace}: {error}; encode the video anew"
-        ) from error
+        raise VideoError(f"{problem} ({error})") from error
     return np.ascontiguousarray(turned(pixels, frame_turn(frame, where)))
+
+
+def _other_matrix(frame: av.VideoFrame) -> dict[str, int]:
+    """A matrix for the RGB side, which has none: PyAV 15 obeys that of a frame only where it is asked for another."""
+    if frame.colorspace == _UNSPECIFIED:
+        return {}
+    other = {"dst_colorspace": _BT709 if frame.colorspace in _BT601 else _BT601[0]}
+    if frame.color_range == _FULL_RANGE:
+        other |= {"src_color_range": _FULL_RANGE, "dst_color_range": _FULL_RANGE}
+    return other
 
 
 def clip_frames(
