@@ -26,7 +26,7 @@ def run_select(config: SelectConfig, *, progress: bool = True) -> Path:
         PistarError: see `run_relabel`.
     """
     if config.result.output_dir is not None:
-        check_output(find_dataset(config.source.data_dir), config.result.output_dir)
+        check_output(find_dataset(config.data.data_dir), config.result.output_dir)
     judged = run_relabel(config.relabelling, progress=progress)
     ranked = rank(judged.trajectories, config.choice.by)
     taken = select(ranked, config.choice)
@@ -42,7 +42,7 @@ def run_select(config: SelectConfig, *, progress: bool = True) -> Path:
     if not config.result.force:
         _check_gate(judged, listed)
     chosen = [trajectory.episode_index for trajectory, chosen in zip(ranked, taken) if chosen]
-    return _write(config.source.data_dir, chosen, config.result.output_dir, progress)
+    return _write(config.data.data_dir, chosen, config.result.output_dir, progress)
 
 
 def _check_gate(judged: Relabelling, listed: Path) -> None:

@@ -73,7 +73,7 @@ class SelectConfig(Composed):
     Values, advantages and the gate are those of `pistar-vf relabel --dry_run`, computed once for both.
     """
 
-    source: SourceSettings
+    data: SourceSettings
     choice: Choice = Choice()
     result: SelectionResult = SelectionResult()
     advantages: AdvantageSettings = AdvantageSettings()
@@ -84,7 +84,7 @@ class SelectConfig(Composed):
     def relabelling(self) -> RelabelConfig:
         """The settings of the relabelling that is judged and not written."""
         return RelabelConfig(
-            source=self.source,
+            data=self.data,
             result=ResultSettings(dry_run=True, report_dir=self.result.report_dir),
             rule=LabelRule(**dataclasses.asdict(self.advantages)),
             outcomes=self.outcomes,
