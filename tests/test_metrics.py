@@ -139,6 +139,11 @@ def test_episodes_of_two_tasks_are_not_compared():
     assert concordance([0.0, 0.0, 1.0, 1.0, 1.0, 9.0, 9.0], task=[0, 0, 0, 0, 0, 1, 1]) == 0.0
 
 
+def test_same_time_concordance_without_frames():
+    nothing, none = np.zeros(0), np.zeros(0, int)
+    assert np.isnan(same_time_concordance(nothing, nothing, none, none, none))
+
+
 def test_same_time_concordance_without_pairs():
     assert np.isnan(concordance(TARGET, target=np.full(7, -1.0)))
     assert np.isnan(concordance(TARGET, target=np.where(EPISODE == 1, TARGET, np.nan)))

@@ -177,7 +177,7 @@ def concordance_by_episode(
         (pairs in the right order that an episode is in, ties counting half; pairs that it is in), by episode number
         from 0 to the largest. Every pair counts for both of its episodes.
     """
-    size = int(episode.max()) + 1
+    size = int(episode.max(initial=-1)) + 1
     concordant, pairs = np.zeros(size), np.zeros(size)
     for number in np.unique(task):
         own = (task == number) & np.isfinite(target)
