@@ -31,7 +31,8 @@ class Composed:
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             own = {name: value for name, value in values.items() if name in _names(field.type)}
             default = _default(field)
-            blocks[field.name] = field.type(**own) if default is None else _changed(default, own)
+            block: Any = field.type
+            blocks[field.name] = block(**own) if default is None else _changed(default, own)
         return cls(**blocks)
 
     def replace(self: C, **values: Any) -> C:

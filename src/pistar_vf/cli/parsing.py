@@ -36,7 +36,7 @@ def parse(
         description: what the help says about the command; None for the docstring of `kind`.
         bare: flag to which words without a flag belong, wherever they stand: `check --decode DIR`.
     """
-    settings = tyro.cli(
+    settings: T = tyro.cli(  # type: ignore[assignment]
         kind,
         prog=prog,
         args=ordered(argv, kinds_of_flags(kind), bare),
@@ -72,7 +72,7 @@ def required(settings: T, *names: str) -> T:
 
 def kinds_of_flags(kind: type) -> dict[str, str]:
     """How many words follow each flag: "none", "one" or "many"; "joined" where many become one, with commas."""
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)
     if issubclass(kind, Composed):
         fields = tuple(inner for field in fields for inner in dataclasses.fields(field.type))  # type: ignore[arg-type]
     return {field.name: field.metadata.get("words") or _kind(field.type) for field in fields}
@@ -85,8 +85,8 @@ def ordered(argv: Sequence[str], kinds: dict[str, str], bare: str | None = None)
     for flag, values in _groups(argv):
         name = flag.removeprefix("--").replace("-", "_")
         how = kinds.get(name, _NONE if kinds.get(name.removeprefix("no_")) == _NONE else "unknown")
-        own = {_ONE: 1, _NONE: 0}.get(how, len(values))
-        own, stray = (values[:own], values[own:]) if bare else (values, [])
+        count = {_ONE: 1, _NONE: 0}.get(how, len(values))
+        own, stray = (values[:count], values[count:]) if bare else (values, [])
         if flag and how in (_MANY, "joined"):
             many.setdefault(name, []).extend(own)
         elif flag:

@@ -55,9 +55,9 @@ class FeatureCache:
     def _frame_bytes(self) -> int:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
-    def open(self, mode: str = "r") -> Shaped[np.memmap, "n tokens d"]:
-        """All frames' tokens; those of `missing` episodes are 0."""
-        return np.memmap(self.folder / "tokens.bin", self.dtype, mode=mode, shape=(self._num_frames, *self.shape))
+    def open(self) -> Shaped[np.memmap, "n tokens d"]:
+        """All frames' tokens, read-only; those of `missing` episodes are 0."""
+        return np.memmap(self.folder / "tokens.bin", self.dtype, mode="r", shape=(self._num_frames, *self.shape))
 
     def missing(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Those of the episodes whose tokens are not on disk."""
@@ -103,7 +103,7 @@ class FeatureWriter:
 
     def write(self, episode: Episode, tokens: Shaped[np.ndarray, "t tokens d"]) -> None:
         """Puts an episode's tokens on the disk, and only then says so."""
-        data = memoryview(np.ascontiguousarray(tokens).view(np.uint8).reshape(-1))
+        data = memoryview(tokens.tobytes())
         offset = episode.start * self.cache._frame_bytes
         while data:
             written = os.pwrite(self.tokens, data, offset)
@@ -119,7 +119,7 @@ def tower_digest(flat: Params, dtype: str) -> str:
     for name in sorted(name for name in flat if name.startswith(TOWER)):
         leaf = np.asarray(flat[name])
         digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).view(np.uint8).reshape(-1))
+        digest.update(leaf.tobytes())
     return digest.hexdigest()[:12]
 
 
