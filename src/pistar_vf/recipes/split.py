@@ -111,17 +111,18 @@ def keep_split_file(config: TrainConfig, trained_on: TrainedOn) -> None:
         path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _began_otherwise(config: TrainConfig, dataset: LeRobotDataset, train: Sequence[Episode]) -> bool:
-    """Whether a resumed run drew its validation part before outcomes and tasks kept their shares in it.
+def _began_with(config: TrainConfig, dataset: LeRobotDataset, train: Sequence[Episode]) -> bool:
+    """Whether a resumed run was trained on these episodes: the draw of before outcomes and tasks kept their shares.
 
-    What it drew then is in the spec of its checkpoints, in every version of them.
+    What it drew then is in the spec of its checkpoints, in every version of them. Of other data, which is refused
+    elsewhere, the model knows no episode.
     """
     steps = complete_steps(Path(config.checkpoint_dir)) if config.resume_from_checkpoint is not None else []
     last = Path(config.checkpoint_dir) / step_name(steps[-1]) if steps else None
     if last is None or not (last / SPEC_FILE).is_file():
         return False
     trained_on = load_value_spec(last).trained_on
-    return seen_episodes(trained_on, dataset) != {episode.index for episode in train}
+    return seen_episodes(trained_on, dataset) == {episode.index for episode in train}
 
 
 def _check_same(path: Path, kept: dict[str, Any], now: dict[str, Any]) -> None:
@@ -156,8 +157,9 @@ def _by_episodes_or_fraction(
     elif config.val_interval > 0 and config.val_data_dir is None and config.train_episodes is None:
         strata = episode_strata(dataset, targets.labels, targets.outcomes)
         train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed, strata)
-        if _began_otherwise(config, dataset, train):
-            train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed)
+        once = split_episodes(dataset.episodes, config.val_fraction, config.seed)
+        if _began_with(config, dataset, once[0]):
+            train, val = once
     if config.train_episodes is not None:
         indices = parse_episodes(config.train_episodes, "--train_episodes")
         train = select_episodes(dataset.episodes, indices, "--train_episodes")
