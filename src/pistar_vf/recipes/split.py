@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from pistar_vf.checkpoints.layout import SPEC_FILE, complete_steps, step_name
+from pistar_vf.checkpoints.layout import SPEC_FILE, complete_steps
 from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn, seen_episodes
 from pistar_vf.checkpoints.value_spec import load_value_spec
-from pistar_vf.errors import ConfigError
+from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.labels.split import (
     PARTS,
     draw_folds,
@@ -24,6 +24,7 @@ from pistar_vf.labels.split import (
 from pistar_vf.labels.targets import Targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.preflight import resume_folder
 
 FILE_NAME = "split.json"
 
@@ -117,11 +118,13 @@ def _began_with(config: TrainConfig, dataset: LeRobotDataset, train: Sequence[Ep
     What it drew then is in the spec of its checkpoints, in every version of them. Of other data, which is refused
     elsewhere, the model knows no episode.
     """
-    steps = complete_steps(Path(config.checkpoint_dir)) if config.resume_from_checkpoint is not None else []
-    last = Path(config.checkpoint_dir) / step_name(steps[-1]) if steps else None
-    if last is None or not (last / SPEC_FILE).is_file():
+    try:
+        resumed = resume_folder(config.run)
+    except CheckpointError:  # there is none of that name, which is refused elsewhere
         return False
-    trained_on = load_value_spec(last).trained_on
+    if resumed is None or not (resumed / SPEC_FILE).is_file():
+        return False
+    trained_on = load_value_spec(resumed).trained_on
     return seen_episodes(trained_on, dataset) == {episode.index for episode in train}
 
 
