@@ -32,10 +32,11 @@ def model(trained_run):
 
 
 @pytest.fixture(scope="module")
-def episode(trained_run):
+def episode(trained_run, tmp_path_factory):
     """(native frames by camera, states, prompt) of the first 8 frames of a held-out episode, and which they are."""
     dataset = load_lerobot(trained_run.config.data_dir)
-    data = run.prepare_data(trained_run.config)
+    # In the run's own folder a new run would be refused.
+    data = run.prepare_data(trained_run.config.replace(checkpoint_dir=tmp_path_factory.mktemp("none")))
     held_out = data.val_rows.episodes[0]
     images = {}
     for key in (FRONT, WRIST):

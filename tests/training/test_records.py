@@ -52,7 +52,7 @@ def test_disabled_touches_no_wandb(tmp_path, wandb):
 def test_without_wandb_there_is_a_notice(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "wandb", None)
     record(tmp_path, wandb_mode="online")
-    assert "wandb is not installed (pip install 'pistar-vf[wandb]'); metrics go to metrics.jsonl only" in caplog.text
+    assert "wandb is not installed (pip install 'wandb>=0.18'); metrics go to metrics.jsonl only" in caplog.text
 
 
 def test_online_without_credentials_is_offline_with_a_notice(tmp_path, wandb, caplog):

@@ -1,6 +1,7 @@
 """Reading and writing trees of arrays with orbax, the same way for every orbax from 0.11.13 on."""
 
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import orbax.checkpoint as ocp
 
 from pistar_vf.errors import CheckpointError
 from pistar_vf.params import flatten, leaf_differences, listed_lines, shapes_of
+
+_METADATA = "_METADATA"
+"""Where orbax describes the leaves."""
 
 
 def write_tree(path: Path, tree: Any) -> None:
@@ -61,6 +65,7 @@ def tree_metadata(path: Path) -> dict[str, Any]:
     """
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint directory")
+    _refuse_paths_outside(path)
     try:
         with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(str(path.absolute()))
@@ -70,20 +75,27 @@ def tree_metadata(path: Path) -> dict[str, Any]:
     tree = getattr(tree, "tree", tree)
     if tree is None:
         raise CheckpointError(f"{path}: expected a complete orbax checkpoint, found no metadata in it")
-    _refuse_paths_outside(path, tree)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype), tree)
 
 
-def _refuse_paths_outside(path: Path, tree: Any) -> None:
+def _refuse_paths_outside(path: Path) -> None:
     """Names of leaves become paths: in a checkpoint from elsewhere they must not lead out of its folder."""
-    for keys, _ in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        names = [str(getattr(key, "key", getattr(key, "idx", key))) for key in keys]
+    for names in _leaf_names(path / _METADATA):
         parts = [part for name in names for part in re.split(r"[/\\]", name)]
         if {"..", ""} & set(parts) or any(name.startswith(("/", "\\")) or "\0" in name for name in names):
             raise CheckpointError(
-                f"{path}: expected names of leaves below the checkpoint, got {'/'.join(names)!r} in _METADATA, which "
+                f"{path}: expected names of leaves below the checkpoint, got {'/'.join(names)!r} in {_METADATA}, which "
                 "leads elsewhere; do not use this checkpoint"
             )
+
+
+def _leaf_names(metadata: Path) -> list[tuple[str, ...]]:
+    """As the file has them, before orbax follows them; none where it is another version's, or damaged."""
+    try:
+        leaves = json.loads(metadata.read_text(encoding="utf-8"))["tree_metadata"].values()
+        return [tuple(str(key["key"]) for key in leaf["key_metadata"]) for leaf in leaves]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def tree_shapes(path: Path) -> dict[str, tuple[int, ...]]:
