@@ -28,6 +28,7 @@ def settings(tiny_dataset, trained_run, frame_cache_dir, tmp_path_factory):
         num_workers=0,
         lookahead=10,
         output="sidecar",
+        sidecar_tag="round_2",
         force=True,
     )
 
@@ -35,7 +36,7 @@ def settings(tiny_dataset, trained_run, frame_cache_dir, tmp_path_factory):
 def sidecar(settings):
     """(columns, provenance) of what the command wrote."""
     run_relabel(settings, progress=False)
-    table = pq.read_table(settings.output_dir / "meta" / "advantages_pistar_vf.parquet")
+    table = pq.read_table(settings.output_dir / "meta" / f"advantages_{settings.sidecar_tag}.parquet")
     return table.to_pydict(), json.loads(table.schema.metadata[PROVENANCE])
 
 
