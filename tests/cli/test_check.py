@@ -70,7 +70,8 @@ def test_findings_of_one_kind_are_one_row(tiny_dataset, tmp_path, capsys):
 
 
 def test_strict(tmp_path, capsys):
-    same = EpisodeData({"observation.state": np.arange(6, dtype=np.float32).reshape(3, 2)}, {}, "push")
+    pictures = {"observation.images.front": np.zeros((3, 16, 16, 3), np.uint8)}
+    same = EpisodeData({"observation.state": np.arange(6, dtype=np.float32).reshape(3, 2)}, pictures, "push")
     root = write_lerobot_v21(tmp_path / "twice", [same, same], fps=10)
     assert _exit_code(["check", root]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "verdict: healthy (0 errors, 1 warning)"

@@ -26,5 +26,5 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ConfigError, match=r"pip install 'pistar-vf\[baselines\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'scikit-learn>=1.4'"):
         state_tree_baseline(np.zeros((2, 1), np.float32), np.zeros(2, np.float32), np.zeros((1, 1), np.float32))

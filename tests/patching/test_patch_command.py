@@ -150,7 +150,7 @@ def test_a_conflict(clone, capsys, contents):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--apply", "--revert"], "expected one of --check, --diff, --apply and --revert"),
+        (["--apply", "--revert"], "expected one of --check, --diff, --apply, --verify and --revert"),
         (["--revert", "--only", "3"], "it does not go with --only"),
         (["--commit"], "--commit goes with --apply"),
         (["--apply", "--commit", "--allow_dirty"], "needs a checkout without other changes"),
@@ -173,4 +173,4 @@ def test_without_libcst(fork, capsys, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "libcst", None)
     assert patch(fork) == 2
-    assert "install it with: pip install 'pistar-vf[patches]'" in capsys.readouterr().err
+    assert "install it with: pip install -e '.[patches]' in the checkout" in capsys.readouterr().err

@@ -127,7 +127,7 @@ def test_the_order_and_the_mixture_of_towers_are_free(written):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"nothing_here: expected weights, found nothing; see docs/weights\.md"),
+        (None, r"nothing_here: expected weights, found nothing; towers that fit: google/siglip"),
         ({"config.json": "{"}, "expected the config.json of a Hugging Face model, could not read it"),
         ({"config.json": '{"model_type": "bert"}'}, "expected a model_type of siglip, .*gemma3_text, got 'bert'"),
         ({"readme.txt": ""}, "expected a complete orbax checkpoint"),

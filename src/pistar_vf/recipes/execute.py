@@ -73,13 +73,13 @@ def execute(
         CheckpointError: the checkpoint to go on from is missing or does not fit.
     """
     state, frozen, position = create_or_restore(config, value_function, plan.tx, manager, mesh, initial)
-    begin(position, state, frozen)
     first_step, num_train_steps = int(state.step), plan.intervals.num_train_steps
     if first_step >= num_train_steps:
         raise ConfigError(
             f"--num_train_steps {num_train_steps}: the checkpoint is at step {first_step} already; "
             "pass a larger number to go on"
         )
+    begin(position, state, frozen)  # only now: a run that cannot begin leaves nothing behind
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     towers = random_towers(config)
