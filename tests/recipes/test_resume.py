@@ -1,5 +1,6 @@
 """A run that was stopped and resumed is, bit for bit, the run that was not."""
 
+import json
 import logging
 import shutil
 
@@ -117,10 +118,26 @@ def test_a_longer_run_of_an_older_version_only_warns(trained_run, caplog):
     assert caplog.messages == ["num_train_steps was 4 and is now 8: the learning-rate schedule changes"]
 
 
+def test_a_checkpoint_of_an_older_version_is_trained_further(trained_run, tmp_path, caplog):
+    """Without settings.json, its position key by key as it was then: the same bits as the run that was not stopped."""
+    config = stopped_after_two_steps(trained_run, tmp_path / "old")
+    for path in (tmp_path / "old").rglob("settings.json"):
+        path.unlink()
+    position = tmp_path / "old" / "train_state" / "step_00000002" / "position.json"
+    kept = json.loads(position.read_text())
+    position.write_text(json.dumps({**position_now(trained_run), "step": 2, "best_loss": kept["best_loss"]}))
+    again = stored(run.run_training(config))
+    assert "no settings.json, as in checkpoints of older versions" in caplog.text
+    for name, leaf in stored(trained_run.checkpoint).items():
+        np.testing.assert_array_equal(np.asarray(again[name]), np.asarray(leaf), err_msg=name)
+
+
 def test_a_finished_run_has_nothing_to_go_on_with(trained_run):
     config = trained_run.config.replace(resume_from_checkpoint="latest")
+    settings = (trained_run.checkpoint.parent / "settings.json").read_text()
     with pytest.raises(ConfigError, match=r"--num_train_steps 4: the checkpoint is at step 4 already"):
         run.run_training(config)
+    assert (trained_run.checkpoint.parent / "settings.json").read_text() == settings
 
 
 def test_an_unknown_checkpoint_is_refused_with_those_there_are(trained_run):
