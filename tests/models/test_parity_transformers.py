@@ -25,7 +25,7 @@ REASON = "the reference implementations need torch (CPU) and transformers: make 
 torch = pytest.importorskip("torch", reason=REASON)
 pytest.importorskip("transformers", reason=REASON)
 
-import oracle_transformers as oracle  # noqa: E402
+from support import oracle_transformers as oracle  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
