@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 
-import pistar_vf
 from pistar_vf.categorical import Support
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
-from pistar_vf.changes.staging import check_output
-from pistar_vf.checkpoints.folds import fold_checkpoints
-from pistar_vf.errors import ConfigError, DatasetError, GateError, GateNotShownError
+from pistar_vf.errors import ConfigError, GateError, GateNotShownError
 from pistar_vf.frames.cache_folder import frame_digest
 from pistar_vf.frames.open_table import read_state
 from pistar_vf.labels.outcomes import outcomes_of_flags
@@ -29,6 +26,7 @@ from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD, LabelRule, RelabelConfig
 from pistar_vf.relabel.evidence import Scorers
 from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.horizons import Horizons, default_lookahead
+from pistar_vf.relabel.inputs import chosen_checkpoints, output_folder, scored_cameras, upstream_inputs
 from pistar_vf.relabel.label import (
     KEPT,
     Labels,
@@ -40,6 +38,7 @@ from pistar_vf.relabel.label import (
     positive_percents,
 )
 from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models
+from pistar_vf.relabel.provenance import describe_labels, rounded
 from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
@@ -48,7 +47,6 @@ from pistar_vf.relabel.uncertainty import QUANTILES, Spread, disagreement_in_wor
 from pistar_vf.relabel.values import ValueTable, compute_values
 from pistar_vf.relabel.verdict import Gate, Verdict
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
-from pistar_vf.upstream.spec import UpstreamInputs
 
 _log = logging.getLogger(__name__)
 
@@ -86,18 +84,18 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     if config.in_place:
         recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
     dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col, read_ahead=())
-    output_dir = _output_dir(config, dataset)
+    output_dir = output_folder(config, dataset)
     models = load_scoring_models(
-        _checkpoints(config),
+        chosen_checkpoints(config),
         dataset,
         use_ema=config.use_ema,
-        upstream=_upstream_inputs(config),
+        upstream=upstream_inputs(config),
         ensemble=config.ensemble is not None,
     )
     _refuse_random_towers(config, models)
     rounds = (models,) if config.ensemble is None else ensemble_rounds(models, dataset)
     models = rounds[0]
-    camera_keys = _camera_keys(config, dataset, models[0])
+    camera_keys = scored_cameras(config, dataset, models[0])
     rollouts = _read(config, dataset, models[0])
     rule = dataclasses.replace(rule, lookahead=_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
     values = _values(config, dataset, rounds, camera_keys, progress)
@@ -109,9 +107,9 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, rounds, values), values.second)
     scorers = tuple({model.digest: model for own in rounds for model in own}.values())
     cut = by_source(rollouts, dataset) if rule.threshold_per == "source" else rollouts
-    facts = _provenance(config, rule, scorers, cut, labels, gate)
+    facts = describe_labels(config, rule, scorers, cut, labels, gate)
     if values.disagreement is not None:
-        differ = _rounded(values.disagreement)
+        differ = rounded(values.disagreement)
         facts["ensemble"] = {"rule": config.ensemble, "models": len(rounds), "disagreement": differ}
     report_dir = config.report_dir or Path("reports") / dataset.name
     trajectories = score_trajectories(values.value, rollouts, labels, [e.index for e in dataset.episodes])
@@ -140,78 +138,6 @@ def _refuse_random_towers(config: RelabelConfig, models: Sequence[ScoringModel])
                 "(--allow_random_towers): its values mean nothing. Train from weights, see docs/weights.md; --force "
                 "goes on all the same"
             )
-
-
-def _output_dir(config: RelabelConfig, dataset: LeRobotDataset) -> Path | None:
-    """Where a new dataset or sidecar goes; None in place. Refused before anything is computed."""
-    if config.in_place:
-        if config.output_dir is not None:
-            raise ConfigError("--in_place: expected no --output_dir with it; labels go into the dataset itself")
-        return None
-    suffix = "_labels" if config.output == "sidecar" else "_relabelled"
-    output_dir = config.output_dir or dataset.root.with_name(dataset.root.name + suffix)
-    if not config.dry_run:
-        check_output(dataset.root, output_dir)
-    return output_dir
-
-
-def _checkpoints(config: RelabelConfig) -> tuple[Path, ...]:
-    if config.checkpoint_name is None:
-        return config.checkpoint_dir
-    name = config.checkpoint_name
-    return tuple(found for path in config.checkpoint_dir for found in fold_checkpoints(path, name) or (path / name,))
-
-
-def _camera_keys(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> dict[str, str | None]:
-    """The cameras that the model was trained on, in this dataset.
-
-    Raises:
-        ConfigError: a camera that training did not have.
-        DatasetError: the dataset lacks a camera.
-    """
-    trained = model.predictor.spec.camera_keys
-    given = {
-        "base_0_rgb": config.base_image_col,
-        "wrist_0_rgb": config.wrist_image_col,
-        "right_wrist_0_rgb": config.right_wrist_image_col,
-    }
-    renamed = {name: key for name, key in given.items() if key is not None}
-    new = [f"{name} ('{key}')" for name, key in renamed.items() if trained.get(name) is None]
-    if config.copy_wrist_to_right and "right_wrist_0_rgb" not in trained:
-        new.append("right_wrist_0_rgb (--copy_wrist_to_right)")
-    if new:
-        raise ConfigError(
-            f"{model.checkpoint}: expected the cameras of training, {', '.join(sorted(trained))}, got {', '.join(new)} "
-            "besides: its values would mean nothing with pictures it never saw. Leave that flag out"
-        )
-    wanted = {name: renamed.get(name, key) for name, key in trained.items()}
-    if not model.says_inputs:
-        _warn_without_wrist(dataset, wanted)
-    missing = [f"{name} ('{key}')" for name, key in wanted.items() if key and key not in dataset.camera_keys]
-    if missing:
-        raise DatasetError(
-            f"{dataset.root}: expected the cameras of training, it lacks {', '.join(missing)}; it has "
-            f"{', '.join(dataset.camera_keys)}. Name them with --base_image_col and --wrist_image_col"
-        )
-    return wanted
-
-
-def _warn_without_wrist(dataset: LeRobotDataset, wanted: dict[str, str | None]) -> None:
-    if wanted["wrist_0_rgb"] is None and len(dataset.camera_keys) > 1:
-        _log.warning(
-            "scoring without a wrist camera, though %s has the cameras %s: if upstream trained with one of them, name "
-            "it with --wrist_image_col, else the values are wrong",
-            dataset.root,
-            ", ".join(dataset.camera_keys),
-        )
-
-
-def _upstream_inputs(config: RelabelConfig) -> UpstreamInputs:
-    """What the flags say about a checkpoint that says nothing itself."""
-    cameras = {"base_0_rgb": config.base_image_col, "wrist_0_rgb": config.wrist_image_col}
-    if config.right_wrist_image_col is not None:
-        cameras["right_wrist_0_rgb"] = config.right_wrist_image_col
-    return UpstreamInputs(cameras, config.tokenizer_path)
 
 
 def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
@@ -362,50 +288,6 @@ def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> Ne
     if config.compat == "none":
         return words
     return dataclasses.replace(words, after=np.where(labels.code == KEPT, words.before, words.after))
-
-
-def _provenance(
-    config: RelabelConfig,
-    rule: LabelRule,
-    models: Sequence[ScoringModel],
-    rollouts: Rollouts,
-    labels: Labels,
-    gate: Gate,
-) -> dict[str, Any]:
-    """What made the labels; the same input gives the same, so it holds no time."""
-    return {
-        "pistar_vf": pistar_vf.__version__,
-        "checkpoints": [_identity(model) for model in models],
-        "use_ema": config.use_ema,
-        "compat": config.compat,
-        "rule": dataclasses.asdict(rule),
-        "thresholds": {task: float(t) for task, t in zip(rollouts.tasks, labels.thresholds) if np.isfinite(t)},
-        "gate": _verdict_facts(gate),
-    }
-
-
-def _rounded(disagreement: np.ndarray) -> float:
-    """Mean over frames; the same on every machine."""
-    return round(float(disagreement.mean()), 4)
-
-
-def _identity(model: ScoringModel) -> dict[str, Any]:
-    """A checkpoint, and what is not in it of all that decides its values."""
-    identity: dict[str, Any] = {"name": str(model.checkpoint.name), "sha256": model.digest}
-    if not model.says_inputs:
-        spec = model.predictor.spec
-        identity |= {"tokenizer_sha256": spec.tokenizer_sha256, "camera_keys": spec.camera_keys}
-    return identity
-
-
-def _verdict_facts(gate: Gate) -> str:
-    """The verdict for the labels' provenance: whoever finds them must know what they were written against."""
-    of_how_many = f"judged on {gate.num_judged} unseen of {gate.num_episodes} episodes"
-    if gate.verdict is Verdict.PASSED:
-        return f"passed, {of_how_many}"
-    names = ", ".join(gate.named(gate.verdict))
-    how = "failed and forced" if gate.verdict is Verdict.FAILED else "not shown and accepted"
-    return f"{how}: {names}; {of_how_many}"
 
 
 def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
