@@ -22,7 +22,8 @@ TABLE = """\
 | 4 | `frames`, `labels` |
 | 5 | `checkpoints`, `curation`, `health`, `questions` |
 | 6 | `faults`, `inference`, `training`, `weights` |
-| 7 | `doctor`, `drawing`, `evaluation`, `exports`, `patching`, `recipes`, `relabel`, `serving`, `upstream` |
+| 7 | `data`, `doctor`, `drawing`, `evaluation`, `exports`, `patching` |
+| 7 | `recipes`, `relabel`, `serving`, `upstream` |
 | 8 | `testing` |
 | 9 | `demo` |
 | 10 | `cli` |
