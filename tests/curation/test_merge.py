@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import pytest
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.curation.merge import MergeOptions, merge_datasets
 from pistar_vf.curation.merge import write as write_module
+from pistar_vf.curation.repair import repair_dataset
 from pistar_vf.errors import ConfigError, DatasetError, VideoError
 from pistar_vf.frames.cache import open_frame_cache
 from pistar_vf.health import check_dataset
@@ -350,6 +352,44 @@ def test_image_columns(tmp_path):
         merged = _merge([source.root for source in sources], tmp_path / version, version)
         frames = np.concatenate([_decoded(source, WRIST, tmp_path / "cache") for source in sources])
         np.testing.assert_array_equal(_decoded(merged, WRIST, tmp_path / "cache"), frames)
+
+
+def _name_pictures(root: Path) -> Path:
+    """Takes the pictures out of the tables into files, as LeRobot leaves them before it embeds them."""
+    for path in sorted(root.glob("data/*/*.parquet")):
+        table = pq.read_table(path)
+        for key in (FRONT, WRIST):
+            cells = []
+            for i, cell in enumerate(table[key].to_pylist()):
+                cells.append({"bytes": None, "path": f"images/{key}/{path.stem}/frame_{i}.png"})
+                (root / cells[-1]["path"]).parent.mkdir(parents=True, exist_ok=True)
+                (root / cells[-1]["path"]).write_bytes(cell["bytes"])
+            table = table.set_column(table.column_names.index(key), key, pa.array(cells))
+        pq.write_table(table, path)
+    return root
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pictures_that_the_tables_only_name_come_along(tmp_path, version):
+    """Oracle: the same dataset with its pictures in the tables."""
+    expected = _decoded(load_lerobot(_write(tmp_path, "demos", storage="image")), WRIST, tmp_path / "cache")
+    named = _name_pictures(_write(tmp_path / "named", "demos", storage="image"))
+    merged = _merge([named, _write(tmp_path, "rollouts", storage="image")], tmp_path / "out", version)
+    repaired = load_lerobot(repair_dataset(load_lerobot(named), tmp_path / "repaired", progress=False))
+    for root in (named / "images", tmp_path / "repaired/images"):
+        shutil.rmtree(root, ignore_errors=True)
+    np.testing.assert_array_equal(_decoded(merged, WRIST, tmp_path / "b")[: len(expected)], expected)
+    np.testing.assert_array_equal(_decoded(repaired, WRIST, tmp_path / "b"), expected)
+
+
+def test_a_picture_that_is_named_but_missing_is_refused(tmp_path):
+    named = _name_pictures(_write(tmp_path, "demos", storage="image"))
+    (named / f"images/{WRIST}/episode_000001/frame_3.png").unlink()
+    with pytest.raises(
+        DatasetError, match=r"episode_000001.parquet: episode 1, column '.*wrist', row 3: .*frame_3.png"
+    ):
+        _merge([named], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

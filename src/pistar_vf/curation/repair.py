@@ -54,9 +54,9 @@ def repair_dataset(dataset: LeRobotDataset, output_dir: str | Path, *, progress:
 
 
 def _link_others(dataset: LeRobotDataset, copy: Path) -> None:
-    """Everything but the tables and `meta/info.json`."""
+    """Everything but the tables and `meta/info.json`: pictures that the tables name may be anywhere."""
     for path in files_below(dataset.root):
-        if path != _INFO and path.parts[0] in ("meta", "videos"):
+        if path != _INFO and (path.parts[0] == "meta" or path.suffix != ".parquet"):
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(dataset.root / path, copy / path)
 

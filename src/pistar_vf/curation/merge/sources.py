@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pistar_vf.curation.merge.pictures import embed_pictures, embedded_type
 from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -58,7 +59,10 @@ class Source:
         return enumerate(self.dataset.episodes, start=self.first_index)
 
     def tables(self, columns: Sequence[str]) -> Iterator[tuple[int, Episode, pa.Table]]:
-        """Yields the rows of every episode, with those of `columns` that the dataset has; one file in memory."""
+        """Yields the rows of every episode, with those of `columns` that the dataset has; one file in memory.
+
+        Pictures that are only named are in them.
+        """
         old = [self.old_name(name) for name in columns if name in self.columns]
         lacking = self.dataset.schema.lacking
         path, table = None, None
@@ -68,7 +72,21 @@ class Source:
                 table = read_parquet_table(path, [name for name in old if path not in lacking.get(name, ())])
                 table = table.rename_columns([self.new_name(name) for name in table.column_names])
             assert table is not None
-            yield index, episode, table.slice(episode.first_row, episode.length)
+            rows = table.slice(episode.first_row, episode.length)
+            where = f"{path}: episode {episode.index}"
+            yield index, episode, embed_pictures(rows, map(self.new_name, self._image_keys), self.dataset.root, where)
+
+    @property
+    def _image_keys(self) -> tuple[str, ...]:
+        """The cameras whose pictures are in the tables."""
+        return tuple(key for key in self.dataset.picture_keys if key not in self.dataset.video_keys)
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """New name of every column to a type that holds the values of all its files."""
+        types = dict(self.dataset.schema.types)
+        types |= {key: embedded_type(types[key]) for key in self._image_keys if key in types}
+        return {self.new_name(name): kind for name, kind in types.items()}
 
     def renumbered(self) -> LeRobotDataset:
         """The dataset with the names, numbers and chunks of the result; its videos stay where they are."""
@@ -129,8 +147,3 @@ def _parse_renames(datasets: Sequence[LeRobotDataset], rename: Sequence[str]) ->
             )
         renamed[int(number) - 1][old] = new
     return renamed
-
-
-def arrow_types(source: Source) -> dict[str, pa.DataType]:
-    """New name of every column to a type that holds the values of all its files."""
-    return {source.new_name(name): kind for name, kind in source.dataset.schema.types.items()}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.curation.merge.plan import MergePlan
-from pistar_vf.curation.merge.sources import Source, arrow_types
+from pistar_vf.curation.merge.sources import Source
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.episode import Episode
@@ -121,7 +121,7 @@ def _schema(plan: MergePlan) -> pa.Schema:
     """
     types: dict[str, pa.DataType] = {}
     for source in plan.sources:
-        types |= {name: common_type(types.get(name, kind), kind) for name, kind in arrow_types(source).items()}
+        types |= {name: common_type(types.get(name, kind), kind) for name, kind in source.types.items()}
         if missing := [name for name in _RENUMBERED if name not in source.columns]:
             raise DatasetError(f"{source.dataset.root}: expected the column '{missing[0]}', which LeRobot writes")
     with open_parquet(plan.sources[0].dataset.episodes[0].parquet) as file:
