@@ -16,8 +16,6 @@ from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import read_parquet_table
 
-_STATS = "stats/"
-
 
 def write_v21(dataset: LeRobotDataset, folder: Path, *, reencode: bool, progress: bool) -> None:
     """Writes a v3.0 dataset in the v2.1 layout.
