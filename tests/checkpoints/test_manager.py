@@ -141,6 +141,15 @@ def test_a_run_that_went_back_keeps_what_it_writes(tmp_path):
     assert steps(tmp_path) == ["step_00000003", "step_00000008"]
 
 
+def test_the_best_of_a_replaced_history_makes_way(tmp_path):
+    manager = CheckpointManager(tmp_path / "best", SPEC, TOKENIZER.model, only_newest=True)
+    for step in (2, 8, 3):
+        save(manager, step, opt_state=None)
+    manager.close()
+    assert steps(tmp_path / "best") == ["step_00000003"]
+    assert find_checkpoint(tmp_path).name == "step_00000003"
+
+
 def test_saving_a_step_again_replaces_it(manager):
     save(manager, 5)
     save(manager, 5, params=tree(99))

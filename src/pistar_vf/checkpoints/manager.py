@@ -37,6 +37,7 @@ class CheckpointManager:
         tokenizer_model: SentencePiece model, stored in every checkpoint.
         max_to_keep: newest checkpoints to keep; None keeps all.
         settings: of the run, as text, stored in every checkpoint; None for a run without.
+        only_newest: keep what was saved last and nothing else, not even a later step of a history that this run replaces.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class CheckpointManager:
         tokenizer_model: bytes,
         max_to_keep: int | None = None,
         settings: str | None = None,
+        only_newest: bool = False,
     ):
         self.root = Path(root).absolute()
         self._spec = spec
         self._tokenizer_model = tokenizer_model
         self._max_to_keep = max_to_keep
         self._settings = settings
+        self._only_newest = only_newest
         self._staging = self.root / ".staging"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: tuple[int, Future] | None = None
@@ -190,12 +193,18 @@ class CheckpointManager:
         staged.rename(final)
 
     def _thin_out(self, newest: int) -> None:
-        if self._max_to_keep is None:
-            return
-        # Later steps belong to the history that this run, resumed from an earlier step, replaces.
-        for step in [step for step in complete_steps(self.root) if step <= newest][: -self._max_to_keep]:
+        for step in self._too_many(newest):
             self._remove(self.root / step_name(step))
             shutil.rmtree(self.root / "train_state" / step_name(step), ignore_errors=True)
+
+    def _too_many(self, newest: int) -> list[int]:
+        steps = complete_steps(self.root)
+        if self._only_newest:
+            return [step for step in steps if step != newest]
+        if self._max_to_keep is None:
+            return []
+        # Later steps belong to the history that this run, resumed from an earlier step, replaces.
+        return [step for step in steps if step <= newest][: -self._max_to_keep]
 
     def _remove(self, path: Path) -> None:
         """Out of sight in one rename, so that a kill during the deletion leaves no half checkpoint."""

@@ -56,7 +56,7 @@ def run_training(config: TrainConfig) -> Path:
         value_function,
         mesh,
         CheckpointManager(folder, spec, tokenizer, config.max_to_keep, settings),
-        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, 1, settings)),
+        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, settings=settings, only_newest=True)),
         initial=lambda wanted: pretrained_params(config, value_function, wanted),
         begin=run.begin,
         facts=run.facts,
