@@ -149,6 +149,16 @@ def test_other_folds_in_the_folder(folder, config):
         prepare_folds(config.replace(checkpoint_dir=folder / "fold_0"))
 
 
+def test_a_plan_of_which_nothing_was_trained_is_replaced(config, tmp_path):
+    prepare_folds(config.replace(checkpoint_dir=tmp_path, folds=50))
+    plan = prepare_folds(config.replace(checkpoint_dir=tmp_path, folds=5))
+    assert FoldPlan.read(tmp_path) == plan
+    assert plan.num_folds == 5
+    (tmp_path / "fold_4" / "step_00000001").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"expected the folds that are there \(--folds 5 "):
+        prepare_folds(config.replace(checkpoint_dir=tmp_path, folds=3))
+
+
 def test_a_fold_that_is_none_of_them(config):
     with pytest.raises(ConfigError, match="--fold 2: expected 0 to 1, as --folds 2 says"):
         chosen_folds(config.replace(fold=2))

@@ -61,7 +61,7 @@ def prepare_folds(config: TrainConfig) -> FoldPlan:
     folder = config.run.checkpoint_dir
     plan = FoldPlan(config.data.data_dirs, config.folds, config.split_seed, config.num_train_steps)
     earlier = FoldPlan.read(folder)
-    if earlier is not None and earlier != plan:
+    if earlier is not None and earlier != plan and _is_begun(folder, earlier):
         raise ConfigError(
             f"{folder / FOLDS_FILE}: expected the folds that are there ({_words(earlier)}), got {_words(plan)}; pass "
             "the same, or another --checkpoint_dir"
@@ -89,6 +89,11 @@ def open_folds(config: TrainConfig, plan: FoldPlan) -> list[int]:
     """The chosen folds that are not finished."""
     folder = config.run.checkpoint_dir
     return [fold for fold in chosen_folds(config) if not plan.is_finished(fold_dir(folder, fold))]
+
+
+def _is_begun(folder: Path, plan: FoldPlan) -> bool:
+    """Whether some fold of the plan has a checkpoint; before that, nothing is lost by another plan."""
+    return any(complete_steps(fold_dir(folder, fold)) for fold in range(plan.num_folds))
 
 
 def _words(plan: FoldPlan) -> str:
