@@ -80,13 +80,16 @@ class Composed:
             source: where they come from, for the error.
 
         Raises:
-            ConfigError: a name belongs to no block.
+            ConfigError: a name belongs to no block, one without a default is missing, or a value is of another kind.
         """
         unknown = sorted(values.keys() - set(cls.names()))
         if unknown:
             raise ConfigError(f"{source}: expected settings of this version, got {', '.join(unknown)}; leave them out")
         fields = {field.name: field for block in dataclasses.fields(cls) for field in dataclasses.fields(block.type)}  # type: ignore[arg-type]
-        return cls.of(**{name: _typed(value, fields[name].type) for name, value in values.items()})
+        try:
+            return cls.of(**{name: _typed(value, fields[name].type) for name, value in values.items()})
+        except (TypeError, IndexError) as error:
+            raise ConfigError(f"{source}: expected the settings of a run, got something else: {error}") from error
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -138,6 +141,8 @@ def _typed(value: Any, annotation: Any) -> Any:
     choices = get_args(annotation) or (annotation,)
     if isinstance(value, list):
         inner = next((choice for choice in (annotation, *choices) if get_origin(choice) is tuple), None)
+        if inner is None:
+            raise TypeError(f"the list {value} for one value")
         return tuple(_typed(part, get_args(inner)[0]) for part in value)
     if isinstance(value, str) and Path in choices and str not in choices:
         return Path(value)

@@ -76,6 +76,11 @@ def test_every_kind_of_value_comes_back():
             '{"settings": {"colour": 1}}',
             r"settings.json: expected settings of this version, got colour; leave them out",
         ),
+        ('{"settings": {}}', r"settings.json: expected the settings of a run, got something else: .*data_dir"),
+        (
+            '{"settings": {"data_dir": "d", "checkpoint_dir": "c", "batch_size": [8]}}',
+            r"settings.json: expected the settings of a run, got something else: the list \[8\] for one value",
+        ),
     ],
 )
 def test_files_that_are_no_settings(tmp_path, text, message):
