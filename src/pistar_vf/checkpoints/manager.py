@@ -37,7 +37,7 @@ class CheckpointManager:
         tokenizer_model: SentencePiece model, stored in every checkpoint.
         max_to_keep: newest checkpoints to keep; None keeps all.
         settings: of the run, as text, stored in every checkpoint; None for a run without.
-        only_newest: keep what was saved last and nothing else, not even a later step of a history that this run replaces.
+        only_newest: keep what was saved last and nothing else, not even a later step that this run replaces.
     """
 
     def __init__(
