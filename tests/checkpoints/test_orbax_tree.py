@@ -1,11 +1,14 @@
 """Trees on disk: strict about names and shapes, clear about damage."""
 
+import contextlib
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pistar_vf.checkpoints.orbax_tree import read_tree, tree_shapes, write_tree
+from pistar_vf.checkpoints.orbax_tree import _quiet, read_tree, tree_shapes, write_tree
 from pistar_vf.errors import CheckpointError
 
 TREE = {"a": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(3, np.float32)}, "step": 7}
@@ -70,6 +73,22 @@ def test_damaged_array_files_are_an_error(tmp_path, damage, which):
         file.unlink() if damage == "removed" else file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
     with pytest.raises(CheckpointError, match=r"tree: expected a complete orbax checkpoint, (found no|could not read)"):
         read_tree(tmp_path / "tree", shapes(kernel=(64, 64)))
+
+
+def test_two_writes_at_once_leave_warnings_as_they_were():
+    """The first to begin is the first to end, as no nesting of blocks has it."""
+    logger = logging.getLogger("absl")
+    level, first, second = logger.level, contextlib.ExitStack(), contextlib.ExitStack()
+    try:
+        logger.setLevel(logging.INFO)
+        first.enter_context(_quiet())
+        second.enter_context(_quiet())
+        first.close()
+        assert logger.level == logging.ERROR
+        second.close()
+        assert logger.level == logging.INFO
+    finally:
+        logger.setLevel(level)
 
 
 def test_removed_metadata_is_an_error(path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,13 +132,31 @@ def _with_sharding(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     )
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps orbax from warning once per leaf; its errors are raised, not logged."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+class _Quiet:
+    """Keeps orbax from warning once per leaf; its errors are raised, not logged.
+
+    The last and the best state are written by two threads at once: the first one in lowers the voice of the one logger
+    that they share, the last one out restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._level = threading.Lock(), 0, logging.NOTSET
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        logger = logging.getLogger("absl")
+        with self._lock:
+            if self._depth == 0:
+                self._level = logger.level
+                logger.setLevel(logging.ERROR)
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+                if self._depth == 0:
+                    logger.setLevel(self._level)
+
+
+_quiet = _Quiet()
