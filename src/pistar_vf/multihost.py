@@ -4,6 +4,7 @@
 needs to be told. Their MASTER_PORT belongs to the launcher, so JAX's coordinator listens one port above it.
 """
 
+import itertools
 import logging
 import os
 import sys
@@ -13,6 +14,8 @@ from jax._src import distributed
 
 _log = logging.getLogger(__name__)
 _PATIENCE_MS = 60 * 60 * 1000
+_calls = itertools.count()
+"""Of `wait_for_all`: JAX knows a barrier by its name, and each one works once."""
 
 
 def initialize_processes() -> None:
@@ -53,8 +56,8 @@ def wait_for_all(name: str) -> None:
     this waits on JAX's coordinator instead.
 
     Args:
-        name: of the place in the program, another one for every call.
+        name: of the place in the program.
     """
     client = distributed.global_state.client
     if client is not None:
-        client.wait_at_barrier(name, timeout_in_ms=_PATIENCE_MS)
+        client.wait_at_barrier(f"{name} {next(_calls)}", timeout_in_ms=_PATIENCE_MS)

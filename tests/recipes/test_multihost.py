@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,3 +137,14 @@ def test_what_is_said_once_is_said_by_the_first(monkeypatch, capsys):
 
 def test_alone_nobody_waits():
     multihost.wait_for_all("here")
+
+
+def test_one_place_may_be_waited_at_again(monkeypatch):
+    """JAX's coordinator takes each name once; folds wait at one place once per fold."""
+    names = []
+    client = SimpleNamespace(wait_at_barrier=lambda name, timeout_in_ms: names.append(name))
+    monkeypatch.setattr(multihost.distributed.global_state, "client", client)
+    for _ in range(3):
+        multihost.wait_for_all("here")
+    assert len(set(names)) == 3
+    assert all(name.startswith("here ") for name in names)
