@@ -55,3 +55,12 @@ def test_a_difference_on_an_atom_is_not_above():
     for threshold, expected in ((0.2, 0.0), (0.19, 1.0)):
         found = chance_above(sure, SUPPORT, np.zeros(2), np.array([2]), np.zeros(1), 1, np.full(2, threshold))
         assert found[0] == expected
+
+
+def test_without_a_threshold_there_is_no_chance(frames):
+    """A task in which the policy never acted has none."""
+    probs, rewards, lengths, terminal, threshold = frames
+    unknown = np.arange(13) >= 7
+    found = chance_above(probs, SUPPORT, rewards, lengths, terminal, 3, np.where(unknown, np.nan, threshold))
+    expected = all_pairs(probs, rewards, lengths, terminal, 3, threshold)
+    np.testing.assert_allclose(found, np.where(unknown, np.nan, expected), atol=1e-12)

@@ -29,8 +29,10 @@ def chance_above(
         lengths: frames of each episode.
         terminal: value past each episode's last frame.
         num_steps: N, frames.
-        threshold: ε of every frame.
+        threshold: ε of every frame; NaN where there is none, which has no probability either.
     """
+    known = np.isfinite(threshold)
+    threshold = np.where(known, threshold, 0.0)
     layout = EpisodeLayout(lengths)
     end, past_end = layout.spread(layout.ends), layout.spread(terminal)
     total = np.concatenate([[0.0], np.cumsum(rewards, dtype=np.float64)])
@@ -46,10 +48,10 @@ def chance_above(
         atom = np.arange(support.num_atoms)[None]
         chance = np.take_along_axis(below, _count(atom + shift[:, None], support), axis=1)
         bootstrapped = (future * chance).sum(axis=1) / future.sum(axis=1)
-        known = (past_end[rows] - support.v_min) / support.spacing + shift
-        certain = np.take_along_axis(below, _count(known[:, None], support), axis=1)[:, 0]
+        at_end = (past_end[rows] - support.v_min) / support.spacing + shift
+        certain = np.take_along_axis(below, _count(at_end[:, None], support), axis=1)[:, 0]
         found[rows] = np.where(inside, bootstrapped, certain)
-    return found
+    return np.where(known, found, np.nan)
 
 
 def _count(position: np.ndarray, support: Support) -> np.ndarray:
