@@ -1,5 +1,6 @@
 """Labels on disk: nothing but the column changes, and everything can be taken back."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -114,6 +115,15 @@ def test_a_second_time_changes_nothing(dataset, words):
 def test_another_source_of_the_same_labels_is_recorded(dataset, words):
     write_in_place(dataset, words, FACTS, progress=False)
     assert write_in_place(load_lerobot(dataset.root), words, {**FACTS, "gate": "forced"}, progress=False) > 0
+
+
+def test_the_same_run_under_another_name_adds_a_column(dataset, words):
+    write_in_place(dataset, words, FACTS, progress=False)
+    other = dataclasses.replace(words, column="my_labels")
+    assert write_in_place(load_lerobot(dataset.root), other, FACTS, progress=False) > 0
+    written = load_lerobot(dataset.root)
+    assert written.read_column("my_labels").tolist() == words.after.tolist()
+    assert written.read_column("adv_ind").tolist() == words.after.tolist()
 
 
 def test_sidecars(dataset, words, labels, tmp_path):

@@ -196,6 +196,8 @@ def _is_current(
     if file_metadata(dataset.root / path).get(PROVENANCE) != _encode(provenance):
         return False
     with open_parquet(dataset.root / path) as file:
+        if words.column not in file.schema_arrow.names:  # the same run, written under another name
+            return False
         return file.read(columns=[words.column]).column(0).to_pylist() == column.tolist()
 
 
