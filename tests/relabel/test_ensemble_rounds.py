@@ -3,11 +3,13 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pistar_vf.inference.predictor import ValuePredictor
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.relabel.models import ScoringModel, ensemble_rounds
+from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, scored_anew
+from pistar_vf.relabel.values import ValueTable
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,18 @@ def test_fewer_models_take_turns_and_known_episodes_have_all(dataset):
     assert scorers(rounds, 0) == ["b", "b", "b"]
     assert scorers(rounds, 1) == scorers(rounds, 2) == ["a", "b", "c"]
     assert all(dataclasses.replace(m, episodes=frozenset()) in models for own in rounds for m in own)
+
+
+def test_an_episode_with_one_model_has_no_second_opinion(dataset):
+    """Episode 0 has b alone, which scores it twice; the same checkpoint given twice is one model."""
+    first_two = dataset(2)
+    rounds = ensemble_rounds([model("a", [0]), model("b", ())], first_two)
+    lengths = [episode.length for episode in first_two.episodes]
+    anew = scored_anew(rounds, first_two)
+    assert np.flatnonzero(anew).tolist() == list(range(lengths[0], sum(lengths)))
+    assert not scored_anew(rounds[:1], first_two).any()
+    assert not scored_anew(ensemble_rounds([model("a", ()), model("a", ())], first_two), first_two).any()
+    values = [np.full(sum(lengths), value, np.float32) for value in (-0.5, -0.3)]
+    tables = [ValueTable(Path("values"), value, np.full((len(value), 1), 1.0), {}) for value in values]
+    second = ValueTable.combine(tables, "mean", anew).second
+    np.testing.assert_array_equal(second, np.where(anew, np.float32(-0.3), np.nan))

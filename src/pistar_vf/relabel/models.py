@@ -5,12 +5,15 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.provenance import seen_episodes
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.inference.predictor import ValuePredictor
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.typing import Bool
 from pistar_vf.upstream.load import load_any_value_model
 from pistar_vf.upstream.spec import UpstreamInputs, is_upstream
 
@@ -99,6 +102,18 @@ def ensemble_rounds(models: Sequence[ScoringModel], dataset: LeRobotDataset) -> 
         shares = [frozenset(i for i, who in owner.items() if who == number) for number in range(len(models))]
         rounds.append(tuple(dataclasses.replace(model, episodes=share) for model, share in zip(models, shares)))
     return tuple(rounds)
+
+
+def scored_anew(rounds: Sequence[Sequence[ScoringModel]], dataset: LeRobotDataset) -> Bool[np.ndarray, " t"]:
+    """Frames that the second round scores with another model than the first; none where there is one round.
+
+    Args:
+        rounds: from `ensemble_rounds`.
+        dataset: what is to be labelled.
+    """
+    first, *others = ({index: model.digest for model in own for index in model.episodes} for own in rounds[:2])
+    second = others[0] if others else first
+    return dataset.layout.spread(np.array([first[e.index] != second[e.index] for e in dataset.episodes]))
 
 
 def checkpoint_digest(checkpoint: Path) -> str:

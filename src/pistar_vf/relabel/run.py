@@ -37,7 +37,7 @@ from pistar_vf.relabel.label import (
     plain_advantages,
     positive_percents,
 )
-from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models
+from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models, scored_anew
 from pistar_vf.relabel.provenance import describe_labels, rounded
 from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
 from pistar_vf.relabel.report import as_text, write_report
@@ -181,7 +181,9 @@ def _values(
             )
             for models in rounds
         ]
-    return tables[0] if config.ensemble is None else ValueTable.combine(tables, config.ensemble)
+    if config.ensemble is None:
+        return tables[0]
+    return ValueTable.combine(tables, config.ensemble, scored_anew(rounds, dataset))
 
 
 def _place(dataset: LeRobotDataset) -> str:

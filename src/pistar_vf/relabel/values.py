@@ -27,7 +27,7 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.relabel.evidence import ImageProbe
 from pistar_vf.relabel.models import ScoringModel
 from pistar_vf.relabel.uncertainty import Combined, Distributions
-from pistar_vf.typing import Float
+from pistar_vf.typing import Bool, Float
 
 TABLE_NAME = "values.parquet"
 _PROBES_KEY = b"image_probes"
@@ -44,7 +44,7 @@ class ValueTable:
         probs: [frames, atoms], a memory map; of an ensemble, a mixture of several.
         probes: how V depends on the images, by position of the model; none of a model that scored nothing.
         disagreement: of an ensemble, the standard deviation of the models' values of every frame.
-        second: of an ensemble, the values of its second model by itself.
+        second: of an ensemble, the values of its second model by itself; NaN in episodes that have only one.
     """
 
     path: Path
@@ -55,12 +55,13 @@ class ValueTable:
     second: Float[np.ndarray, " t"] | None = None
 
     @classmethod
-    def combine(cls, tables: Sequence["ValueTable"], how: Ensemble) -> "ValueTable":
+    def combine(cls, tables: Sequence["ValueTable"], how: Ensemble, anew: Bool[np.ndarray, " t"]) -> "ValueTable":
         """Of several models that all scored all frames; the probes are those of the first.
 
         Args:
             tables: of each.
             how: see `uncertainty.Combined`.
+            anew: frames that the second table has from another model than the first.
         """
         found = Combined.of([table.value for table in tables], [table.probs for table in tables], how)
         return dataclasses.replace(
@@ -68,7 +69,7 @@ class ValueTable:
             value=found.value,
             probs=found.probs,
             disagreement=found.disagreement,
-            second=tables[1].value if len(tables) > 1 else None,
+            second=np.where(anew, tables[1].value, np.nan) if len(tables) > 1 else None,
         )
 
 
