@@ -1,6 +1,7 @@
 """Trajectories: their measures by hand, their ranks, and the dataset of the best."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
 from pistar_vf.relabel.rollouts import Rollouts
-from pistar_vf.relabel.select_config import Choice
+from pistar_vf.relabel.select_config import Choice, SelectConfig
 from pistar_vf.relabel.trajectories import Trajectory, as_table, rank, score_trajectories, select
 from pistar_vf.returns import Outcome
 
@@ -96,6 +97,13 @@ def test_how_many_are_taken(choice, taken):
 def test_choices_that_are_none(choice, error):
     with pytest.raises(ConfigError, match=error):
         Choice(**choice)
+
+
+def test_force_reaches_the_relabelling():
+    """It is what lets a model with random towers be looked at."""
+    config = SelectConfig.of(data_dir="rollouts", checkpoint_dir=(Path("run"),))
+    assert not config.relabelling.force
+    assert config.replace(force=True).relabelling.force
 
 
 def test_the_table_shows_the_best():

@@ -85,7 +85,7 @@ class SelectConfig(Composed):
         """The settings of the relabelling that is judged and not written."""
         return RelabelConfig(
             data=self.data,
-            result=ResultSettings(dry_run=True, report_dir=self.result.report_dir),
+            result=ResultSettings(dry_run=True, force=self.result.force, report_dir=self.result.report_dir),
             rule=LabelRule(**dataclasses.asdict(self.advantages)),
             outcomes=self.outcomes,
             scoring=self.scoring,
