@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from support.rollout_sets import flags, make_rollouts
 
+from pistar_vf.errors import LabelError
 from pistar_vf.relabel.clock import Clock
 from pistar_vf.relabel.config import LabelRule
-from pistar_vf.relabel.evidence import ImageProbe, Scorers
+from pistar_vf.relabel.evidence import Evidence, ImageProbe, Scorers
 from pistar_vf.relabel.gate import examine
-from pistar_vf.relabel.label import compute_advantages, find_thresholds, label_frames
-from pistar_vf.relabel.label_criteria import kappa
+from pistar_vf.relabel.label import compute_advantages, find_thresholds, label_as_upstream, label_frames
+from pistar_vf.relabel.label_criteria import before_takeovers, kappa
 from pistar_vf.relabel.verdict import Share, Verdict
 from pistar_vf.returns import Outcome
 
@@ -176,6 +177,24 @@ def test_mistakes_before_takeovers_are_found():
     assert "frames before takeovers" not in (*failed(alarmed, rollouts), *not_shown(alarmed, rollouts))
     assert "frames before takeovers" in failed(hopeful, rollouts)
     assert "frames before takeovers" not in {c.name for c in gate(GOOD).criteria}  # nobody took over
+
+
+def test_frames_before_takeovers_are_of_the_same_episode():
+    """An episode of 3 frames, then one of 10 with a takeover at its frame 4: the tail would reach into the former."""
+    rollouts = make_rollouts([3, 10], intervention=flags((7, 9), size=13))
+    labels = label_as_upstream(GOOD[:13], rollouts, 10, 30.0)
+    scorers = Scorers(np.zeros(2, int), np.zeros(2, bool), {0: SEES})
+    evidence = Evidence(GOOD[:13], rollouts, labels, RULE, scorers, Clock.of(rollouts))
+    assert np.flatnonzero(before_takeovers(evidence)).tolist() == [3, 4, 5, 6]
+
+
+def test_interventions_alone_are_refused():
+    """Upstream's rule would label them, but nothing there is the policy's."""
+    rollouts = make_rollouts([10, 12], intervention=np.ones(22, bool))
+    labels = label_as_upstream(GOOD[:22], rollouts, 10, 30.0)
+    scorers = Scorers(np.zeros(2, int), np.zeros(2, bool), {0: SEES})
+    with pytest.raises(LabelError, match="expected frames in which the policy acted, got only interventions"):
+        examine(GOOD[:22], rollouts, labels, RULE, scorers)
 
 
 def test_labels_that_do_not_follow_v_are_not_shown():

@@ -6,9 +6,8 @@ import numpy as np
 
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.evidence import Evidence, Group
-from pistar_vf.relabel.horizons import takeovers
 from pistar_vf.relabel.judging import MORE_EPISODES, at_most_zero, by_group
-from pistar_vf.relabel.label import POSITIVE, Labels, compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.label import POSITIVE, Labels, before_takeover, compute_advantages, find_thresholds, label_frames
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
@@ -28,14 +27,7 @@ def judge_labels(evidence: Evidence) -> tuple[Criterion, ...]:
 
 def before_takeovers(evidence: Evidence) -> Bool[np.ndarray, " t"]:
     """The last frames of the policy before an operator took over."""
-    rollouts, num_frames = evidence.rollouts, _tail(evidence)
-    found = np.zeros(len(rollouts.task), bool)
-    for frame in np.flatnonzero(takeovers(rollouts)):
-        rows = np.arange(max(0, frame - num_frames), frame)
-        rows = rows[rollouts.frame_index[rows] < rollouts.frame_index[frame]]
-        driven = np.flatnonzero(rollouts.intervention[rows])
-        found[rows[driven[-1] + 1 :] if len(driven) else rows] = True
-    return found
+    return before_takeover(evidence.rollouts, _tail(evidence))
 
 
 def positive_share(labels: Labels, where: Bool[np.ndarray, " t"]) -> float:
