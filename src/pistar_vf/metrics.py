@@ -75,9 +75,11 @@ def episode_spearman(
 
     A constant prediction counts as 0: it orders nothing.
     """
+    if not len(episode):
+        return float("nan")
+    order = np.argsort(episode, kind="stable")
     correlations = []
-    for number in np.unique(episode):
-        inside = episode == number
+    for inside in np.split(order, np.flatnonzero(np.diff(episode[order])) + 1):
         if np.ptp(target[inside]) > 0:
             correlations.append(_pearson(_ranks(value[inside]), _ranks(target[inside])))
     return float(np.mean(correlations)) if correlations else float("nan")
@@ -182,9 +184,10 @@ def concordance_by_episode(
     for number in np.unique(task):
         own = (task == number) & np.isfinite(target)
         episodes = _spread(np.unique(episode[own]), _MAX_EPISODES)
-        kept = own & np.isin(episode, episodes)
+        rows = np.flatnonzero(own & np.isin(episode, episodes))
+        time = frame_index[rows]
         for moment in _spread(np.unique(frame_index[own]), _MAX_MOMENTS):
-            now = kept & (frame_index == moment)
+            now = rows[time == moment]
             right, counted = _ordered_pairs(value[now], target[now], min_gap)
             concordant[episode[now]] += right
             pairs[episode[now]] += counted
