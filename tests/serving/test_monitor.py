@@ -5,16 +5,16 @@ import pytest
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.inference.predictor import Prediction, load_value_model
-from pistar_vf.serving.monitor import Alarm, AlarmRule, ValueMonitor, uncertainty
+from pistar_vf.serving.monitor import Alarm, AlarmRule, ValueMonitor, success_probability
 
 
 def test_uncertainty_by_hand():
     """Half of the mass at -1 and half at 0: a standard deviation of 0.5, and half of it in the last tenth."""
     atoms = np.array([-1.0, -0.5, -0.1, 0.0], np.float32)
     probs = np.array([[0.5, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]], np.float32)
-    std, done = uncertainty(Prediction(value=(probs @ atoms).astype(np.float32), probs=probs, atoms=atoms))
-    np.testing.assert_allclose(std, [0.5, 0.0, 0.0], atol=1e-6)
-    np.testing.assert_allclose(done, [0.5, 0.0, 1.0], atol=1e-6)
+    prediction = Prediction(value=(probs @ atoms).astype(np.float32), probs=probs, atoms=atoms)
+    np.testing.assert_allclose(prediction.std, [0.5, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(success_probability(prediction), [0.5, 0.0, 1.0], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ import http.client
 import random
 import threading
 
+import msgpack
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
 from pistar_vf.cli import serve as command
 from pistar_vf.errors import ConfigError
+from pistar_vf.inference import predictor
 from pistar_vf.inference.predictor import load_value_model
 from pistar_vf.serving.server import ServerSettings, ValueServer
 from pistar_vf.serving.wire import pack, unpack
@@ -56,6 +59,12 @@ def observation(model, seed=0, **changes):
     images = {name: rng.integers(0, 256, (48, 48, 3), np.uint8) for name in names}
     state = rng.normal(size=model.spec.state.dim).astype(np.float32)
     return {**images, model.spec.state.key: state, "prompt": PROMPT, **changes}
+
+
+def of_another_shape(own, shape):
+    if isinstance(own, str) or (shape == "empty" and own.ndim == 1):
+        return own
+    return np.stack([own, own]) if shape == "twice" else own[:0, :5]
 
 
 def ask(connection, content):
@@ -128,12 +137,17 @@ def test_the_newest_frame_overtakes_those_that_wait(server, model):
         ({"images": 3}, "'images': expected a dict of pictures, got int"),
         ({"images": {}}, "expected images of the cameras"),
         ({"prompt": "word " * 500}, "token"),
+        # Two frames would hand the second one's value to the next client of the batch.
+        ("twice", "expected one observation in a message, got 2"),
+        ("empty", r"expected uint8 \[b, h, w, 3\] or \[h, w, 3\], got uint8 \(0, 5, 3\)"),
         ({"state": np.zeros(99, np.float32)}, r"state: expected shape \(1, \d+\), got \(1, 99\)"),
     ],
 )
 def test_a_bad_observation_is_answered_and_the_connection_goes_on(server, model, change, complaint):
     import re
 
+    if isinstance(change, str):
+        change = {name: of_another_shape(own, change) for name, own in observation(model).items()}
     connection, _ = client(server)
     with connection:
         reply = ask(connection, observation(model, **change))
@@ -151,7 +165,54 @@ def test_malformed_messages_never_kill_the_server(server, model):
             assert isinstance(ask(connection, rng.randbytes(rng.randint(1, 200))), str)
         assert "binary" in ask(connection, "hello")
         assert isinstance(ask(connection, pack([1, 2])), str)
+        too_large = {b"__npgeneric__": True, b"data": 10**9, b"dtype": "|i1"}
+        assert "expected a msgpack message" in ask(connection, msgpack.packb(too_large))
         assert "value" in ask(connection, observation(model))
+
+
+def test_a_client_that_leaves_with_a_full_queue_holds_nothing(model, monkeypatch):
+    """Its replies wait behind one that the model computes; the server ends all the same."""
+    own, go_on = ValueServer(model, ServerSettings(port=0, deadline_seconds=30.0)), threading.Event()
+    message = pack(observation(model))
+
+    async def run():
+        ready = asyncio.Event()
+        serving = asyncio.create_task(own.run(ready))
+        await ready.wait()
+        predict = own._predict
+        monkeypatch.setattr(own, "_predict", lambda observations: go_on.wait(30) and predict(observations))
+        connection = await connect_async(f"ws://127.0.0.1:{own.port}")
+        await connection.send(message)
+        for _ in range(200):
+            await connection.send(b"no message")
+        await asyncio.sleep(0.2)
+        connection.transport.abort()
+        go_on.set()
+        await asyncio.sleep(0.5)
+        serving.cancel()
+        _, late = await asyncio.wait([serving], timeout=5)
+        assert not late
+
+    asyncio.run(run())
+
+
+def test_nobody_is_warned_of_what_the_server_itself_asks(server, caplog, monkeypatch):
+    monkeypatch.setattr(predictor, "_WARNED", set())
+    with caplog.at_level("WARNING"):
+        server._warm_up()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_batch": 0}, "--max_batch: expected at least 1, got 0"),
+        ({"deadline_seconds": 0.0}, "--deadline_seconds: expected more than 0, got 0.0"),
+    ],
+)
+def test_impossible_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        ServerSettings(**settings)
 
 
 def test_health(server):

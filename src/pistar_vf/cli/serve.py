@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import ConfigError
+from pistar_vf.installation import install_command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +43,10 @@ def main(argv: Sequence[str]) -> None:
     args = parse(ServeArgs, argv, "pistar-vf serve")
     try:
         from pistar_vf.serving.server import ServerSettings, ValueServer
-    except ImportError as error:
-        raise ConfigError(f"serving needs websockets and msgpack ({error}): pip install websockets msgpack") from error
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("websockets", "msgpack"):
+            raise
+        raise ConfigError(f"serving needs websockets and msgpack ({error}): {install_command('serve')}") from error
     import asyncio
 
     from pistar_vf.cli.train import setup_logging

@@ -39,8 +39,9 @@ class Prediction:
     @property
     def std(self) -> Float[np.ndarray, " b"]:
         """Standard deviation of each distribution, units of V."""
-        variance = self.probs @ self.atoms**2 - (self.probs @ self.atoms) ** 2
-        return np.sqrt(np.maximum(variance, 0.0))
+        # E[z²] - E[z]² of a sharp distribution is all rounding in float32.
+        probs, atoms = self.probs.astype(np.float64), self.atoms.astype(np.float64)
+        return np.sqrt(np.maximum(probs @ atoms**2 - (probs @ atoms) ** 2, 0.0))
 
     def quantile(self, level: float) -> Float[np.ndarray, " b"]:
         """The smallest atom of each distribution whose cumulative probability reaches `level`.
@@ -162,8 +163,9 @@ class ValuePredictor:
         prompts = [prompt] * size if isinstance(prompt, str) else list(prompt)
         if len(prompts) != size:
             raise ConfigError(f"prompt: expected 1 or {size} texts, got {len(prompts)}")
+        tokens = self.tokenizer.tokenize_many(prompts)  # refuses those that are too long to be looked up
         warn_of_unknown_prompts(self.spec, prompts)
-        return self.tokenizer.tokenize_many(prompts)
+        return tokens
 
 
 def warn_of_unknown_prompts(spec: ValueSpec, prompts: Sequence[str]) -> None:
@@ -223,7 +225,7 @@ def _load_tokenizer(checkpoint: Path, spec: ValueSpec) -> PromptTokenizer:
 def _batched(name: str, pixels: np.ndarray) -> np.ndarray:
     pixels = np.asarray(pixels)
     batched = pixels[None] if pixels.ndim == 3 else pixels
-    if batched.ndim != 4 or batched.shape[-1] != 3 or batched.dtype != np.uint8:
+    if batched.ndim != 4 or batched.shape[-1] != 3 or batched.dtype != np.uint8 or 0 in batched.shape:
         raise ConfigError(
             f"images of '{name}': expected uint8 [b, h, w, 3] or [h, w, 3], got {pixels.dtype} {pixels.shape}"
         )

@@ -76,12 +76,11 @@ NEARLY_DONE = 0.1
 """Part of the support, counted from its end, whose mass is `Reading.success_probability`."""
 
 
-def uncertainty(prediction: Prediction) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
-    """Standard deviations of the predicted distributions, and their masses on the last tenth of the support."""
-    atoms, probs = prediction.atoms.astype(np.float64), prediction.probs.astype(np.float64)
-    variance = probs @ atoms**2 - (probs @ atoms) ** 2
+def success_probability(prediction: Prediction) -> Float[np.ndarray, " b"]:
+    """Masses of the predicted distributions on the last tenth of the support."""
+    atoms = prediction.atoms.astype(np.float64)
     last = atoms >= atoms[-1] - NEARLY_DONE * (atoms[-1] - atoms[0]) - 1e-6
-    return np.sqrt(np.maximum(variance, 0.0)), probs[:, last].sum(axis=1)
+    return prediction.probs[:, last].sum(axis=1, dtype=np.float64)
 
 
 class ValueMonitor:
@@ -118,6 +117,5 @@ class ValueMonitor:
             ConfigError: a camera or the state is missing, or is of another size.
         """
         prediction = self._predictor.predict(images, state, self._prompt)
-        std, done = uncertainty(prediction)
-        value = float(prediction.value[0])
-        return Reading(value, float(std[0]), float(done[0]), self._alarm.update(value))
+        value, done = float(prediction.value[0]), float(success_probability(prediction)[0])
+        return Reading(value, float(prediction.std[0]), done, self._alarm.update(value))

@@ -2,8 +2,8 @@
 
 A client connects, gets the server's metadata, and from then on one reply for each message. Requests of several clients
 that arrive together are computed as one batch. A client that sends faster than the model computes gets the value of its
-newest frame; the frames that this one overtook are answered at once as superseded. So at most one request per client
-waits, and memory does not grow with the rate.
+newest frame; the frames that this one overtook are answered as superseded, in their turn. So at most one request per
+client waits, and memory does not grow with the rate.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import dataclasses
 import http
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +23,9 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
 from pistar_vf.batch import Observation
-from pistar_vf.errors import MessageError, PistarError
+from pistar_vf.errors import ConfigError, MessageError, PistarError
 from pistar_vf.inference.predictor import ValuePredictor
-from pistar_vf.serving.monitor import Alarm, AlarmRule, uncertainty
+from pistar_vf.serving.monitor import Alarm, AlarmRule, success_probability
 from pistar_vf.serving.wire import pack, unpack
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,12 @@ class ServerSettings:
     deadline_seconds: float = 0.2
     max_batch: int = 8
     max_message_bytes: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1:
+            raise ConfigError(f"--max_batch: expected at least 1, got {self.max_batch}")
+        if not self.deadline_seconds > 0:
+            raise ConfigError(f"--deadline_seconds: expected more than 0, got {self.deadline_seconds}")
 
 
 @dataclasses.dataclass
@@ -123,27 +129,32 @@ class ValueServer:
         side = spec.model.siglip.image_size
         images = {name: np.zeros((side, side, 3), np.uint8) for name in spec.camera_keys}
         state = None if spec.state is None else np.zeros(spec.state.dim, np.float32)
-        blank = self._predictor.observation(images, state, "warm up")
+        blank = self._predictor.observation(images, state, (*spec.prompts, "warm up")[0])
         for count in {1, min(2, self._settings.max_batch)}:
             self._predict([blank] * count)
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         replies: asyncio.Queue[asyncio.Future] = asyncio.Queue(maxsize=64)
-        alarm = Alarm(self._rule)
-        sender = asyncio.create_task(_send_in_order(connection, replies))
         try:
             await connection.send(pack(self.metadata))
-            async for message in connection:
-                if not isinstance(message, bytes):
-                    reply = _answered("expected a binary msgpack message, got text")
-                else:
-                    reply = self._receive(id(connection), message, alarm)
-                await replies.put(reply)
+            # Who sends without reading fills the queue; once he is gone nobody empties it, so his end ends all three.
+            await _until_one_ends(
+                self._receive_all(connection, replies),
+                _send_in_order(connection, replies),
+                connection.wait_closed(),
+            )
         except ConnectionClosed:
             pass  # the client is gone; so are its questions
         finally:
             self._waiting.pop(id(connection), None)
-            sender.cancel()
+
+    async def _receive_all(self, connection: ServerConnection, replies: asyncio.Queue[asyncio.Future]) -> None:
+        alarm = Alarm(self._rule)
+        async for message in connection:
+            if isinstance(message, bytes):
+                await replies.put(self._receive(id(connection), message, alarm))
+            else:
+                await replies.put(_answered("expected a binary msgpack message, got text"))
 
     def _receive(self, client: int, message: bytes, alarm: Alarm) -> asyncio.Future:
         """The reply to come. What is wrong with a message is its reply, and the connection goes on."""
@@ -153,7 +164,7 @@ class ValueServer:
         except PistarError as error:
             return _answered(f"error: {error}")
         reply: asyncio.Future = asyncio.get_running_loop().create_future()
-        overtaken = self._waiting.pop(client, None)
+        overtaken = self._waiting.get(client)  # and its turn among the clients is kept
         if overtaken is not None:
             overtaken.reply.set_result({"superseded": True})
         self._waiting[client] = _Pending(observation, since, reply)
@@ -178,9 +189,13 @@ class ValueServer:
         if state is None and spec.state is not None:
             state = content.get(spec.state.key)
         try:
-            return self._predictor.observation(given, state, prompt)
+            observation = self._predictor.observation(given, state, prompt)
         except (TypeError, ValueError) as error:
             raise MessageError(str(error)) from error
+        # Several would move the values of the other clients in the batch.
+        if (count := len(observation.tokenized_prompt)) != 1:
+            raise MessageError(f"expected one observation in a message, got {count}")
+        return observation
 
     async def _compute_batches(self) -> None:
         loop = asyncio.get_running_loop()
@@ -208,11 +223,11 @@ class ValueServer:
         padded = [*observations, *[observations[-1]] * (size - len(observations))]
         joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *padded)
         prediction = self._predictor.predict_observation(joined)
-        std, done = uncertainty(prediction)
+        done = success_probability(prediction)
         seconds = time.monotonic() - started
         return [
             {"value": float(v), "std": float(s), "success_probability": float(p), "infer_ms": seconds * 1e3}
-            for v, s, p in zip(prediction.value[: len(observations)], std, done)
+            for v, s, p in zip(prediction.value[: len(observations)], prediction.std, done)
         ]
 
     def _describe(self, numbers: dict[str, Any], since: float, alarm: Alarm) -> dict[str, Any] | str:
@@ -244,6 +259,19 @@ def _mapped(future: asyncio.Future, function: Any) -> asyncio.Future:
 
     future.add_done_callback(finish)
     return mapped
+
+
+async def _until_one_ends(*parts: Coroutine[Any, Any, None]) -> None:
+    """Runs all until one of them returns or raises, which is then raised here; the others are cancelled."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send_in_order(connection: ServerConnection, replies: asyncio.Queue) -> None:

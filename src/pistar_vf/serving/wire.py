@@ -30,7 +30,7 @@ def unpack(message: bytes) -> Any:
         return msgpack.unpackb(message, object_hook=_from_plain, strict_map_key=False)
     except MessageError:
         raise
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         reason = str(error) or type(error).__name__
         raise MessageError(f"expected a msgpack message, got {len(message)} bytes that are none: {reason}") from error
 
