@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 
 import jax
 import numpy as np
@@ -54,9 +55,9 @@ class Setting:
 
     def open(self, folder, *, flat=None, camera=0, **changes):
         pictures = dataclasses.replace(list(self.pictures.values())[camera], **changes)
-        return open_features(
-            self.function, flat or self.flat, pictures, batch_size=16, cache_dir=folder, progress=False
-        )
+        own = flat or self.flat
+        tower = tower_digest(own, self.function.config.dtype)
+        return open_features(self.function, own, pictures, tower=tower, batch_size=16, cache_dir=folder, progress=False)
 
 
 def counted(monkeypatch):
@@ -75,8 +76,8 @@ def counted(monkeypatch):
 def test_the_same_values_from_the_cache(setting, tmp_path):
     shape = (setting.function.config.siglip.num_tokens, setting.function.config.siglip.width)
     table = FeatureTable(setting.table, setting.pictures, shape)
-    encode = functools.partial(open_features, setting.function, setting.flat, batch_size=16, progress=False)
-    table.fill(functools.partial(encode, cache_dir=tmp_path))
+    settings = dict(tower="of the test", batch_size=16, cache_dir=tmp_path, progress=False)
+    table.fill(functools.partial(open_features, setting.function, setting.flat, **settings))
     rows = np.array([0, 5, 17, -1])
     cached, plain = table.gather(rows), setting.table.gather(rows)
     apply, params = jax.jit(setting.function.apply), unflatten(dict(setting.flat))
@@ -107,6 +108,13 @@ def test_other_weights_or_pixels_make_another_cache(setting, tmp_path, monkeypat
         setting.open(tmp_path, used=first, flat=flat, digest=digest)
     assert len(calls) == 3  # the head is no part of the tower
     assert tower_digest(setting.flat, "float32") != tower_digest(setting.flat, "bfloat16")
+
+
+def test_the_digest_of_a_tower_stays_what_it_was():
+    """Caches of before are found again: SHA-256 of the text and the bytes, by hashlib alone."""
+    flat = {"img/a": np.arange(3, dtype=np.float32), "img/b": jax.numpy.float32(2.0), "llm/c": np.ones(2)}
+    told = b"float32" + b"img/a float32 (3,)" + np.arange(3, dtype="<f4").tobytes() + b"img/b float32 ()"
+    assert tower_digest(flat, "float32") == hashlib.sha256(told + np.float32(2.0).tobytes()).hexdigest()[:12]
 
 
 def test_a_build_that_was_stopped_goes_on(setting, tmp_path, monkeypatch):

@@ -119,7 +119,7 @@ def tower_digest(flat: Params, dtype: str) -> str:
     for name in sorted(name for name in flat if name.startswith(TOWER)):
         leaf = np.asarray(flat[name])
         digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(leaf.tobytes())
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:12]
 
 
@@ -128,6 +128,7 @@ def open_features(
     flat: Params,
     pictures: Pictures,
     *,
+    tower: str,
     batch_size: int,
     cache_dir: Path | None = None,
     progress: bool = True,
@@ -138,6 +139,7 @@ def open_features(
         value_function: the model.
         flat: its parameters; those of the tower are read.
         pictures: of the camera.
+        tower: its digest, see `tower_digest`; of gigabytes, so whoever has several cameras computes it once.
         batch_size: frames that pass the tower at once.
         cache_dir: where caches live; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`.
         progress: whether to show a progress bar.
@@ -149,7 +151,7 @@ def open_features(
         DatasetError: the disk is too full.
     """
     config = value_function.config
-    digest = hashlib.sha256(f"{pictures.digest} {tower_digest(flat, config.dtype)}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{pictures.digest} {tower}".encode()).hexdigest()[:12]
     home = cache_home(cache_dir).with_name("features")
     dtype = np.dtype(jax.numpy.dtype(config.dtype))  # JAX's bfloat16 is a dtype of NumPy's, too
     cache = FeatureCache(home / digest, pictures.episodes, (config.siglip.num_tokens, config.siglip.width), dtype)

@@ -13,7 +13,7 @@ from pistar_vf.checkpoints.layout import BEST_FOLDER
 from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
-from pistar_vf.inference.features import open_features
+from pistar_vf.inference.features import open_features, tower_digest
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.questions.language_table import LanguageOrder, train_language_batches
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
@@ -110,12 +110,16 @@ class _ValueRun:
     def _fill_features(self, frozen: Params) -> None:
         """Of the frozen tower, where they are wanted: only now are its weights there."""
         config = self._config
+        if not self._data.features:
+            return
+        tower = tower_digest(frozen, self._value_function.config.dtype)
         for table in self._data.features:
             table.fill(
                 lambda pictures: open_features(
                     self._value_function,
                     frozen,
                     pictures,
+                    tower=tower,
                     batch_size=config.run.batch_size,
                     cache_dir=config.data.cache_dir,
                     progress=jax.process_index() == 0,
