@@ -17,7 +17,6 @@ from pistar_vf.intervals import (
     auc_interval,
     difference_interval,
     jackknife_interval,
-    mean_interval,
     ratio_interval,
 )
 from pistar_vf.metrics import auc, concordance_by_episode
@@ -62,11 +61,6 @@ def share(truth: float) -> Callable[[np.random.Generator, int], tuple[float, flo
         return truth, *ratio_interval(own.astype(float), np.full(count, 60), top=1.0)
 
     return one
-
-
-def gain(rng: np.random.Generator, count: int) -> tuple[float, float, float]:
-    """A skewed difference that may have either sign."""
-    return 0.0, *mean_interval(rng.exponential(1.0, count) - 1.0)
 
 
 def gap(rng: np.random.Generator, count: int) -> tuple[float, float, float]:
@@ -120,7 +114,6 @@ POPULATIONS = {
     "share of 5 %": share(0.05),
     "share of 50 %": share(0.5),
     "share of 95 %": share(0.95),
-    "gain of either sign, exponential": gain,
     "V of successes minus failures": gap,
     "AUC 0.6": separation(0.6),
     "AUC 0.8": separation(0.8),

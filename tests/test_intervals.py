@@ -12,10 +12,8 @@ from pistar_vf.intervals import (
     MIN_EPISODES,
     auc_interval,
     auc_p_value,
-    bootstrap_interval,
     difference_interval,
     jackknife_interval,
-    mean_interval,
     ratio_interval,
 )
 from pistar_vf.metrics import auc
@@ -27,7 +25,7 @@ spec.loader.exec_module(simulation)
 
 @pytest.mark.parametrize("name", list(simulation.POPULATIONS))
 def test_the_truth_is_inside_in_nine_of_ten(name):
-    """Of 200 seeded draws of five episodes; percentile bootstraps held it in 85 of 100."""
+    """Of 200 seeded draws of five episodes; percentile bootstraps are too narrow there."""
     held, printed = simulation.coverage(name, MIN_EPISODES, 200)
     assert held >= 0.9
     assert printed >= 0.8
@@ -36,13 +34,6 @@ def test_the_truth_is_inside_in_nine_of_ten(name):
 @pytest.mark.parametrize("name", list(simulation.POPULATIONS))
 def test_nothing_is_printed_below_five_episodes(name):
     assert simulation.coverage(name, MIN_EPISODES - 1, 20)[1] == 0
-
-
-def test_the_mean_has_students_interval():
-    figures = np.random.default_rng(1).normal(3.0, 2.0, 12)
-    expected = scipy.stats.t.interval(0.98, 11, loc=figures.mean(), scale=scipy.stats.sem(figures))
-    assert mean_interval(figures) == pytest.approx(expected)
-    assert np.isnan(mean_interval(np.full(8, 0.1545))).all()  # no spread says nothing
 
 
 def test_a_difference_has_welchs_interval():
@@ -108,25 +99,3 @@ def test_the_p_value_is_within_tasks():
     score, positive = task + 0.1 * rng.random(40), (rng.random(40) < 0.5) | (task == 1)
     assert auc_p_value(score, positive, np.zeros(40, int)) < 0.05
     assert auc_p_value(score, positive, task) > 0.05
-
-
-def test_like_the_normal_interval_for_many_episodes():
-    figures = np.random.default_rng(1).normal(3.0, 2.0, 400)
-    low, high = bootstrap_interval(figures)
-    error = figures.std() / np.sqrt(400)
-    assert low == pytest.approx(figures.mean() - 1.96 * error, abs=0.15 * error)
-    assert high == pytest.approx(figures.mean() + 1.96 * error, abs=0.15 * error)
-
-
-def test_the_level_widens_it():
-    figures = np.random.default_rng(2).normal(size=50)
-    narrow, wide = bootstrap_interval(figures, level=0.5), bootstrap_interval(figures, level=0.99)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_one_episode_has_no_interval():
-    assert np.isnan(bootstrap_interval(np.array([1.0]))).all()
-
-
-def test_equal_figures_have_no_width():
-    assert bootstrap_interval(np.full(5, 0.25)) == (0.25, 0.25)

@@ -2,7 +2,7 @@
 
 What is promised is coverage: of many evaluations of `MIN_EPISODES` episodes or more, an interval from here holds the
 true figure in nine of ten at least. `benchmarks/intervals.py` prints how often, for populations that are skewed,
-bimodal or nearly perfect; percentile bootstraps of five episodes held it in 80 to 85 of 100. Below `MIN_EPISODES`, or
+bimodal or nearly perfect. Below `MIN_EPISODES`, or
 where all episodes agree exactly, there is no interval: (NaN, NaN).
 
 Errors and shares are skewed near their ends, so their intervals are those of Student's t on the logarithm of the
@@ -24,20 +24,6 @@ _LEVEL, _NORMAL = 0.97, 1.959964
 _LEVEL_UNBOUNDED = 0.98  # of figures without an end to measure from: what skews costs five episodes
 _UNKNOWN = (float("nan"), float("nan"))
 _PERMUTATIONS = 10_000
-_CHUNK = 200  # resamples at once
-
-
-def mean_interval(figures: Float[np.ndarray, " e"]) -> tuple[float, float]:
-    """Of the mean over episodes of a figure that may have any sign (Student's t, 98 % nominal).
-
-    Args:
-        figures: one per episode.
-    """
-    count, spread = len(figures), figures.std(ddof=1) if len(figures) > 1 else 0.0
-    if count < MIN_EPISODES or not spread > 0:
-        return _UNKNOWN
-    half = float(student.ppf((1 + _LEVEL_UNBOUNDED) / 2, count - 1) * spread / np.sqrt(count))
-    return float(figures.mean()) - half, float(figures.mean()) + half
 
 
 def difference_interval(one: Float[np.ndarray, " e"], other: Float[np.ndarray, " f"]) -> tuple[float, float]:
@@ -169,32 +155,3 @@ def auc_p_value(
         return float("nan")
     as_high = chosen @ ranks >= ranks[positive].sum() - 1e-9
     return float((1 + as_high.sum()) / (1 + _PERMUTATIONS))
-
-
-def bootstrap_interval(
-    per_episode: Float[np.ndarray, " e"], *, level: float = 0.95, num_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over episodes.
-
-    Args:
-        per_episode: one figure per episode.
-        level: of confidence, in (0, 1).
-        num_resamples: draws with replacement.
-        seed: of the draws.
-
-    Returns:
-        (low, high); (NaN, NaN) for fewer than two episodes.
-
-    References:
-        Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    if len(per_episode) < 2:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    means = [
-        per_episode[rng.integers(0, len(per_episode), (_CHUNK, len(per_episode)))].mean(axis=1)
-        for _ in range(-(-num_resamples // _CHUNK))
-    ]
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(np.concatenate(means), [tail, 1.0 - tail])
-    return float(low), float(high)
