@@ -130,7 +130,7 @@ def value_order(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) 
     References:
         Ma et al., "Vision Language Models are In-Context Value Learners", arXiv 2411.04549, section 3.
     """
-    parts = np.split(value, np.cumsum(lengths)[:-1])
+    parts = EpisodeLayout(lengths).split(value)
     return np.array([_pearson(_ranks(own), np.arange(len(own))) if len(own) > 1 else np.nan for own in parts])
 
 

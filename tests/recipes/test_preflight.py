@@ -146,6 +146,14 @@ def test_no_data_costs_no_jax(tmp_path):
     assert "no dataset" in done.stderr
 
 
+def test_a_folder_without_a_dataset_is_one_problem(config, tmp_path):
+    """Not one more for the prompts that nobody could read."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PistarError, match=r"no meta/info\.json") as error:
+        plan_data(config.replace(data_dir=(str(tmp_path / "empty"),)))
+    assert "problems" not in str(error.value)
+
+
 # --- stage 1 ---------------------------------------------------------------------------------------------------
 
 

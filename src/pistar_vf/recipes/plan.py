@@ -90,6 +90,11 @@ class DataPlan:
         """Frames to train on, of all datasets."""
         return EpisodeRows(episode for part in self.train_parts for episode in part.episodes)
 
+    @property
+    def labels(self) -> list[np.ndarray]:
+        """Value labels of each dataset."""
+        return np.split(self.targets.labels, [own.first_row for own in self.places[1:]])
+
 
 def plan_data(config: TrainConfig) -> DataPlan:
     """Opens and checks the data of a run.
@@ -102,7 +107,8 @@ def plan_data(config: TrainConfig) -> DataPlan:
     problems.attempt(check_start, config)
     opened = [problems.attempt(_load, config, path) for path in config.data.data_dirs]
     datasets = tuple(dataset for dataset in opened if dataset is not None)
-    tokenizer = problems.attempt(_tokenizer, config, datasets)
+    # Without prompts there is nothing to train one on: that would be one problem told as two.
+    tokenizer = problems.attempt(_tokenizer, config, datasets) if datasets else None
     if len(datasets) < len(opened):
         problems.refuse()
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
@@ -219,9 +225,9 @@ def open_frames(
 
 
 def _inputs(plan: DataPlan) -> dict[str, str]:
-    labels = np.split(plan.targets.labels, [p.first_row for p in plan.places[1:]])
-    used: list[Used] = [(d, split.train, own) for d, split, own in zip(plan.datasets, plan.splits, labels)]
-    used += [(d, split.val, own) for d, split, own in zip(plan.datasets, plan.splits, labels) if split.val]
+    parts = list(zip(plan.datasets, plan.splits, plan.labels))
+    used: list[Used] = [(dataset, split.train, own) for dataset, split, own in parts]
+    used += [(dataset, split.val, own) for dataset, split, own in parts if split.val]
     if plan.validation is not None and plan.validation.dataset is not None:
         used.append((plan.validation.dataset, plan.validation.rows.episodes, plan.validation.targets.labels))
     inputs = digest_inputs(used, plan.camera_keys, plan.statistics, plan.tokenizer.digest)

@@ -66,10 +66,9 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         PistarError: see `plan_data`; and a video that cannot be decoded.
     """
     plan = plan_data(config)
-    labels = np.split(plan.targets.labels, [p.first_row for p in plan.places[1:]])
     tables = [
         open_frames(config, plan, dataset, _in_use(config, split), own)
-        for dataset, split, own in zip(plan.datasets, plan.splits, labels, strict=True)
+        for dataset, split, own in zip(plan.datasets, plan.splits, plan.labels, strict=True)
     ]
     table = tables[0] if len(tables) == 1 else JoinedTable(tables, plan.targets.labels)
     val_table, looked_at = table, None

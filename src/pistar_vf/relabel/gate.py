@@ -72,7 +72,7 @@ def _true_end(evidence: Evidence) -> tuple[str, ...]:
     """How much of the labels is the outcome rather than V."""
     rollouts = evidence.rollouts
     left, horizons = rollouts.layout.steps_left() + 1, Horizons.of(rollouts)
-    taken_over = np.repeat(horizons.taken_over, horizons.lengths)
+    taken_over = horizons.layout.spread(horizons.taken_over)
     horizon = evidence.rule.num_steps if evidence.rule.estimator == "n_step" else int(rollouts.lengths.max())
     sees = ((left <= horizon) & ~taken_over)[rollouts.autonomous].mean()
     note = f"{sees:.0%} of the policy's frames see the true end of their episode"

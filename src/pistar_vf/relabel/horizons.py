@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.typing import Bool, Float, Int
@@ -43,15 +44,19 @@ class Horizons:
         cost = np.where(last_of_episode, rollouts.cost_past_end()[episode], 0.0)
         return cls(lengths, episode, ~last_of_episode, cost)
 
+    @property
+    def layout(self) -> EpisodeLayout:
+        """Where each stretch is among the frames."""
+        return EpisodeLayout(self.lengths)
+
     def terminal_values(self, values: Float[np.ndarray, " t"], rollouts: Rollouts) -> Float[np.ndarray, " s"]:
         """The value past the last frame of each stretch."""
-        end = np.cumsum(self.lengths)
-        following = values[np.minimum(end, len(values) - 1)]
+        following = values[np.minimum(self.layout.ends, len(values) - 1)]
         return np.where(self.taken_over, following, rollouts.terminal_values(values)[self.episode])
 
     def frames_left(self) -> Int[np.ndarray, " t"]:
         """Frames from each frame to the end of its stretch, itself included."""
-        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(self.lengths.sum())
+        return self.layout.steps_left() + 1
 
 
 def default_lookahead(rollouts: Rollouts) -> int:

@@ -45,7 +45,7 @@ def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule
     if rule.estimator == "monte_carlo" or (rule.estimator == "gae" and rule.gae_lambda == 1.0):
         advantage = plain_advantages(values, rollouts, rule, horizons)
         return np.maximum(advantage + values, -1.0) - values
-    left, cost = horizons.frames_left(), np.repeat(horizons.cost, horizons.lengths)
+    left, cost = horizons.frames_left(), horizons.layout.spread(horizons.cost)
     # The last reward of a failure is its penalty, so the step that it stands in for is still to be paid.
     if rule.estimator == "gae":
         decay = rule.gae_lambda
