@@ -38,9 +38,9 @@ class Saved(CheckpointManager):
         if step == self.failing:
             self.error = OSError("disk full")
 
-    def write(self, best, position):
+    def write(self, best):
         self.events.append(("best", best.step))
-        self.saved[best.step] = (best.params, best.ema, best.opt_state, position)
+        self.saved[best.step] = (best.params, best.ema, best.opt_state)
 
     def check(self):
         if self.error is not None:

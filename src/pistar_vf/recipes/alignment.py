@@ -149,7 +149,7 @@ class _BestProjector:
     def __init__(self, folder: Path, *, whole_model: bool):
         self._folder, self._whole_model = folder, whole_model
 
-    def write(self, best: Copy, position: dict[str, Any]) -> None:
+    def write(self, best: Copy) -> None:
         if jax.process_index() == 0:
             write_projector(self._folder / BEST_PROJECTOR, flatten(best.ema))
         if not self._whole_model:

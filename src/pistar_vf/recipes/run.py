@@ -208,8 +208,8 @@ class _BestCheckpoint:
     def __init__(self, manager: CheckpointManager):
         self._manager = manager
 
-    def write(self, best: Copy, position: dict[str, Any]) -> None:
-        self._manager.save(best.step, best.params, best.ema, None, position)
+    def write(self, best: Copy) -> None:
+        self._manager.save(best.step, best.params, best.ema, None, {})
 
     def check(self) -> None:
         self._manager.check()

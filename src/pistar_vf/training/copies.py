@@ -58,7 +58,7 @@ def _off_device(tree: Any) -> Any:
 class BestWriter(Protocol):
     """Where the best state of a run goes."""
 
-    def write(self, best: Copy, position: dict[str, Any]) -> None:
+    def write(self, best: Copy) -> None:
         """Writes it, perhaps in the background."""
 
     def check(self) -> None:
@@ -130,7 +130,7 @@ class Copies:
 
     def _flush_best(self) -> None:
         if self.best is not None:
-            self._best_writer.write(self.best, self._position(self.best.step))
+            self._best_writer.write(self.best)
             self.best = None
 
     def _position(self, step: int) -> dict[str, Any]:
