@@ -49,6 +49,13 @@ def test_the_refusal_names_three_ways_to_weights(freeze_mode, words):
     assert "--allow_random_towers" in text
 
 
+@pytest.mark.parametrize("name", ["latest", "step_00000004"])
+def test_of_a_checkpoint_that_is_not_there_no_tower_is_called_random(tmp_path, name):
+    """The check of the folder says what is wrong; weights would not mend it."""
+    config = settings(freeze_mode="all_backbones", resume_from_checkpoint=name).replace(checkpoint_dir=tmp_path)
+    assert random_towers(config) == ()
+
+
 @pytest.mark.parametrize("recipe", ["train", "align"])
 def test_both_recipes_refuse_before_anything_is_opened(recipe, tmp_path):
     nowhere, folder = str(tmp_path / "nowhere"), tmp_path / "run"

@@ -4,12 +4,13 @@ import logging
 from pathlib import Path
 from typing import get_args
 
-from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint, step_name
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.value_spec import FILE_NAME, load_value_spec
 from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import RANDOM_TOWERS
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
+from pistar_vf.recipes.preflight import resume_folder
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ _FROZEN: dict[str, tuple[str, ...]] = {
 def random_towers(config: TrainConfig | AlignmentConfig) -> tuple[str, ...]:
     """The towers that are frozen at random values, in this run or in the one that it goes on or starts from."""
     start, frozen = config.start, _FROZEN.get(config.freeze_mode, ())
-    resumed = _resumed_checkpoint(config) if isinstance(config, TrainConfig) else None
+    try:
+        resumed = resume_folder(config.run) if isinstance(config, TrainConfig) else None
+    except CheckpointError:  # there is none of that name, which is refused elsewhere
+        return ()
     if resumed is not None:
         return _stored(resumed)
     if start.source is None:
@@ -68,15 +72,6 @@ def warn_of_random_towers(towers: tuple[str, ...]) -> None:
 
 def _are(towers: tuple[str, ...]) -> str:
     return "is" if len(towers) == 1 else "are"
-
-
-def _resumed_checkpoint(config: TrainConfig) -> Path | None:
-    """The checkpoint that a run goes on from; None for a new run, or where there is none to go on from."""
-    name, root = config.resume_from_checkpoint, Path(config.run.checkpoint_dir)
-    if name == "latest":
-        steps = complete_steps(root)
-        return root / step_name(steps[-1]) if steps else None
-    return None if name is None else root / name
 
 
 def _stored(path: Path) -> tuple[str, ...]:
