@@ -102,7 +102,11 @@ def test_a_command_is_one(page, words, read):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         assert extras <= set(project["optional-dependencies"])
     elif words[0] == "python" or words[0].startswith("scripts/"):
-        assert (ROOT / words[words[0] == "python"]).is_file()
+        script = ROOT / words[words[0] == "python"]
+        assert script.is_file()
+        passed_on = script.suffix == ".sh"
+        flags = {word.split("=")[0] for word in words if word.startswith("--") and not passed_on}
+        assert {flag for flag in flags if flag.strip("-") not in script.read_text(encoding="utf-8")} == set()
     else:
         assert words[0] in OF_OTHERS
 
@@ -126,3 +130,10 @@ def test_a_wrong_flag_would_be_found(read):
 def test_commands_are_found():
     block = "XLA=1 A_B=c pistar-vf check x  # why\n\npython scripts/train.py \\\n  --demo && make test\n"
     assert commands(block) == [["pistar-vf", "check", "x"], ["python", "scripts/train.py", "--demo"], ["make", "test"]]
+
+
+# patches.md names files of another project.
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "patches.md"], ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page):
+    named = re.findall(r"`((?:tests|benchmarks|src/pistar_vf|constraints)/[\w/.-]+)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
