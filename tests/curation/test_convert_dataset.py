@@ -292,6 +292,27 @@ def test_version_20_has_no_statistics_of_episodes(v21, tmp_path):
     assert back.version == "v2.1"
 
 
+def test_statistics_that_are_not_numbers_are_kept(v21, tmp_path):
+    """NaN, which is not itself, is no other kind of value."""
+    root = Path(shutil.copytree(v21, tmp_path / "source"))
+    own = {"value_label": {kind: [float("nan")] for kind in ("min", "max", "mean", "std")} | {"count": [5]}}
+    _edit_line(root, "episodes_stats", 0, stats=own)
+    result = _convert(root, tmp_path / "out")
+    (table,) = [pq.read_table(path) for path in result.root.glob("meta/episodes/*/*.parquet")]
+    np.testing.assert_array_equal(table["stats/value_label/mean"].to_pylist()[0], [np.nan])
+    assert table["stats/value_label/count"].to_pylist()[0] == [5]
+
+
+@pytest.mark.parametrize("content", ["\n", '{"episode_index": 0, "stats": {}}'])
+def test_a_file_of_no_statistics(v21, tmp_path, content):
+    root = Path(shutil.copytree(v21, tmp_path / "source"))
+    (root / "meta/episodes_stats.jsonl").write_text(content)
+    result = _convert(root, tmp_path / "out")
+    assert not (result.root / "meta/stats.json").exists()
+    (table,) = [pq.read_table(path) for path in result.root.glob("meta/episodes/*/*.parquet")]
+    assert not [name for name in table.column_names if name.startswith("stats/")]
+
+
 # --- and back ---------------------------------------------------------------------------------------------------
 
 

@@ -237,3 +237,15 @@ def test_a_copy_of_v30_is_the_conversion_of_a_copy_of_v21(tiny_dataset, tmp_path
     )
     assert sorted(own.column_names) == sorted(others.column_names)
     assert own.select(others.column_names).to_pylist() == others.to_pylist()
+
+
+def test_statistics_as_people_have_them(dataset: LeRobotDataset, tmp_path: Path) -> None:
+    """Numbers as words, blank lines, and a line about an episode that is not listed."""
+    path = dataset.root / "meta/episodes_stats.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    texts = [json.dumps(line | {"episode_index": str(line["episode_index"])}) for line in lines]
+    path.write_text("\n\n".join([*texts, json.dumps(lines[0] | {"episode_index": 77})]))
+    copy = label(dataset, tmp_path / "out")
+    new = [json.loads(line) for line in (copy.root / "meta/episodes_stats.jsonl").read_text().splitlines()]
+    assert [line["episode_index"] for line in new] == [line["episode_index"] for line in lines]
+    assert all("value_label" in line["stats"] and "observation.state" in line["stats"] for line in new)

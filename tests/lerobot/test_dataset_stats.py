@@ -38,3 +38,8 @@ def test_quantiles_are_left_out():
 
 def test_a_feature_without_standard_deviation_is_left_out():
     assert aggregate_stats([{"x": {"min": [0], "max": [1]}}]) == {}
+
+
+def test_episodes_whose_statistics_of_a_feature_are_incomplete_are_left_out():
+    whole = column_stats(np.arange(4.0).reshape(-1, 1))
+    assert aggregate_stats([{"x": whole}, {"x": {"min": [-9], "max": [9]}}]) == aggregate_stats([{"x": whole}])

@@ -137,7 +137,8 @@ def _write_episodes(dataset: LeRobotDataset, columns: Mapping[str, Sequence[Any]
         by_episode, total = _read_stats(stats, columns["episode_index"])
         for name in by_episode.column_names:
             table = table.append_column(name, by_episode[name])
-        v21.write_json(folder / v30.STATS_PATH, total)
+        if total:
+            v21.write_json(folder / v30.STATS_PATH, total)
     pq.write_table(table, path)
 
 
@@ -146,22 +147,34 @@ def _column(values: list[Any], where: str) -> pa.Array:
         column = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DatasetError(f"{where}: expected values of one kind, as a v3.0 column needs: {error}") from error
-    if column.to_pylist() != values:
+    if not _same(column.to_pylist(), values):
         raise DatasetError(
             f"{where}: expected values of one kind, as a v3.0 column needs, got objects of several kinds"
         )
     return column
 
 
+def _same(first: Any, second: Any) -> bool:
+    """Equality, in which NaN equals NaN."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return first == second or (first != first and second != second)
+
+
 def _read_stats(path: Path, order: Sequence[int]) -> tuple[pa.Table, dict[str, Any]]:
-    """One row of `stats/...` columns per episode of `order`, and the statistics of all together."""
+    """One row of `stats/...` columns per episode of `order`, and the statistics of all together; perhaps of none."""
     wanted = set(order)
-    lines = (line for line in read_episode_stats(path.parent.parent, v21.CODEBASE_VERSION) if line[0] in wanted)
+    stats = read_episode_stats(path.parent.parent, v21.CODEBASE_VERSION)
+    lines = ((index, own) for index, own in stats if index in wanted and any(own.values()))
     tables, rows, total = [], [], {}
     while batch := list(itertools.islice(lines, _EPISODES_AT_ONCE)):
         rows += [index for index, _ in batch]
         tables.append(_stats_table([stats for _, stats in batch], path))
         total = aggregate_stats([total, *(stats for _, stats in batch)])
+    if not tables:
+        return pa.table({}), {}
     position = {index: row for row, index in enumerate(rows)}
     table = pa.concat_tables(tables, promote_options="permissive")
     return table.take(pa.array([position.get(index) for index in order], pa.int64())), total

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.metadata import read_jsonl
 from pistar_vf.lerobot.parquet import read_parquet_table
+from pistar_vf.lerobot.typed_values import mapping, whole_number
 
 Stats = Mapping[str, Mapping[str, Any]]
 """Feature to min, max, mean, std and count, as nested lists; others, such as quantiles, may be there too."""
@@ -20,7 +22,7 @@ _JOINED = frozenset(("min", "max", "mean", "std", "count"))
 
 
 def aggregate_stats(episodes: Sequence[Stats]) -> dict[str, dict[str, Any]]:
-    """Minimum, maximum, mean, standard deviation and count of each feature over all episodes that have it.
+    """Minimum, maximum, mean, standard deviation and count of each feature over all episodes that have them.
 
     Exact (up to rounding) for the frames that the episodes' own numbers were measured on. Quantiles are left out:
     those of a whole do not follow from those of its parts.
@@ -28,8 +30,12 @@ def aggregate_stats(episodes: Sequence[Stats]) -> dict[str, dict[str, Any]]:
     References:
         Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983 (joining variances).
     """
-    features = dict.fromkeys(name for stats in episodes for name in stats if stats[name].keys() >= _JOINED)
-    return {name: _join([stats[name] for stats in episodes if name in stats]) for name in features}
+    features = dict.fromkeys(name for stats in episodes for name in stats if _is_complete(stats[name]))
+    return {name: _join([stats[name] for stats in episodes if _is_complete(stats.get(name, {}))]) for name in features}
+
+
+def _is_complete(kinds: Mapping[str, Any]) -> bool:
+    return kinds.keys() >= _JOINED
 
 
 def _join(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -78,11 +84,13 @@ def replace_stats(dataset: LeRobotDataset, copy: Path, features: Collection[str]
 
 
 def _replace_lines(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
-    with source.open(encoding="utf-8") as old, target.open("w", encoding="utf-8") as new:
-        for text in old:
-            line = json.loads(text)
-            line["stats"] = _without(line["stats"], features) | stats[line["episode_index"]]
-            new.write(v21.json_line(line))
+    """Lines about episodes that the dataset does not list are left out."""
+    with target.open("w", encoding="utf-8") as new:
+        for where, line in read_jsonl(source, ("episode_index", "stats")):
+            index = whole_number(line["episode_index"], where, "episode_index")
+            if index in stats:
+                kept = _without(mapping(line["stats"], where, "stats"), features)
+                new.write(v21.json_line({**line, "episode_index": index, "stats": kept | stats[index]}))
 
 
 def _replace_columns(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
