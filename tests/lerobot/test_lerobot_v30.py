@@ -348,6 +348,7 @@ def test_empty_metadata(root):
 def test_an_empty_data_file_is_no_harm(root):
     pq.write_table(pq.read_table(_data_file(root, 0)).slice(0, 0), _data_file(root, 5))
     assert load_lerobot(root).num_frames == NUM_FRAMES
+    assert load_lerobot(root, read_ahead=()).num_frames == NUM_FRAMES
 
 
 def test_unknown_task_index(root):

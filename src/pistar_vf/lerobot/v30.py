@@ -201,6 +201,8 @@ def _find_rows(root: Path, template: str, columns: KeptColumns) -> tuple[dict[in
     for path in sorted(root.glob(re.sub(r"\{[^}]*\}", "*", template))):
         scan, where = columns.open(path, ("episode_index",)), f"{path}: column 'episode_index'"
         schemas[path] = scan.schema
+        if not scan.num_rows:
+            continue
         column = whole_numbers(to_numpy(scan.columns["episode_index"], 0, where), where)
         firsts = np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
         lengths = np.diff(firsts, append=len(column))
