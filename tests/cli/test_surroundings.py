@@ -14,9 +14,11 @@ from pistar_vf.cli import main as main_module
 from pistar_vf.cli.main import main, run_command
 from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.paths import local_path
+from pistar_vf.curation.repair import repair_dataset
 from pistar_vf.errors import ConfigError
 from pistar_vf.health import check_dataset
 from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.episode import ALL_EPISODES, EpisodeChoice
 
 # --- paths -------------------------------------------------------------------------------------------------------
 
@@ -176,6 +178,17 @@ def test_repair_counts_anew(tmp_path, name):
     for key, values in expected.items():
         np.testing.assert_allclose(after.read_column(key), values, atol=1e-6, err_msg=key)
     assert [f for f in check_dataset(after.root, progress=False).findings if f.severity != "note"] == []
+
+
+def test_repair_opens_a_file_as_often_whatever_it_holds(tiny_dataset_v30, tmp_path, opened):
+    """Six episodes in one file, against one of them."""
+    counts = []
+    for i, choice in enumerate((ALL_EPISODES, EpisodeChoice(leave_out=(1, 2, 3, 4, 5)))):
+        dataset = load_lerobot(tiny_dataset_v30, choice=choice)
+        opened.clear()
+        repair_dataset(dataset, tmp_path / str(i), progress=False)
+        counts += [opened[path] for path in dataset.files()]
+    assert counts[0] < counts[1]  # of one episode alone, the numbers of the other rows are read besides
 
 
 def test_rows_in_disorder_are_not_repaired(tmp_path, capsys):

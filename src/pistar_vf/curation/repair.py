@@ -72,10 +72,12 @@ def _columns(dataset: LeRobotDataset, path: Path, episodes: tuple[Episode, ...])
             columns[name] = np.array(read_parquet_column(path, name)[0]).reshape(num_rows)
     if "task_index" not in names:
         columns["task_index"] = np.zeros(num_rows, np.int64)
+    for name in ("frame_index", "index"):
+        if name in names:
+            _check_order(dataset, name, episodes)
     for episode in episodes:
         rows = slice(episode.first_row, episode.first_row + episode.length)
         frames = np.arange(episode.length)
-        _check_order(dataset, episode)
         columns["frame_index"][rows] = frames
         columns["timestamp"][rows] = frames / dataset.fps
         columns["episode_index"][rows] = episode.index
@@ -85,13 +87,13 @@ def _columns(dataset: LeRobotDataset, path: Path, episodes: tuple[Episode, ...])
     return columns
 
 
-def _check_order(dataset: LeRobotDataset, episode: Episode) -> None:
-    """Counting anew is right where the old numbers grow, whatever they begin with and skip."""
-    for name in ("frame_index", "index"):
-        if name not in dataset.columns or episode.parquet in dataset.schema.lacking.get(name, ()):
-            continue
+def _check_order(dataset: LeRobotDataset, name: str, episodes: tuple[Episode, ...]) -> None:
+    """Counting anew is right where the old numbers of a file grow, whatever they begin with and skip."""
+    values = dataset.read_column(name, episodes)  # once: a file of v3.0 may hold thousands of episodes
+    ends = np.cumsum([episode.length for episode in episodes])
+    for episode, own in zip(episodes, np.split(values, ends[:-1])):
         where = f"{episode.parquet}: episode {episode.index}, column '{name}'"
-        numbers = whole_numbers(dataset.read_column(name, [episode]), where)
+        numbers = whole_numbers(own, where)
         if (np.diff(numbers) < 0).any() and len(set(numbers.tolist())) == len(numbers):
             row = int(np.argmax(np.diff(numbers) < 0)) + 1
             raise DatasetError(
