@@ -12,6 +12,7 @@ from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import kept_columns
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.episode import EpisodeChoice
+from pistar_vf.lerobot.parquet import scan_parquet
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 
 
@@ -57,6 +58,16 @@ def test_what_does_not_fit_is_read_again(tiny_dataset, opened, monkeypatch):
     assert set(tables(dataset, opened)) == {1}
     assert dataset.read_column("observation.state").shape == (265, 6)
     assert set(tables(dataset, opened)) == {2}
+
+
+def test_what_was_dropped_is_not_read_from_further_files(tiny_dataset, monkeypatch):
+    """The state and the action are, for the digests."""
+    scans = []
+    monkeypatch.setattr(kept_columns, "_MOST_BYTES", 1)
+    monkeypatch.setattr(kept_columns, "scan_parquet", lambda *args: scans.append(scan_parquet(*args)) or scans[-1])
+    load_lerobot(tiny_dataset, read_ahead=())
+    assert {"observation.state", "action"} < scans[0].columns.keys()
+    assert set(scans[-1].columns) == {"observation.state", "action"}
 
 
 def test_some_episodes_of_a_dataset(tiny_dataset_v30, opened):

@@ -56,9 +56,7 @@ class KeptColumns:
                 self.digests = None
             else:
                 self.digests.update(found)
-        own = {
-            n: column for n, column in scan.columns.items() if self._is_kept(n, column.type) and n not in self._dropped
-        }
+        own = {name: column for name, column in scan.columns.items() if self._is_kept(name, column.type)}
         self._columns[path] = own
         self._sizes.update({name: column.nbytes for name, column in own.items()})
         while self._sizes.total() > _MOST_BYTES:
@@ -78,7 +76,9 @@ class KeptColumns:
         return [field.name for field in schema if self._is_kept(field.name, field.type) or field.name in covered]
 
     def _is_kept(self, name: str, kind: pa.DataType) -> bool:
-        return self._names is not None and (name in (*self._names, *STATE_COLUMNS) or _is_single(kind))
+        if self._names is None or name in self._dropped:
+            return False
+        return name in (*self._names, *STATE_COLUMNS) or _is_single(kind)
 
     def _drop(self, name: str) -> None:
         del self._sizes[name]
