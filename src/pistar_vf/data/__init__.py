@@ -1,4 +1,4 @@
-"""Old names of modules that moved into rooms of their own; they warn, and go with the next version.
+"""The most used old names of modules that moved into rooms of their own; they warn, and go with the next version.
 
 `from pistar_vf.data.lerobot import load_lerobot` goes on working. What is meant to last is on the page of the API.
 """
