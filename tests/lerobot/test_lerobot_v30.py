@@ -232,6 +232,17 @@ def test_rows_of_episodes_that_are_not_listed_can_be_left_out(root):
     assert load_lerobot(root, choice=EpisodeChoice(leave_out=tuple(unlisted))).num_frames == 15
 
 
+@pytest.mark.parametrize("read_ahead", [None, ()])
+def test_a_file_of_episodes_that_are_left_out_may_be_damaged(root, read_ahead):
+    last = max(FILES[1])
+    _data_file(root, 1).write_bytes(b"PAR1 and no more")
+    dataset = load_lerobot(root, choice=EpisodeChoice(leave_out=FILES[1]), read_ahead=read_ahead)
+    assert [episode.index for episode in dataset.episodes] == list(FILES[0])
+    for choice in (EpisodeChoice(), EpisodeChoice(only=(0, last))):
+        with pytest.raises(DatasetError, match=r"file-001\.parquet: cannot be read as parquet, truncated or corrupt"):
+            load_lerobot(root, choice=choice, read_ahead=read_ahead)
+
+
 def test_a_dataset_without_video_path_can_be_read_but_not_seen(root):
     _edit_info(root, video_path=None)
     dataset = load_lerobot(root)

@@ -87,7 +87,7 @@ def read_episodes(
     if info["video_path"] is None:
         cameras = []  # reported when pictures are asked for
     entries = read_entries(root, cameras)
-    rows, schemas = _find_rows(root, info["data_path"], columns or KeptColumns())
+    rows, schemas, unreadable = _find_rows(root, info["data_path"], columns or KeptColumns(), choice)
     listed = {entry["episode_index"] for entry in entries}
     check_choice(choice, listed, {*listed, *rows}, root, EPISODES_META)
     file_path = functools.cache(functools.partial(_file_path, info["video_path"] or "", root))
@@ -96,6 +96,8 @@ def read_episodes(
     def place(index: int, length: int) -> dict[str, Any]:
         entry = kept[index]
         _check_range(entry, f"{root}/{EPISODES_META}")
+        if index not in rows and unreadable:
+            raise unreadable[0]  # the episode may be in it
         if index not in rows:
             place = entry["data/chunk_index"], entry["data/file_index"]
             _refuse_missing(_file_path(info["data_path"], root, *place), index, length)
@@ -193,13 +195,26 @@ def _clip(entry: Mapping[str, Any], key: str, file_path: Callable[..., Path], wh
     return VideoClip(file_path(chunk, file, key), float(start), float(end))
 
 
-def _find_rows(root: Path, template: str, columns: KeptColumns) -> tuple[dict[int, tuple[Path, int, int]], FileSchemas]:
-    """Episode index to its file, first row and number of rows, as the `episode_index` of the rows has it."""
+def _find_rows(
+    root: Path, template: str, columns: KeptColumns, choice: EpisodeChoice
+) -> tuple[dict[int, tuple[Path, int, int]], FileSchemas, list[DatasetError]]:
+    """Episode index to its file, first row and number of rows, as the `episode_index` of the rows has it.
+
+    Where some episodes are left out, files that cannot be opened may be theirs: the errors are returned.
+    """
     _file_path(template, root, 0, 0)
     found: dict[int, tuple[Path, int, int]] = {}
     schemas: FileSchemas = {}
+    unreadable: list[DatasetError] = []
     for path in sorted(root.glob(re.sub(r"\{[^}]*\}", "*", template))):
-        scan, where = columns.open(path, ("episode_index",)), f"{path}: column 'episode_index'"
+        where = f"{path}: column 'episode_index'"
+        try:
+            scan = columns.open(path, ("episode_index",))
+        except DatasetError as error:
+            if choice == ALL_EPISODES:
+                raise
+            unreadable.append(error)
+            continue
         schemas[path] = scan.schema
         if not scan.num_rows:
             continue
@@ -215,7 +230,7 @@ def _find_rows(root: Path, template: str, columns: KeptColumns) -> tuple[dict[in
                 )
             found[index], own[index] = (path, first, length), (first, length)
         columns.keep(path, scan, own)
-    return found, schemas
+    return found, schemas, unreadable
 
 
 def _refuse_missing(path: Path, index: int, length: int) -> None:
