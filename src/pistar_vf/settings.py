@@ -92,6 +92,17 @@ class Composed:
             raise ConfigError(f"{source}: expected the settings of a run, got something else: {error}") from error
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Every setting that has a default, by its name, as JSON has it."""
+        found = {}
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            block: Any = _default(field)
+            for own in dataclasses.fields(field.type):  # type: ignore[arg-type]
+                if block is not None or _has_default(own):
+                    found[own.name] = _plain(_default(own) if block is None else getattr(block, own.name))
+        return found
+
+    @classmethod
     def names(cls) -> tuple[str, ...]:
         """The names of all settings."""
         return tuple(name for field in dataclasses.fields(cls) for name in _names(field.type))  # type: ignore[arg-type]
@@ -108,8 +119,12 @@ def _names(block: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(block))
 
 
+def _has_default(field: dataclasses.Field) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
 def _default(field: dataclasses.Field) -> Any:
-    """A block's own default; None where it has none."""
+    """A field's own default; None where it has none."""
     if field.default is not dataclasses.MISSING:
         return field.default
     return None if field.default_factory is dataclasses.MISSING else field.default_factory()

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,9 +19,10 @@ from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.recipes import run, towers
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.plan import plan_data
-from pistar_vf.recipes.settings_file import MAY_CHANGE, _differences, read_settings, settings_text
+from pistar_vf.recipes.settings_file import MAY_CHANGE, _differences, check_settings, read_settings, settings_text
 from pistar_vf.tokenizer import train_prompt_tokenizer
 
+_MUST_BE_GIVEN = ("data_dir", "checkpoint_dir")
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
 
@@ -141,6 +143,23 @@ def test_every_other_setting_is_compared(trained_run, resuming):
     )
     assert {line.split()[1].rstrip(":") for line in lines} == changed.keys() - MAY_CHANGE
     assert {*TrainConfig.names(), *AlignmentConfig.names()} >= MAY_CHANGE
+
+
+def test_a_setting_that_the_file_is_older_than_has_its_default(tmp_path):
+    config = AlignmentConfig.of(checkpoint_dir=tmp_path, dataset_name="vqa")
+    content = json.loads(settings_text(config, {}))
+    assert content["settings"].pop("seed") == AlignmentConfig().seed != 7
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    check_settings(tmp_path, config)
+    with pytest.raises(ConfigError, match=rf"(?s)− seed: {AlignmentConfig().seed}\n\+ seed: 7"):
+        check_settings(tmp_path, config.replace(seed=7))
+
+
+def test_defaults_are_those_of_the_settings():
+    """Of the blocks as the command has them; what must be given has none."""
+    config = TrainConfig.of(data_dir="d", checkpoint_dir=Path("c")).to_json()
+    assert TrainConfig.defaults() == {name: config[name] for name in TrainConfig.names() if name not in _MUST_BE_GIVEN}
+    assert AlignmentConfig.defaults() == AlignmentConfig().to_json()
 
 
 @pytest.fixture

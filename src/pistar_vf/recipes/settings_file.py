@@ -92,11 +92,12 @@ def check_settings(
         if inputs is not None:
             _log.warning(_NOT_COMPARED, checkpoint)
         return
-    then, now = _read(path), config.to_json()
-    different = _differences(then["settings"], now, MAY_CHANGE)
+    then = _read(path)
+    settings = {**config.defaults(), **then["settings"]}  # a later version's settings had their defaults then
+    different = _differences(settings, config.to_json(), MAY_CHANGE)
     if inputs is not None:
         different += _differences(then["inputs"], inputs, frozenset())
-        _warn_of_other_length(then["settings"]["num_train_steps"], config.run.num_train_steps)
+        _warn_of_other_length(settings["num_train_steps"], config.run.num_train_steps)
     if different:
         lines = "\n".join(different)
         command = "train" if isinstance(config, TrainConfig) else "align"
