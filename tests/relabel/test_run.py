@@ -211,6 +211,11 @@ def test_an_output_that_exists_is_refused_before_anything_is_computed(settings, 
     [
         ({"in_place": True}, ConfigError, "--in_place: expected no --output_dir"),
         ({"top_percent": 0.0}, ConfigError, "--top_percent"),
+        (
+            {"compat": "upstream", "estimator": "gae", "takeover_frames": 5},
+            ConfigError,
+            "got --estimator, --takeover_frames, which upstream's rule does not have",
+        ),
         ({"lookahead_seconds": 1.0}, ConfigError, r"got both \(10 frames and 1 s\)"),
         ({"lookahead": None, "lookahead_seconds": 0.0}, ConfigError, "--lookahead_seconds: expected a number above 0"),
         ({"still_tolerance": -0.1}, ConfigError, "--still_tolerance: expected 0 or more"),

@@ -169,6 +169,9 @@ class RelabelConfig(Composed):
 
     First the values are computed (once; other settings reuse them), then the gate judges them, then labels are
     written: into a new dataset, in place (--in_place, undo with `pistar-vf undo`), or as sidecar files.
+
+    Raises:
+        ConfigError: settings of the rule that upstream's rule does not have, together with --compat upstream.
     """
 
     data: SourceSettings
@@ -178,3 +181,15 @@ class RelabelConfig(Composed):
     columns: ColumnSettings = ColumnSettings()
     scoring: ScoringSettings = ScoringSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+
+    def __post_init__(self) -> None:
+        if self.compat != "upstream":
+            return
+        usual, read = LabelRule(), ("lookahead", "lookahead_seconds", "top_percent")
+        names = [field.name for field in dataclasses.fields(LabelRule) if field.name not in read]
+        unread = [f"--{name}" for name in names if getattr(self.rule, name) != getattr(usual, name)]
+        if unread:
+            raise ConfigError(
+                "--compat upstream: expected of the rule --lookahead and --top_percent alone, got "
+                f"{', '.join(unread)}, which upstream's rule does not have; leave them out, or leave out --compat"
+            )
