@@ -1,6 +1,7 @@
 """Columns to rollouts: units, what follows past the end, and what is refused."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -72,6 +73,18 @@ def test_rewards_in_other_units_are_refused(dataset, spec):
         read_rollouts(dataset, other, reward_column="reward_label")
 
 
+def test_a_reward_column_of_other_units_is_refused(spec, tmp_path):
+    """Minus one a frame beside value labels of an episode's share: three frames owe 2/3 before the last."""
+    values = np.array([-2 / 3, -1 / 3, 0], np.float32)
+    columns = {"value_label": values, "reward_label": np.float32([-1 / 3, -1 / 3, 0]), "raw": np.float32([-1, -1, 0])}
+    data = write_lerobot_v21(tmp_path / "set", [episode(3, columns)] * 2, fps=10, codec="mpeg4")
+    own = dataclasses.replace(spec, state=None)
+    find = functools.partial(read_rollouts, load_lerobot(data), own, convention="recap")
+    assert find(reward_column="reward_label").reward.tolist() == [*columns["reward_label"]] * 2
+    with pytest.raises(LabelError, match=r"episode 0: column 'raw' is in other units .* about -0\.667, got -2; leave"):
+        find(reward_column="raw")
+
+
 def test_a_missing_reward_column(dataset, spec):
     with pytest.raises(LabelError, match="no reward column 'rewards'"):
         read_rollouts(dataset, spec, reward_column="rewards")
@@ -129,6 +142,14 @@ def test_upstream_reads_rewards_as_they_are(dataset):
     found = read_upstream_rollouts(dataset, reward_column="reward_label", intervention_column="intervention")
     np.testing.assert_array_equal(found.reward, dataset.read_column("reward_label"))
     assert not found.keeps_last_value.any()  # F = 0 past every end, which is upstream's trap
+
+
+def test_upstreams_gate_is_told_how_episodes_ended(dataset):
+    told = {episode.index: Outcome.FAILURE for episode in dataset.episodes}
+    found = read_upstream_rollouts(
+        dataset, reward_column="reward_label", intervention_column="intervention", outcomes=told
+    )
+    assert set(found.outcomes) == {Outcome.FAILURE}
 
 
 def progress_set(path):

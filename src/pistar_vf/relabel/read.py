@@ -25,6 +25,7 @@ PROGRESS = "srpo_progress"
 """The convention of models that were trained on measured progress."""
 STILL_TOLERANCE = 0.3
 """Standard deviations of the training states per second: less is standing still."""
+_SAME_UNIT = 0.5  # part of an episode's cost by which its own rewards may differ; counts and signs are far beyond
 
 
 def read_rollouts(
@@ -186,7 +187,30 @@ def _own_rewards(
             f"column '{column}' of {dataset.root}: expected one convention, to know whether the last reward of a "
             f"failure carries its penalty, got {in_words(targets.conventions)}; declare it with --label_convention"
         )
-    return read_numbers(dataset, column), keeps.pop()
+    reward = read_numbers(dataset, column)
+    _check_units(dataset, normaliser, column, reward, outcomes)
+    return reward, keeps.pop()
+
+
+def _check_units(
+    dataset: LeRobotDataset, normaliser: Normaliser, column: str, reward: np.ndarray, outcomes: Mapping[int, Outcome]
+) -> None:
+    """An episode must cost about what it costs the model; how the cost is spread over its frames is its own affair.
+
+    The last reward is left out, as conventions differ there, and so are time-outs, whose cost nobody knows yet.
+    """
+    layout, ended = dataset.layout, [outcomes[episode.index] for episode in dataset.episodes]
+    before_end = layout.steps_left() > 0
+    expected = normaliser.rewards(layout.lengths, _tasks(dataset, normaliser), ended)
+    owed, found = (layout.sum(np.where(before_end, rewards, 0.0)) for rewards in (expected, reward))
+    wrong = np.abs(found - owed) > _SAME_UNIT * np.abs(owed)  # never for NaN
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise LabelError(
+            f"{dataset.root}, episode {dataset.episodes[first].index}: column '{column}' is in other units than the "
+            f"model's values: expected rewards before the last frame that sum to about {owed[first]:.3g}, got "
+            f"{found[first]:.3g}; leave out --reward_col, and rewards are computed from the outcomes"
+        )
 
 
 def _tasks(dataset: LeRobotDataset, normaliser: Normaliser) -> tuple[str, ...]:
@@ -217,8 +241,22 @@ def _still(
     return standing_still(state, lengths, np.array(spec.state.std, np.float32), tolerance / dataset.fps)
 
 
-def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, intervention_column: str) -> Rollouts:
+def read_upstream_rollouts(
+    dataset: LeRobotDataset,
+    *,
+    reward_column: str,
+    intervention_column: str,
+    outcomes: Mapping[int, Outcome] | None = None,
+    convention: str | None = None,
+) -> Rollouts:
     """What upstream's algorithm reads: rewards as they are, whatever their convention; outcomes for the gate alone.
+
+    Args:
+        dataset: all of its episodes.
+        reward_column: rewards of every frame.
+        intervention_column: 1 where the operator was driving.
+        outcomes: how every episode ended; None tells it from the value labels, where they show it.
+        convention: declared convention of the value labels, None to recognise it.
 
     Raises:
         LabelError: there is no reward column.
@@ -230,7 +268,7 @@ def read_upstream_rollouts(dataset: LeRobotDataset, *, reward_column: str, inter
         )
     lengths = dataset.layout.lengths
     try:
-        known = read_targets(dataset, "episode_ramp")
+        known = read_targets(dataset, "episode_ramp", convention=convention, outcomes=outcomes)
         ended, target = tuple(known.outcomes[e.index] for e in dataset.episodes), known.labels
     except LabelError as error:
         _log.warning("outcomes are unknown to the gate: %s", error)

@@ -141,10 +141,15 @@ def _refuse_random_towers(config: RelabelConfig, models: Sequence[ScoringModel])
 
 
 def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
-    if config.compat == "upstream":
-        column = config.reward_col or REWARD_COLUMN
-        return read_upstream_rollouts(dataset, reward_column=column, intervention_column=config.human_col)
     outcomes = outcomes_of_flags(dataset, config)
+    if config.compat == "upstream":
+        return read_upstream_rollouts(
+            dataset,
+            reward_column=config.reward_col or REWARD_COLUMN,
+            intervention_column=config.human_col,
+            outcomes=outcomes,
+            convention=config.label_convention,
+        )
     return read_rollouts(
         dataset,
         model.predictor.spec,
