@@ -10,11 +10,12 @@ import pytest
 from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
-from pistar_vf.recipes import run
+from pistar_vf.recipes import alignment, run
 from pistar_vf.recipes.alignment import run_alignment
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.testing.tiny import tiny_train_config
 from pistar_vf.testing.vqa_dataset import create_shape_pictures, write_jsonl
+from pistar_vf.training.copies import Copy
 from pistar_vf.weights.projector import load_projector
 from pistar_vf.weights.sources import SafetensorsSource
 
@@ -176,3 +177,28 @@ def test_questions_are_asked_as_the_language_model_was_tuned_to_hear_them():
     assert AlignmentConfig.of().vqa.template == "gemma-chat"
     assert AlignmentConfig.of(gemma_variant="gemma3_tiny").vqa.template == "plain"
     assert AlignmentConfig.of(template="plain").vqa.template == "plain"
+
+
+def test_a_kill_while_the_model_is_replaced_leaves_a_whole_one(tmp_path, monkeypatch):
+    """Killed at the first deletion, and so before anything is gone."""
+    folder = tmp_path / "model"
+    writer = alignment._BestProjector(tmp_path, whole_model=True)
+    monkeypatch.setattr(alignment, "write_projector", lambda path, tree: None)
+    monkeypatch.setattr(alignment, "write_tree", lambda path, tree: (path.mkdir(), (path / str(tree["step"])).touch()))
+
+    def kill(path, ignore_errors):
+        if path.exists():
+            raise KeyboardInterrupt
+
+    def best(step):
+        return Copy(step, {}, {}, None)
+
+    writer.write(best(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment.shutil, "rmtree", kill)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(best(2))
+    assert [path.name for path in folder.iterdir()] == ["2"]
+    writer.write(best(3))
+    assert [path.name for path in folder.iterdir()] == ["3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -129,8 +129,8 @@ class _AlignmentRun:
         """Writes the tokenizer and settings.json; only now: a run that cannot begin leaves nothing behind."""
         folder = self._config.run.checkpoint_dir
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TOKENIZER_FILE).write_bytes(self._tokenizer.model)
         if jax.process_index() == 0:
+            (folder / TOKENIZER_FILE).write_bytes(self._tokenizer.model)
             keep_settings_file(folder, self._settings)
 
     def facts(self) -> dict[str, Any]:
@@ -155,17 +155,28 @@ class _BestProjector:
         if not self._whole_model:
             return
         partial = self._folder / f"{MODEL_FOLDER}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        if jax.process_index() == 0:
+            shutil.rmtree(partial, ignore_errors=True)
         tree = {"params": best.params, "ema_params": best.ema, "step": jnp.asarray(best.step, jnp.int32)}
         write_tree(partial, tree)
-        shutil.rmtree(self._folder / MODEL_FOLDER, ignore_errors=True)
-        partial.rename(self._folder / MODEL_FOLDER)
+        if jax.process_index() == 0:
+            _replace_folder(partial, self._folder / MODEL_FOLDER)
 
     def check(self) -> None:
         """Nothing is written in the background."""
 
     def close(self) -> None:
         """Nothing is under way."""
+
+
+def _replace_folder(new: Path, place: Path) -> None:
+    """In two renames, between which a kill leaves both folders; nothing is deleted before the new one is in place."""
+    old = place.with_name(f"{place.name}.old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _pretrained_towers(config: AlignmentConfig, value_function: ValueFunction, wanted: Params) -> Params:
