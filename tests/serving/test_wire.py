@@ -60,6 +60,13 @@ def test_broken_messages(message, complaint):
         unpack(message)
 
 
+@pytest.mark.parametrize(("dtype", "data"), [("|i1", 10**9), ("|u1", -1), ("<i4", 3.5), ("<i8", None), ("<u2", 2**16)])
+def test_a_number_that_its_dtype_does_not_hold(dtype, data):
+    """NumPy before 2 would wrap it."""
+    with pytest.raises(MessageError, match=r"number: expected one that u?int(8|16|32|64) holds, got"):
+        unpack(msgpack.packb({b"__npgeneric__": True, b"data": data, b"dtype": dtype}))
+
+
 def test_a_thousand_mutations_are_read_or_refused():
     rng = random.Random(0)
     good = pack({"images": {"front": np.zeros((4, 4, 3), np.uint8)}, "state": np.ones(3), "prompt": "pick"})

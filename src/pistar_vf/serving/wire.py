@@ -49,8 +49,18 @@ def _from_plain(value: dict) -> Any:
     if b"__ndarray__" in value:
         return _array(value)
     if b"__npgeneric__" in value:
-        return _dtype(value).type(value.get(b"data"))
+        return _scalar(value)
     return value
+
+
+def _scalar(value: dict) -> np.generic:
+    dtype, data = _dtype(value), value.get(b"data")
+    if dtype.kind in "iu":
+        # NumPy before 2 wraps a number that is too large, and every version cuts off what follows the point.
+        limits = np.iinfo(dtype)
+        if not isinstance(data, int) or not limits.min <= data <= limits.max:
+            raise MessageError(f"number: expected one that {dtype} holds, got {data!r}")
+    return dtype.type(data)
 
 
 def _array(value: dict) -> np.ndarray:
