@@ -3,9 +3,11 @@
 A flat dict is split, merged, sharded, listed and compared with plain dict operations.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from flax import traverse_util
 
 from pistar_vf.typing import Params
@@ -30,6 +32,21 @@ def num_parameters(flat: Params) -> int:
 def shapes_of(flat: Params) -> dict[str, tuple[int, ...]]:
     """Name to shape."""
     return {name: tuple(leaf.shape) for name, leaf in flat.items()}
+
+
+def leaves_digest(flat: Params, also: str = "") -> str:
+    """SHA-256 of names, dtypes, shapes and numbers, in hexadecimal; one leaf at a time is copied to the host.
+
+    Args:
+        flat: the leaves.
+        also: text that the digest covers besides.
+    """
+    digest = hashlib.sha256(also.encode())
+    for name in sorted(flat):
+        leaf = np.asarray(flat[name])
+        digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def leaf_differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Checkpoints on disk: complete or absent, saved in the background, thinned out by age.
 
     <root>/step_00005000/               orbax tree {params, ema_params, step}, value_spec.json, tokenizer.model
+    <root>/frozen/<digest>/             slim checkpoints only: what is frozen, once for all of them
     <root>/train_state/step_00005000/   what resuming needs besides: optimiser state, position.json
 
 Both are written under `<root>/.staging/` and renamed into place, `step_…` last, so that its presence means that the
@@ -19,6 +20,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from pistar_vf.checkpoints import value_spec
+from pistar_vf.checkpoints.frozen_part import FROZEN_FILE, FrozenPart, read_checkpoint
 from pistar_vf.checkpoints.layout import SETTINGS_FILE, TOKENIZER_FILE, complete_steps, step_name
 from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
@@ -37,6 +39,8 @@ class CheckpointManager:
         tokenizer_model: SentencePiece model, stored in every checkpoint.
         max_to_keep: newest checkpoints to keep; None keeps all.
         settings: of the run, as text, stored in every checkpoint; None for a run without.
+        frozen_part: takes the leaves that the run does not train, so that its checkpoints hold the others only; None
+            writes all leaves into every checkpoint.
         only_newest: keep what was saved last and nothing else, not even a later step that this run replaces.
     """
 
@@ -47,6 +51,7 @@ class CheckpointManager:
         tokenizer_model: bytes,
         max_to_keep: int | None = None,
         settings: str | None = None,
+        frozen_part: FrozenPart | None = None,
         only_newest: bool = False,
     ):
         self.root = Path(root).absolute()
@@ -54,6 +59,7 @@ class CheckpointManager:
         self._tokenizer_model = tokenizer_model
         self._max_to_keep = max_to_keep
         self._settings = settings
+        self._frozen_part = frozen_part
         self._only_newest = only_newest
         self._staging = self.root / ".staging"
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -154,7 +160,8 @@ class CheckpointManager:
                 f"{state_path}: not found, so the optimiser cannot go on from step {step}; "
                 "training can only resume from checkpoints whose train_state was kept"
             )
-        tree = read_tree(self.root / step_name(step), {"params": abstract_params, "ema_params": abstract_trainable})
+        wanted = {"params": abstract_params, "ema_params": abstract_trainable}
+        tree = read_checkpoint(self.root / step_name(step), wanted)
         numbered = read_tree(state_path, {"opt_state": _numbered(abstract_opt_state)})["opt_state"]
         leaves = [numbered[name] for name in sorted(numbered)]
         opt_state = jax.tree.unflatten(jax.tree.structure(abstract_opt_state), leaves)
@@ -163,8 +170,11 @@ class CheckpointManager:
 
     def _write(self, step: int, checkpoint: Params, state: Params | None, position: dict[str, Any]) -> None:
         staged = self._staging / step_name(step)
-        write_tree(staged, checkpoint)
+        digest = None if self._frozen_part is None else self._frozen_part.keep(checkpoint["params"])
+        write_tree(staged, self._own_leaves(checkpoint))
         if jax.process_index() == 0:
+            if digest is not None:
+                (staged / FROZEN_FILE).write_text(json.dumps({"digest": digest}) + "\n", encoding="utf-8")
             if self._spec is not None:
                 (staged / value_spec.FILE_NAME).write_text(self._spec.to_json(), encoding="utf-8")
             (staged / TOKENIZER_FILE).write_bytes(self._tokenizer_model)
@@ -176,6 +186,12 @@ class CheckpointManager:
             self._move_into_place(staged, self.root / step_name(step))
             self._thin_out(step)
         _synchronize(f"saved {self.root.name}/{step_name(step)}")
+
+    def _own_leaves(self, checkpoint: Params) -> Params:
+        if self._frozen_part is None:
+            return checkpoint
+        trees = {key: self._frozen_part.trained_leaves(checkpoint[key]) for key in ("params", "ema_params")}
+        return {**checkpoint, **trees}
 
     def _write_train_state(self, name: str, state: Params, position: dict[str, Any]) -> None:
         staged = self._staging / f"{name}.train_state"

@@ -24,7 +24,7 @@ from pistar_vf.frames.cache_folder import cache_home, check_disk_space, exclusiv
 from pistar_vf.frames.feature_table import Pictures
 from pistar_vf.lerobot.dataset import Episode
 from pistar_vf.models.value_model import ValueFunction
-from pistar_vf.params import unflatten
+from pistar_vf.params import leaves_digest, unflatten
 from pistar_vf.typing import Params, Shaped
 
 TOWER = "img/"
@@ -115,12 +115,8 @@ class FeatureWriter:
 
 def tower_digest(flat: Params, dtype: str) -> str:
     """Changes with the tower's weights and with the precision that it computes in."""
-    digest = hashlib.sha256(dtype.encode())
-    for name in sorted(name for name in flat if name.startswith(TOWER)):
-        leaf = np.asarray(flat[name])
-        digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()[:12]
+    tower = {name: leaf for name, leaf in flat.items() if name.startswith(TOWER)}
+    return leaves_digest(tower, also=dtype)[:12]
 
 
 def open_features(

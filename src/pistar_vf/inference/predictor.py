@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from pistar_vf.batch import Observation
+from pistar_vf.checkpoints.frozen_part import read_checkpoint
 from pistar_vf.checkpoints.layout import TOKENIZER_FILE, find_checkpoint
-from pistar_vf.checkpoints.orbax_tree import read_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec, load_value_spec, unknown_prompts
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.inference.forward import compiled_forward, value_and_probs
@@ -208,7 +208,7 @@ def restore_predictor(checkpoint: Path, spec: ValueSpec, key: str, tokenizer: Pr
         CheckpointError: the tree is damaged or not that of the model.
     """
     abstract = ValueFunction(spec.model).shapes()
-    return ValuePredictor(spec, read_tree(checkpoint, {key: abstract})[key], tokenizer)
+    return ValuePredictor(spec, read_checkpoint(checkpoint, {key: abstract})[key], tokenizer)
 
 
 def _load_tokenizer(checkpoint: Path, spec: ValueSpec) -> PromptTokenizer:

@@ -16,6 +16,7 @@ from pistar_vf.models.value_config import stitched_config
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
 from pistar_vf.questions.language_table import LanguageTable, train_language_batches
+from pistar_vf.recipes.build import frozen_part
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.execute import common_fields, execute
 from pistar_vf.recipes.inputs import digest_questions
@@ -77,7 +78,7 @@ def run_alignment(config: AlignmentConfig) -> Path:
         run.plan(),
         value_function,
         mesh,
-        CheckpointManager(folder, None, tokenizer.model, config.max_to_keep, settings),
+        CheckpointManager(folder, None, tokenizer.model, config.max_to_keep, settings, frozen_part(config)),
         _BestProjector(folder, whole_model=config.freeze_mode != "all_but_projector"),
         initial=lambda wanted: _pretrained_towers(config, value_function, wanted),
         begin=run.begin,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from pistar_vf.checkpoints.frozen_part import FrozenPart
 from pistar_vf.checkpoints.manager import CheckpointManager
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.messages import LOADING_PRETRAINED, PRETRAINED_LOADED
@@ -21,6 +22,7 @@ from pistar_vf.recipes.prepare import TrainingData
 from pistar_vf.recipes.start import random_towers
 from pistar_vf.recipes.towers import towers
 from pistar_vf.sharding import replicated, state_sharding
+from pistar_vf.training.optimizer import is_trainable
 from pistar_vf.training.state import TrainState, create_state, held_shapes, split_params
 from pistar_vf.typing import Params
 from pistar_vf.weights.bundle import pretrained_paths
@@ -90,6 +92,13 @@ def create_or_restore(
     trainable, frozen = split_params(params, config.freeze_mode)
     placement = state_sharding(mesh, jax.eval_shape(lambda: create_state(trainable, tx)))
     return jax.jit(lambda t: create_state(t, tx), out_shardings=placement)(trainable), frozen, {}
+
+
+def frozen_part(config: TrainConfig | AlignmentConfig) -> FrozenPart | None:
+    """Takes what is frozen out of the checkpoints of a run that wants them slim; None for one that does not."""
+    if config.run.checkpoint_params == "full":
+        return None
+    return FrozenPart(config.run.checkpoint_dir, lambda name: is_trainable(name, config.freeze_mode))
 
 
 def pretrained_params(config: TrainConfig, value_function: ValueFunction, wanted: Params) -> Params:

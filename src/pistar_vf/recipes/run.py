@@ -17,7 +17,7 @@ from pistar_vf.inference.features import open_features, tower_digest
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.questions.language_table import LanguageOrder, train_language_batches
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
-from pistar_vf.recipes.build import model_config, pretrained_params, value_spec
+from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
 from pistar_vf.recipes.language import LanguageEvaluator, question_order
@@ -49,14 +49,15 @@ def run_training(config: TrainConfig) -> Path:
     spec, value_function = value_spec(config, data, model), ValueFunction(model)
     folder, tokenizer = Path(config.run.checkpoint_dir), data.tokenizer.model
     settings = settings_text(config, data.inputs)
+    frozen = frozen_part(config)
     run = _ValueRun(config, data, value_function, mesh, settings)
     return execute(
         config,
         run.plan(),
         value_function,
         mesh,
-        CheckpointManager(folder, spec, tokenizer, config.max_to_keep, settings),
-        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, settings=settings, only_newest=True)),
+        CheckpointManager(folder, spec, tokenizer, config.max_to_keep, settings, frozen),
+        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, None, settings, frozen, True)),
         initial=lambda wanted: pretrained_params(config, value_function, wanted),
         begin=run.begin,
         facts=run.facts,

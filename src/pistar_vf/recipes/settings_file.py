@@ -25,6 +25,7 @@ MAY_CHANGE = frozenset(
     {
         # How long, and what happens on the way; the length warns, as the schedule follows it.
         *("num_train_steps", "log_interval", "val_interval", "save_interval", "max_to_keep", "resume_from_checkpoint"),
+        "checkpoint_params",
         # Places: what lies there is compared by its digest.
         *("data_dir", "val_data_dir", "checkpoint_dir", "cache_dir", "tokenizer_path", "outcome_file"),
         *("vqa_data", "vqa_image_dir", "dataset_name", "image_dir", "pretrained_path", "projector_path"),

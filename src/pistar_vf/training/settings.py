@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pistar_vf.choices import ComputeDtype, FreezeMode, StorageDtype, WandbMode
+from pistar_vf.choices import CheckpointParams, ComputeDtype, FreezeMode, StorageDtype, WandbMode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,9 @@ class RunSettings:
     """Steps between checkpoints; the last step is always saved."""
     max_to_keep: int | None = None
     """Newest checkpoints to keep; default: all. The best one is kept besides."""
+    checkpoint_params: CheckpointParams = "full"
+    """What each checkpoint holds. full: all parameters and their averages. trainable: those that are trained; what is
+    frozen is written once for the whole run, into the folder frozen/ beside the checkpoints."""
     resume_from_checkpoint: str | None = None
     """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
 

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
+from pistar_vf.checkpoints.frozen_part import checkpoint_metadata, read_checkpoint
+from pistar_vf.checkpoints.orbax_tree import read_arrays
 from pistar_vf.errors import CheckpointError
 from pistar_vf.params import flatten, leaf_differences, listed_lines
 
@@ -168,7 +169,7 @@ class OrbaxSource(Source):
 
     def __init__(self, path: Path):
         self.path = path
-        self._tree = tree_metadata(path)
+        self._tree = checkpoint_metadata(path)
         self.leaves = dict(flatten(self._tree))
 
     def read(self, names: Sequence[str]) -> Iterator[np.ndarray]:
@@ -187,7 +188,7 @@ class OrbaxSource(Source):
             yield from self._read_group(group)
 
     def _read_group(self, names: Sequence[str]) -> Iterator[np.ndarray]:
-        arrays = dict(flatten(read_arrays(self.path, _pick(self._tree, set(names)))))
+        arrays = dict(flatten(read_checkpoint(self.path, _pick(self._tree, set(names)), read_arrays)))
         for name in names:
             yield arrays.pop(name)
 
