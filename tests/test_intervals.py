@@ -99,3 +99,9 @@ def test_the_p_value_is_within_tasks():
     score, positive = task + 0.1 * rng.random(40), (rng.random(40) < 0.5) | (task == 1)
     assert auc_p_value(score, positive, np.zeros(40, int)) < 0.05
     assert auc_p_value(score, positive, task) > 0.05
+
+
+def test_numbers_that_differ_by_rounding_are_no_evidence():
+    """A constant V whose means are a billionth apart, successes above failures: every assignment does as well."""
+    positive = np.arange(12) % 2 == 0
+    assert auc_p_value(-0.5 + 1e-9 * positive, positive, np.zeros(12, int)) == 1.0

@@ -8,6 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int32, Shaped  # not from pistar_vf.typing: decoding must not import JAX
 
 
+def evenly_spread(count: int, at_most: int) -> Int[np.ndarray, " n"]:
+    """At most so many of the positions from 0 to `count` - 1, evenly spread, the first and the last among them."""
+    return np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class EpisodeLayout:
     """How an array of frames divides into episodes.

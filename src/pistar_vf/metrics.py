@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, two_hot
-from pistar_vf.episode_layout import EpisodeLayout
+from pistar_vf.episode_layout import EpisodeLayout, evenly_spread
 from pistar_vf.typing import Array, Bool, Float, Int
 
 _MAX_MOMENTS, _MAX_EPISODES = 50, 500
@@ -81,7 +81,7 @@ def episode_spearman(
     correlations = []
     for inside in np.split(order, np.flatnonzero(np.diff(episode[order])) + 1):
         if np.ptp(target[inside]) > 0:
-            correlations.append(_pearson(_ranks(value[inside]), _ranks(target[inside])))
+            correlations.append(_pearson(ranks(value[inside]), ranks(target[inside])))
     return float(np.mean(correlations)) if correlations else float("nan")
 
 
@@ -91,8 +91,8 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     return float(x @ y / norm) if norm > 0 else 0.0
 
 
-def _ranks(numbers: np.ndarray) -> np.ndarray:
-    """Ranks from 1, of equal numbers the mean."""
+def ranks(numbers: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Ranks from 1, of numbers closer than `RESOLUTION` the mean."""
     return rankdata(np.round(np.asarray(numbers, np.float64) / RESOLUTION))
 
 
@@ -104,7 +104,7 @@ def auc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> flo
     num_positive, num_negative = int(positive.sum()), int((~positive).sum())
     if not num_positive or not num_negative:
         return float("nan")
-    rank_sum = _ranks(score)[positive].sum()
+    rank_sum = ranks(score)[positive].sum()
     return float((rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
@@ -131,7 +131,7 @@ def value_order(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) 
         Ma et al., "Vision Language Models are In-Context Value Learners", arXiv 2411.04549, section 3.
     """
     parts = EpisodeLayout(lengths).split(value)
-    return np.array([_pearson(_ranks(own), np.arange(len(own))) if len(own) > 1 else np.nan for own in parts])
+    return np.array([_pearson(ranks(own), np.arange(len(own))) if len(own) > 1 else np.nan for own in parts])
 
 
 def same_time_concordance(
@@ -164,6 +164,7 @@ def same_time_concordance(
     return float(concordant.sum() / pairs.sum()) if pairs.any() else float("nan")
 
 
+# The arguments of `same_time_concordance`, written out again: two public functions that are called alone.
 def concordance_by_episode(
     value: Float[np.ndarray, " t"],
     target: Float[np.ndarray, " t"],
@@ -183,10 +184,11 @@ def concordance_by_episode(
     concordant, pairs = np.zeros(size), np.zeros(size)
     for number in np.unique(task):
         own = (task == number) & np.isfinite(target)
-        episodes = _spread(np.unique(episode[own]), _MAX_EPISODES)
-        rows = np.flatnonzero(own & np.isin(episode, episodes))
+        episodes, moments = np.unique(episode[own]), np.unique(frame_index[own])
+        looked_at = episodes[evenly_spread(len(episodes), _MAX_EPISODES)]
+        rows = np.flatnonzero(own & np.isin(episode, looked_at))
         time = frame_index[rows]
-        for moment in _spread(np.unique(frame_index[own]), _MAX_MOMENTS):
+        for moment in moments[evenly_spread(len(moments), _MAX_MOMENTS)]:
             now = rows[time == moment]
             right, counted = _ordered_pairs(value[now], target[now], min_gap)
             concordant[episode[now]] += right
@@ -200,11 +202,6 @@ def _ordered_pairs(value: np.ndarray, target: np.ndarray, min_gap: float) -> tup
     steps = np.round((value[:, None] - value).astype(np.float64) / RESOLUTION)
     right = further * np.where(steps == 0, 0.5, steps > 0)
     return right.sum(axis=0) + right.sum(axis=1), (further.sum(axis=0) + further.sum(axis=1)).astype(np.float64)
-
-
-def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
-    """At most so many of them, evenly spread."""
-    return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int))]
 
 
 def late_values(value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:

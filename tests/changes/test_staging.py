@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from support.folders import unsuitable_outputs
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
 from pistar_vf.errors import DatasetError
@@ -47,18 +48,8 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 
 def test_unsuitable_outputs(tmp_path):
-    root, full, link = tmp_path / "root", tmp_path / "full", tmp_path / "link"
-    root.mkdir()
-    full.mkdir()
-    (full / "precious").write_text("data")
-    link.symlink_to(tmp_path / "elsewhere")
-    for output, message in (
-        (full, "new or empty output folder, got .*full, which exists"),
-        (full / "precious", "new or empty output folder"),
-        (link, "new folder to write to, got the symlink .*link"),
-        (root, "outside the dataset .*root"),
-        (root / "out", "outside the dataset .*root"),
-    ):
+    (root := tmp_path / "root").mkdir()
+    for output, message in unsuitable_outputs(root, tmp_path):
         with pytest.raises(DatasetError, match=message):
             check_output(root, output)
     check_output(root, tmp_path / "new")

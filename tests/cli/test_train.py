@@ -18,6 +18,7 @@ from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError
 from pistar_vf.recipes import execute, run
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.testing.tiny import TINY_RUN
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -115,22 +116,6 @@ def test_help_mentions_every_flag(capsys):
 
 # --- runs ------------------------------------------------------------------------------------------------------
 
-TINY = {
-    "siglip_variant": "tiny/14",
-    "gemma_variant": "gemma3_tiny",
-    "image_size": 28,
-    "freeze_mode": "none",
-    "batch_size": 4,
-    "num_train_steps": 4,
-    "log_interval": 2,
-    "val_interval": 0,
-    "save_interval": 2,
-    "num_workers": 0,
-    "max_token_len": 24,
-    "peak_lr": 1e-3,
-    "wandb_mode": "disabled",
-}
-
 
 @pytest.fixture
 def train(tmp_path, frame_cache_dir, capsys, monkeypatch):
@@ -139,7 +124,7 @@ def train(tmp_path, frame_cache_dir, capsys, monkeypatch):
 
     def call(data_dir, **flags):
         folder = {"checkpoint_dir": tmp_path / "run", "cache_dir": frame_cache_dir}
-        words = {**TINY, "data_dir": data_dir, **folder, **flags}
+        words = {**TINY_RUN, "data_dir": data_dir, **folder, **flags}
         code = main(["train", *(word for name, value in words.items() for word in (f"--{name}", str(value)))])
         out, err = capsys.readouterr()
         return code, out, err

@@ -1,5 +1,6 @@
 """Converting between v2.1 and v3.0. Oracles: the source itself, plain PyAV, numpy, hand-written metadata."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -11,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.folders import contents, decoded, packets, unsuitable_outputs
 
 from pistar_vf.curation import convert_to_v30
 from pistar_vf.curation.convert_dataset import convert_dataset
+from pistar_vf.curation.reencode import reencode_clip
 from pistar_vf.errors import ConfigError, DatasetError, VideoError
-from pistar_vf.frames.cache import open_frame_cache
 from pistar_vf.frames.open_table import read_state
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.value_labels import read_value_labels
@@ -74,17 +76,6 @@ def _convert(root: Path, output: Path, **options) -> LeRobotDataset:
     return load_lerobot(convert_dataset(load_lerobot(root), output, progress=False, **options))
 
 
-def _decoded(dataset: LeRobotDataset, key: str, cache_dir: Path) -> np.ndarray:
-    return np.array(
-        open_frame_cache(dataset, key, size=24, fit="pad", cache_dir=cache_dir, num_workers=0, progress=False)
-    )
-
-
-def _packets(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
-
-
 def _lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -96,15 +87,11 @@ def _parsed(path: Path) -> object:
     return json.loads(path.read_text()) if path.suffix == ".json" else path.read_bytes()
 
 
-def _files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 # --- v2.1 → v3.0 ------------------------------------------------------------------------------------------------
 
 
 def test_layout_of_v30(v30):
-    assert sorted(_files(v30)) == [
+    assert sorted(contents(v30)) == [
         "README.md",
         "data/chunk-000/file-000.parquet",
         "meta/episodes/chunk-000/file-000.parquet",
@@ -184,9 +171,9 @@ def test_frames_and_packets_of_v30_are_the_same(tmp_path, codec):
     source = load_lerobot(_write(tmp_path / "source", codec=codec))
     result = _convert(source.root, tmp_path / "out")
     for key in (FRONT, WRIST):
-        np.testing.assert_array_equal(_decoded(result, key, tmp_path / "b"), _decoded(source, key, tmp_path / "a"))
-        pieces = [_packets(source.video_path(episode, key)) for episode in source.episodes]
-        assert _packets(result.video_path(result.episodes[0], key)) == [*itertools.chain(*pieces)]
+        np.testing.assert_array_equal(decoded(result, key, tmp_path / "b"), decoded(source, key, tmp_path / "a"))
+        pieces = [packets(source.video_path(episode, key)) for episode in source.episodes]
+        assert packets(result.video_path(result.episodes[0], key)) == [*itertools.chain(*pieces)]
 
 
 def test_files_begin_anew_when_they_are_full(v21, tmp_path):
@@ -207,7 +194,7 @@ def test_files_begin_anew_when_they_are_full(v21, tmp_path):
         result.root / f"videos/{WRIST}/{name}.mp4" for name in names
     ]
     assert {result.video_clip(e, WRIST).start_seconds for e in result.episodes} == {0.0}
-    np.testing.assert_array_equal(_decoded(result, FRONT, tmp_path), _decoded(load_lerobot(v21), FRONT, tmp_path))
+    np.testing.assert_array_equal(decoded(result, FRONT, tmp_path), decoded(load_lerobot(v21), FRONT, tmp_path))
     rows = pq.read_table(result.root / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     assert [(r["data/chunk_index"], r["data/file_index"]) for r in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
@@ -245,8 +232,8 @@ def test_videos_with_other_codec_headers_get_a_file_of_their_own(v21, tmp_path):
     result = _convert(root, tmp_path / "out")
     names = [result.video_path(episode, FRONT).name for episode in result.episodes]
     assert names == [f"file-00{i}.mp4" for i in range(4)]
-    expected = _decoded(load_lerobot(root), FRONT, tmp_path / "a")
-    np.testing.assert_array_equal(_decoded(result, FRONT, tmp_path / "b"), expected)
+    expected = decoded(load_lerobot(root), FRONT, tmp_path / "a")
+    np.testing.assert_array_equal(decoded(result, FRONT, tmp_path / "b"), expected)
 
 
 def test_b_frames_survive_both_ways(v21, tmp_path):
@@ -256,9 +243,9 @@ def test_b_frames_survive_both_ways(v21, tmp_path):
         _encode(root / f"videos/chunk-000/{FRONT}/episode_00000{i}.mp4", _frames(i, length))
     result = _convert(root, tmp_path / "out")
     back = _convert(result.root, tmp_path / "back")
-    expected = _decoded(load_lerobot(root), FRONT, tmp_path / "a")
-    np.testing.assert_array_equal(_decoded(result, FRONT, tmp_path / "b"), expected)
-    np.testing.assert_array_equal(_decoded(back, FRONT, tmp_path / "c"), expected)
+    expected = decoded(load_lerobot(root), FRONT, tmp_path / "a")
+    np.testing.assert_array_equal(decoded(result, FRONT, tmp_path / "b"), expected)
+    np.testing.assert_array_equal(decoded(back, FRONT, tmp_path / "c"), expected)
 
 
 def test_episode_indices_with_gaps_survive(v21, tmp_path):
@@ -317,7 +304,7 @@ def test_a_file_of_no_statistics(v21, tmp_path, content):
 
 
 def test_round_trip_of_the_metadata(v21, back):
-    old, new = _files(v21), _files(back)
+    old, new = contents(v21), contents(back)
     assert sorted(new) == sorted(old)
     for name in old:
         if name.startswith("meta/") or name == "README.md":
@@ -333,17 +320,17 @@ def test_round_trip_of_the_tables(v21, back):
 
 def test_round_trip_of_the_videos(v21, back, tmp_path):
     for path in sorted(v21.glob("videos/*/*/*.mp4")):
-        assert _packets(back / path.relative_to(v21)) == _packets(path)
+        assert packets(back / path.relative_to(v21)) == packets(path)
     for key in (FRONT, WRIST):
-        expected = _decoded(load_lerobot(v21), key, tmp_path / "a")
-        np.testing.assert_array_equal(_decoded(load_lerobot(back), key, tmp_path / "b"), expected)
+        expected = decoded(load_lerobot(v21), key, tmp_path / "a")
+        np.testing.assert_array_equal(decoded(load_lerobot(back), key, tmp_path / "b"), expected)
 
 
 def test_round_trip_of_pictures_in_tables(tmp_path):
     root = _write(tmp_path / "source", storage="image")
     result = _convert(root, tmp_path / "out")
-    expected = _decoded(load_lerobot(root), FRONT, tmp_path / "a")
-    np.testing.assert_array_equal(_decoded(result, FRONT, tmp_path / "b"), expected)
+    expected = decoded(load_lerobot(root), FRONT, tmp_path / "a")
+    np.testing.assert_array_equal(decoded(result, FRONT, tmp_path / "b"), expected)
     back = _convert(result.root, tmp_path / "back")
     assert json.loads((back.root / "meta/info.json").read_text()) == json.loads((root / "meta/info.json").read_text())
     for path in sorted(root.glob("data/*/*.parquet")):
@@ -362,8 +349,8 @@ def test_episodes_that_are_not_opened_are_left_behind(v30, tmp_path):
     dataset = load_lerobot(v30, choice=EpisodeChoice(leave_out=(1,)))
     back = load_lerobot(convert_dataset(dataset, tmp_path / "back", progress=False))
     assert [e.index for e in back.episodes] == [0, 2, 3]
-    expected = np.delete(_decoded(load_lerobot(v30), FRONT, tmp_path / "a"), range(5, 12), axis=0)
-    np.testing.assert_array_equal(_decoded(back, FRONT, tmp_path / "b"), expected)
+    expected = np.delete(decoded(load_lerobot(v30), FRONT, tmp_path / "a"), range(5, 12), axis=0)
+    np.testing.assert_array_equal(decoded(back, FRONT, tmp_path / "b"), expected)
     assert len(_lines(back.root / "meta/episodes_stats.jsonl")) == 3
 
 
@@ -387,11 +374,11 @@ def test_real_dataset(g1_dataset_path, tmp_path):
     result = _convert(root, tmp_path / "out")
     back = _convert(result.root, tmp_path / "back")
     source = load_lerobot(root)
-    pieces = [_packets(source.video_path(episode, key)) for episode in source.episodes]
-    assert _packets(result.video_path(result.episodes[0], key)) == [*itertools.chain(*pieces)]
+    pieces = [packets(source.video_path(episode, key)) for episode in source.episodes]
+    assert packets(result.video_path(result.episodes[0], key)) == [*itertools.chain(*pieces)]
     for i, (old, new) in enumerate(zip(source.episodes, back.episodes)):
         assert pq.read_table(new.parquet).equals(pq.read_table(old.parquet), check_metadata=True)
-        assert _packets(back.video_path(new, key)) == pieces[i]
+        assert packets(back.video_path(new, key)) == pieces[i]
     for name in ("info.json", "tasks.jsonl", "episodes.jsonl", "episodes_stats.jsonl"):
         assert _parsed(back.root / "meta" / name) == _parsed(root / "meta" / name)
 
@@ -406,7 +393,7 @@ def test_a_labelled_dataset_trains_the_same(tiny_dataset, tiny_dataset_v30, tmp_
     np.testing.assert_array_equal(new.prompt_index(), old.prompt_index())
     assert read_outcomes(new, outcome_column="outcome") == read_outcomes(old, outcome_column="outcome")
     for key in old.camera_keys:
-        np.testing.assert_array_equal(_decoded(new, key, tmp_path / "b"), _decoded(old, key, tmp_path / "a"))
+        np.testing.assert_array_equal(decoded(new, key, tmp_path / "b"), decoded(old, key, tmp_path / "a"))
 
 
 # --- what cannot be cut -----------------------------------------------------------------------------------------
@@ -446,11 +433,11 @@ def test_reencoding_on_request(long_gop, tmp_path, codec, options):
     frames = np.concatenate([_frames(i, length) for i, length in enumerate(LENGTHS)])
     _encode(video, frames, codec=codec, g="1000", **options)
     result = _convert(long_gop, tmp_path / "out", reencode=True)
-    before = _decoded(load_lerobot(long_gop), FRONT, tmp_path / "a").astype(int)
-    after = _decoded(result, FRONT, tmp_path / "b").astype(int)
+    before = decoded(load_lerobot(long_gop), FRONT, tmp_path / "a").astype(int)
+    after = decoded(result, FRONT, tmp_path / "b").astype(int)
     np.testing.assert_array_equal(after[:5], before[:5])
     assert np.abs(after - before).mean() < 4
-    assert _packets(result.video_path(result.episodes[0], FRONT)) == _packets(video)[:5]
+    assert packets(result.video_path(result.episodes[0], FRONT)) == packets(video)[:5]
     for episode in result.episodes:
         with av.open(str(result.video_path(episode, FRONT))) as new, av.open(str(video)) as old:
             assert new.streams.video[0].codec_context.codec.id == old.streams.video[0].codec_context.codec.id
@@ -472,7 +459,14 @@ def test_packets_between_those_of_another_episode(v30, tmp_path):
     with pytest.raises(VideoError, match=r"episode 0, camera .*\(4 such episodes in this file\)"):
         _convert(root, tmp_path / "out")
     result = _convert(root, tmp_path / "out", reencode=True)
-    assert len(_decoded(result, FRONT, tmp_path)) == 22
+    assert len(decoded(result, FRONT, tmp_path)) == 22
+
+
+def test_a_clip_without_a_frame_cannot_be_encoded_anew(v30, tmp_path):
+    dataset = load_lerobot(v30)
+    clip = dataclasses.replace(dataset.video_clip(dataset.episodes[0], FRONT), start_seconds=99.0, end_seconds=100.0)
+    with pytest.raises(VideoError, match=r"episode 0: .*mp4: expected frames from 99\.0000 s on, got none"):
+        reencode_clip(clip, tmp_path / "o.mp4", codec="h264", fps=10.0, context="episode 0")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------
@@ -480,20 +474,11 @@ def test_packets_between_those_of_another_episode(v30, tmp_path):
 
 def test_unsuitable_outputs(v21, tmp_path):
     dataset = load_lerobot(v21)
-    before = _files(v21)
-    full, link = tmp_path / "full", tmp_path / "link"
-    full.mkdir()
-    (full / "precious").write_text("data")
-    link.symlink_to(tmp_path / "elsewhere")
-    for output, message in (
-        (full, "new or empty output folder, got .*full, which exists"),
-        (link, "new folder to write to, got the symlink .*link"),
-        (v21, "expected an output folder outside the dataset"),
-        (v21 / "out", "expected an output folder outside the dataset"),
-    ):
+    before = contents(v21)
+    for output, message in unsuitable_outputs(v21, tmp_path):
         with pytest.raises(DatasetError, match=message):
             convert_dataset(dataset, output, progress=False)
-    assert _files(v21) == before
+    assert contents(v21) == before
 
 
 def test_versions(v21, v30, tmp_path):
@@ -618,4 +603,4 @@ def test_a_clip_with_another_number_of_frames(v30, tmp_path):
     with pytest.raises(VideoError, match=message):
         _convert(root, tmp_path / "out")
     with pytest.raises(VideoError, match=message):
-        _decoded(load_lerobot(root), FRONT, tmp_path)
+        decoded(load_lerobot(root), FRONT, tmp_path)

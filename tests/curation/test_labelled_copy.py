@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from support.folders import unsuitable_outputs
 from support.labelled_sets import CAMERA, LENGTHS, OUTCOMES, VALUES, flags, label, write, write_unlabelled
 
 from pistar_vf.curation import labelled_copy
@@ -134,20 +135,10 @@ def test_an_empty_output_folder_is_fine(dataset: LeRobotDataset, tmp_path: Path)
 
 
 def test_unsuitable_output_folders(dataset: LeRobotDataset, tmp_path: Path) -> None:
-    full, link = tmp_path / "full", tmp_path / "link"
-    full.mkdir()
-    (full / "precious").write_text("data")
-    link.symlink_to(tmp_path / "elsewhere")
-    for output, message in (
-        (full, "new or empty output folder, got .*full, which exists"),
-        (full / "precious", "new or empty output folder"),
-        (link, "new folder to write to, got the symlink .*link"),
-        (dataset.root, "outside the dataset"),
-        (dataset.root / "out", "outside the dataset"),
-    ):
+    for output, message in unsuitable_outputs(dataset.root, tmp_path):
         with pytest.raises(DatasetError, match=message):
             label(dataset, output)
-    assert (full / "precious").read_text() == "data"
+    assert (tmp_path / "full" / "precious").read_text() == "data"
 
 
 def test_intervention_column_may_be_named_or_absent(tmp_path: Path) -> None:

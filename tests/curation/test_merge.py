@@ -6,18 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
-import av
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.folders import contents, decoded, packets
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.curation.merge import MergeOptions, merge_datasets
 from pistar_vf.curation.merge import write as write_module
 from pistar_vf.curation.repair import repair_dataset
 from pistar_vf.errors import ConfigError, DatasetError, VideoError
-from pistar_vf.frames.cache import open_frame_cache
 from pistar_vf.health import check_dataset
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode_stats import read_episode_stats
@@ -70,31 +69,13 @@ def _merge(roots, output: Path, version: str | None = None, **options) -> LeRobo
     return load_lerobot(merged)
 
 
-def _decoded(dataset: LeRobotDataset, key: str, cache_dir: Path) -> np.ndarray:
-    return np.array(
-        open_frame_cache(dataset, key, size=24, fit="pad", cache_dir=cache_dir, num_workers=0, progress=False)
-    )
-
-
-def _bytes(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def _packets(paths: list[Path]) -> list[bytes]:
-    packets = []
-    for path in paths:
-        with av.open(str(path)) as container:
-            packets += [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    return packets
-
-
 # --- every mixture of layouts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("first", "second", "version"), itertools.product(VERSIONS, VERSIONS, VERSIONS))
 def test_merged_is_one_after_the_other(roots, tmp_path, first, second, version):
     sources = [load_lerobot(roots["demos", first]), load_lerobot(roots["rollouts", second])]
-    before = [_bytes(source.root) for source in sources]
+    before = [contents(source.root) for source in sources]
     merged = _merge([source.root for source in sources], tmp_path / "out", version)
     assert merged.version == version
     assert [(e.index, e.length, e.start) for e in merged.episodes] == [
@@ -115,12 +96,12 @@ def test_merged_is_one_after_the_other(roots, tmp_path, first, second, version):
     assert dict(merged.tasks) == {0: "push", 1: "pull", 2: "lift"}
     assert [e.tasks for e in merged.episodes] == [("push",), ("pull",), ("pull",), ("lift",), ("push",)]
     for key in (FRONT, WRIST):
-        frames = [_decoded(source, key, tmp_path / "cache") for source in sources]
-        np.testing.assert_array_equal(_decoded(merged, key, tmp_path / "cache"), np.concatenate(frames))
+        frames = [decoded(source, key, tmp_path / "cache") for source in sources]
+        np.testing.assert_array_equal(decoded(merged, key, tmp_path / "cache"), np.concatenate(frames))
         clips = [d.video_path(e, key) for d in sources for e in d.episodes]
         merged_clips = [merged.video_path(e, key) for e in merged.episodes]
-        assert _packets(list(dict.fromkeys(merged_clips))) == _packets(list(dict.fromkeys(clips)))
-    assert [_bytes(source.root) for source in sources] == before
+        assert packets(*dict.fromkeys(merged_clips)) == packets(*dict.fromkeys(clips))
+    assert [contents(source.root) for source in sources] == before
     assert [f for f in check_dataset(merged.root, progress=False).findings if f.severity != "note"] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out"]
 
@@ -293,8 +274,8 @@ def test_fill_drop_and_rename_settle_them(tmp_path):
     assert "extra" not in merged.features
     np.testing.assert_array_equal(merged.read_column("intervention"), [1] * 12 + [0] * 4 + [1] * 6 + [0] * 3)
     assert merged.features["intervention"]["dtype"] == "int64"
-    expected = _decoded(load_lerobot(rollouts), "top", tmp_path / "cache")
-    np.testing.assert_array_equal(_decoded(merged, FRONT, tmp_path / "cache")[12:], expected)
+    expected = decoded(load_lerobot(rollouts), "top", tmp_path / "cache")
+    np.testing.assert_array_equal(decoded(merged, FRONT, tmp_path / "cache")[12:], expected)
     stats = dict(read_episode_stats(merged.root, "v2.1"))
     assert stats[0]["intervention"]["mean"] == [1.0]
     assert stats[2].keys() == stats[0].keys() == merged.features.keys() - {"note"}
@@ -306,8 +287,8 @@ def test_renamed_cameras_of_v30(tmp_path):
     demos = _write(tmp_path, "demos", cameras=(FRONT,))
     for version in VERSIONS:
         merged = _merge([demos, rollouts.root], tmp_path / f"out {version}", version, rename=(f"2:top={FRONT}",))
-        frames = _decoded(merged, FRONT, tmp_path / "cache")[12:]
-        np.testing.assert_array_equal(frames, _decoded(rollouts, "top", tmp_path / "cache"))
+        frames = decoded(merged, FRONT, tmp_path / "cache")[12:]
+        np.testing.assert_array_equal(frames, decoded(rollouts, "top", tmp_path / "cache"))
 
 
 def test_filling_words_vectors_and_flags(tmp_path):
@@ -350,8 +331,8 @@ def test_image_columns(tmp_path):
     sources = [load_lerobot(_write(tmp_path, name, storage="image")) for name in PROMPTS]
     for version in VERSIONS:
         merged = _merge([source.root for source in sources], tmp_path / version, version)
-        frames = np.concatenate([_decoded(source, WRIST, tmp_path / "cache") for source in sources])
-        np.testing.assert_array_equal(_decoded(merged, WRIST, tmp_path / "cache"), frames)
+        frames = np.concatenate([decoded(source, WRIST, tmp_path / "cache") for source in sources])
+        np.testing.assert_array_equal(decoded(merged, WRIST, tmp_path / "cache"), frames)
 
 
 def _name_pictures(root: Path) -> Path:
@@ -372,14 +353,14 @@ def _name_pictures(root: Path) -> Path:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_pictures_that_the_tables_only_name_come_along(tmp_path, version):
     """Oracle: the same dataset with its pictures in the tables."""
-    expected = _decoded(load_lerobot(_write(tmp_path, "demos", storage="image")), WRIST, tmp_path / "cache")
+    expected = decoded(load_lerobot(_write(tmp_path, "demos", storage="image")), WRIST, tmp_path / "cache")
     named = _name_pictures(_write(tmp_path / "named", "demos", storage="image"))
     merged = _merge([named, _write(tmp_path, "rollouts", storage="image")], tmp_path / "out", version)
     repaired = load_lerobot(repair_dataset(load_lerobot(named), tmp_path / "repaired", progress=False))
     for root in (named / "images", tmp_path / "repaired/images"):
         shutil.rmtree(root, ignore_errors=True)
-    np.testing.assert_array_equal(_decoded(merged, WRIST, tmp_path / "b")[: len(expected)], expected)
-    np.testing.assert_array_equal(_decoded(repaired, WRIST, tmp_path / "b"), expected)
+    np.testing.assert_array_equal(decoded(merged, WRIST, tmp_path / "b")[: len(expected)], expected)
+    np.testing.assert_array_equal(decoded(repaired, WRIST, tmp_path / "b"), expected)
 
 
 def test_a_picture_that_is_named_but_missing_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from pistar_vf.checkpoints import orbax_tree
 from pistar_vf.doctor import media_checks
 from pistar_vf.doctor.examination import LIVE_CHECKS, run_check
 from pistar_vf.errors import DatasetError, VideoError
-from pistar_vf.frames.cache_folder import cache_home
+from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot import parquet
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.video import decoding
@@ -189,4 +189,4 @@ def test_the_folders_are_those_the_library_uses(variables, tmp_path, monkeypatch
     dataset = Path(found("LeRobot cache").detail.split(" (not made yet)")[0], "org", "name")
     dataset.mkdir(parents=True)
     assert find_dataset("org/name") == dataset
-    assert found("frame cache").detail.startswith(f"{cache_home(None).parent} ")
+    assert found("frame cache").detail.startswith(f"{cache_root(None)} ")

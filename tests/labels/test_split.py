@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.labels import split
 from pistar_vf.labels.outcomes import read_outcomes
-from pistar_vf.labels.split import (
-    SplitRatios,
-    draw_folds,
-    episode_strata,
-    parse_episodes,
-    select_episodes,
-    split_by_ratio,
-    split_episodes,
-)
+from pistar_vf.labels.split import SplitRatios
 from pistar_vf.labels.value_labels import read_value_labels
 from pistar_vf.lerobot.dataset import Episode, load_lerobot
 
@@ -34,27 +27,27 @@ def indices(chosen) -> list[int]:
     [("3", (3,)), ("0-3", (0, 1, 2, 3)), ("0-2, 5", (0, 1, 2, 5)), ("2,0-2", (2, 0, 1)), ("4-3", ())],
 )
 def test_ranges_are_inclusive_and_repeats_count_once(text, expected):
-    assert parse_episodes(text, "--x") == expected
+    assert split.parse_episodes(text, "--x") == expected
 
 
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1--2", "1,,2"])
 def test_what_is_no_range_is_refused(text):
     with pytest.raises(ConfigError, match=r"--val_episodes: expected indices and ranges such as '0-25,30', got"):
-        parse_episodes(text, "--val_episodes")
+        split.parse_episodes(text, "--val_episodes")
 
 
 def test_selected_episodes_keep_the_datasets_order():
-    assert indices(select_episodes(episodes(6), (4, 1), "--x")) == [1, 4]
+    assert indices(split.select_episodes(episodes(6), (4, 1), "--x")) == [1, 4]
 
 
 def test_an_unknown_episode_is_refused():
     with pytest.raises(ConfigError, match=r"--x: the dataset has no episodes \[6, 9\]; it has 6, from 0 to 5"):
-        select_episodes(episodes(6), (9, 2, 6), "--x")
+        split.select_episodes(episodes(6), (9, 2, 6), "--x")
 
 
 @pytest.mark.parametrize(("count", "fraction", "held_out"), [(10, 0.1, 1), (10, 0.25, 2), (32, 0.1, 3), (5, 0.01, 1)])
 def test_the_share_held_out(count, fraction, held_out):
-    train, val = split_episodes(episodes(count), fraction, seed=42)
+    train, val = split.split_episodes(episodes(count), fraction, seed=42)
     assert len(val) == held_out
     assert sorted(indices(train) + indices(val)) == list(range(count))
     assert indices(train) == sorted(indices(train))
@@ -72,67 +65,67 @@ def test_the_held_out_part_has_both_outcomes(count):
     """Drawn from all alike, 50, 20 and 18 % of the default parts had one outcome only."""
     for seed in range(50):
         strata = outcomes_and_tasks(count // 4, count - count // 4, seed=seed)
-        _, val = split_episodes(episodes(count), 0.1, seed, strata)
+        _, val = split.split_episodes(episodes(count), 0.1, seed, strata)
         assert len(val) == round(0.1 * count)
         assert {strata[index][0] for index in indices(val)} == {"failure", "success"}
 
 
 def test_outcomes_and_tasks_keep_their_shares():
     strata = outcomes_and_tasks(40, 60, num_tasks=4)
-    train, val = split_episodes(episodes(100), 0.2, 3, strata)
+    train, val = split.split_episodes(episodes(100), 0.2, 3, strata)
     assert sorted(indices(train) + indices(val)) == list(range(100))
     held = collections.Counter(strata[index][0] for index in indices(val))
     assert held == {"failure": 8, "success": 12}
     every, own = collections.Counter(strata), collections.Counter(strata[index] for index in indices(val))
     assert all(abs(own[stratum] - 0.2 * size) <= 1 for stratum, size in every.items())
-    assert len({tuple(indices(split_episodes(episodes(100), 0.2, seed, strata)[1])) for seed in range(5)}) == 5
+    assert len({tuple(indices(split.split_episodes(episodes(100), 0.2, seed, strata)[1])) for seed in range(5)}) == 5
 
 
 def test_the_only_episode_of_an_outcome_stays_in_training():
     strata = [("failure", "a")] + [("success", "a")] * 19
     for seed in range(20):
-        assert 0 in indices(split_episodes(episodes(20), 0.1, seed, strata)[0])
+        assert 0 in indices(split.split_episodes(episodes(20), 0.1, seed, strata)[0])
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 5])
 def test_folds_share_every_stratum(num_folds):
     strata = outcomes_and_tasks(11, 26, num_tasks=2)
-    folds = draw_folds(episodes(37), num_folds, 7, strata)
+    folds = split.draw_folds(episodes(37), num_folds, 7, strata)
     assert sorted(index for fold in folds for index in indices(fold)) == list(range(37))
     assert all(indices(fold) == sorted(indices(fold)) for fold in folds)
     for stratum in set(strata):
         sizes = [sum(strata[index] == stratum for index in indices(fold)) for fold in folds]
         assert max(sizes) - min(sizes) <= 1
-    assert draw_folds(episodes(37), num_folds, 7, strata) == folds
-    assert draw_folds(episodes(37), num_folds, 8, strata) != folds
+    assert split.draw_folds(episodes(37), num_folds, 7, strata) == folds
+    assert split.draw_folds(episodes(37), num_folds, 8, strata) != folds
 
 
 @pytest.mark.parametrize("num_folds", [1, 7])
 def test_folds_must_leave_something_to_train_on(num_folds):
     with pytest.raises(ConfigError, match=rf"--folds {num_folds}: expected 2 to 6 folds for 6 episodes"):
-        draw_folds(episodes(6), num_folds, 0, outcomes_and_tasks(3, 3))
+        split.draw_folds(episodes(6), num_folds, 0, outcomes_and_tasks(3, 3))
 
 
 def test_the_seed_alone_decides():
-    draws = {tuple(indices(split_episodes(episodes(40), 0.2, seed)[1])) for seed in (0, 0, 1, 2)}
+    draws = {tuple(indices(split.split_episodes(episodes(40), 0.2, seed)[1])) for seed in (0, 0, 1, 2)}
     assert len(draws) == 3
 
 
 def test_nothing_is_held_out_at_zero():
-    train, val = split_episodes(episodes(3), 0.0, seed=0)
+    train, val = split.split_episodes(episodes(3), 0.0, seed=0)
     assert (indices(train), val) == ([0, 1, 2], ())
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 2.0, float("nan")])
 def test_a_fraction_out_of_range_is_refused(fraction):
     with pytest.raises(ConfigError, match=r"--val_fraction: expected a number in \[0, 1\), got"):
-        split_episodes(episodes(4), fraction, seed=0)
+        split.split_episodes(episodes(4), fraction, seed=0)
 
 
 @pytest.mark.parametrize(("count", "fraction"), [(1, 0.1), (2, 0.9)])
 def test_something_must_remain_to_train_on(count, fraction):
     with pytest.raises(ConfigError, match=r"leaves none to train on; pass --val_fraction 0 or --val_data_dir"):
-        split_episodes(episodes(count), fraction, seed=0)
+        split.split_episodes(episodes(count), fraction, seed=0)
 
 
 # --- by ratio --------------------------------------------------------------------------------------------------
@@ -142,7 +135,7 @@ ONE_KIND = ("success", "push")
 
 
 def parts_of(strata, ratios=EIGHT_ONE_ONE, seed=42):
-    return [indices(part) for part in split_by_ratio(episodes(len(strata)), ratios, seed, strata)]
+    return [indices(part) for part in split.split_by_ratio(episodes(len(strata)), ratios, seed, strata)]
 
 
 def test_every_stratum_is_split_in_the_same_shares():
@@ -228,7 +221,7 @@ def test_strata_are_the_outcome_and_the_prompt(tiny_dataset):
     labels, outcomes = read_value_labels(dataset), read_outcomes(dataset, outcome_column="outcome")
     said = [(e.metadata["outcome"], e.tasks[0]) for e in dataset.episodes]
     assert len(set(said)) > 2
-    assert episode_strata(dataset, labels, outcomes) == said
+    assert split.episode_strata(dataset, labels, outcomes) == said
     # The labels were made with --timeout_as failure.
     as_labelled = [("failure" if outcome == "timeout" else outcome, task) for outcome, task in said]
-    assert episode_strata(dataset, labels, None) == as_labelled
+    assert split.episode_strata(dataset, labels, None) == as_labelled

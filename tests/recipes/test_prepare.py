@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from support.small_runs import recording
 
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.errors import ConfigError, LabelError
@@ -122,14 +123,7 @@ def test_a_weighted_run_resumes_with_the_same_bits(both, tmp_path, small_and_fas
     config = both.replace(val_interval=0, checkpoint_dir=tmp_path / "run", **changes)
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        original = engine.train_loop
-
-        def loop(*args):
-            for result in original(*args):
-                rows.append(result.frame.copy())
-                yield result
-
-        patch.setattr(engine, "train_loop", loop)
+        patch.setattr(engine, "train_loop", recording(engine.train_loop, rows))
         straight = run.run_training(config)
         before = flatten(ocp.PyTreeCheckpointer().restore(str(straight)))
         shutil.rmtree(straight)

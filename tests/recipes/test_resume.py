@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from support.small_runs import recording
 
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
@@ -36,14 +37,7 @@ def resumed(trained_run, tmp_path_factory):
     config = stopped_after_two_steps(trained_run, tmp_path_factory.mktemp("resumed") / "run")
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        original = engine.train_loop
-
-        def loop(*args):
-            for result in original(*args):
-                rows.append(result.frame.copy())
-                yield result
-
-        patch.setattr(engine, "train_loop", loop)
+        patch.setattr(engine, "train_loop", recording(engine.train_loop, rows))
         return run.run_training(config), rows
 
 

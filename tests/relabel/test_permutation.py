@@ -1,12 +1,11 @@
-"""The two permutation tests against every order taken one by one, and against scikit-learn's AUC."""
+"""The permutation test against every order taken one by one."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from pistar_vf.metrics import auc
-from pistar_vf.relabel.permutation import same_time_p_value, separation, trajectories
+from pistar_vf.relabel.permutation import same_time_p_value, trajectories
 
 
 def episodes_of(lengths):
@@ -50,20 +49,3 @@ def test_tasks_are_not_mixed():
     target = -0.5 * task - 0.1 * (episode // 2)
     assert same_time_p_value(-task.astype(float), target, time, episode, task) == 1.0
     assert same_time_p_value(-task.astype(float), target, time, episode, np.zeros(80, int)) < 0.06
-
-
-def test_separation_by_hand():
-    score = np.array([0.9, 0.8, 0.3, 0.2, 0.1, 0.25])
-    success = np.array([True, True, False, False, False, True])
-    found, p_value = separation(score, success, np.zeros(6, int))
-    assert found == auc(score, success)  # 8 of 9 pairs
-    assert p_value == pytest.approx(2 / 20, abs=0.03)  # of the 20 ways to choose three, two do as well
-
-
-def test_separation_of_tasks():
-    """Each task's pairs by themselves: both right, though one task's successes are below the other's failures."""
-    score = np.array([0.9, 0.8, 0.2, 0.1])
-    success = np.array([True, False, True, False])
-    assert separation(score, success, np.array([0, 0, 1, 1]))[0] == 1.0
-    assert separation(score, success, np.zeros(4, int))[0] == 0.75
-    assert np.isnan(separation(score, success, np.array([0, 1, 2, 3]))[0])

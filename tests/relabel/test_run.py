@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.folders import contents
 
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import undo
@@ -22,6 +23,7 @@ from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.label import KEPT
 from pistar_vf.relabel.run import run_relabel
+from pistar_vf.relabel.value_folder import dataset_folder
 from pistar_vf.relabel.values import ValueTable
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.relabel.write import PROVENANCE
@@ -51,11 +53,6 @@ def settings(rollouts, trained_run, frame_cache_dir, tmp_path):
 
 def relabel(settings, **changes):
     return run_relabel(settings.replace(**changes), progress=False)
-
-
-def contents(root):
-    files = (path for path in root.rglob("*") if path.is_file() and ".pistar_vf" not in path.parts)
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def test_the_gate_stops_an_untrained_model(settings, rollouts, tmp_path):
@@ -186,10 +183,9 @@ def test_upstreams_labels(settings, rollouts):
 
 def test_both_at_once_is_refused_by_name(settings, rollouts):
     """The second of two that compute values of one dataset."""
-    home = settings.cache_dir / "values"
-    place = run._place(load_lerobot(rollouts))
-    (home / place).mkdir(parents=True, exist_ok=True)
-    with dataset_lock(home / place, "values"), pytest.raises(DatasetError, match=rf"@.*process {os.getpid()}"):
+    folder = dataset_folder(load_lerobot(rollouts), settings.cache_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with dataset_lock(folder, "values"), pytest.raises(DatasetError, match=rf"@.*process {os.getpid()}"):
         relabel(settings)
 
 

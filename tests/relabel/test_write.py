@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from support.folders import contents
 from support.places import SUPPORT, environment
 
 from pistar_vf.changes.recovery import undo
@@ -17,7 +18,8 @@ from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.rewrite import file_metadata
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
-from pistar_vf.relabel.write import PROVENANCE, NewWords, write_in_place, write_new_dataset, write_sidecar
+from pistar_vf.relabel.sidecar import write_sidecar
+from pistar_vf.relabel.write import PROVENANCE, NewWords, write_in_place, write_new_dataset
 
 FACTS = {"checkpoints": [{"name": "step_00000004", "sha256": "abc"}], "gate": "passed"}
 
@@ -41,12 +43,6 @@ def labels(dataset):
 @pytest.fixture
 def words(dataset, labels):
     return NewWords.of(dataset, labels, "adv_ind")
-
-
-def contents(root):
-    """Every file but the control folder's, by its path."""
-    files = (path for path in root.rglob("*") if path.is_file() and ".pistar_vf" not in path.parts)
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def test_words_of_codes(dataset, labels, words):

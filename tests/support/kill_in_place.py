@@ -16,6 +16,7 @@ from pistar_vf.changes.recovery import recover, undo
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel.label import NEGATIVE, POSITIVE, Labels
 from pistar_vf.relabel.write import NewWords, write_in_place
+from support.folders import contents
 from support.kill_transaction import killed
 
 KILLS = 50
@@ -26,11 +27,6 @@ def relabel(root: Path) -> None:
     code = np.random.default_rng(0).choice([NEGATIVE, POSITIVE], dataset.num_frames).astype(np.int8)
     labels = Labels(code, np.zeros(dataset.num_frames), np.zeros(1))
     write_in_place(dataset, NewWords.of(dataset, labels, "adv_ind"), {"test": True}, progress=False)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    files = (path for path in root.rglob("*") if path.is_file() and ".pistar_vf" not in path.parts)
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def count_operations(root: Path) -> int:

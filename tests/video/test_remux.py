@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from support.folders import packets
 
 from pistar_vf.errors import VideoError
 from pistar_vf.video.remux import PacketWriter, cut_video, read_packet_table
@@ -29,11 +30,6 @@ def _decode(path: Path) -> tuple[list[float], list[np.ndarray]]:
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     return [frame.time for frame in frames], [frame.to_ndarray(format="rgb24") for frame in frames]
-
-
-def _packets(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
 CODECS = {
@@ -61,7 +57,7 @@ def test_joined_frames_and_times(joined):
     times, frames = _decode(target)
     np.testing.assert_allclose(times, np.arange(28) / FPS, atol=1e-9)
     np.testing.assert_array_equal(frames, [frame for path in paths for frame in _decode(path)[1]])
-    assert _packets(target) == [packet for path in paths for packet in _packets(path)]
+    assert packets(target) == packets(*paths)
 
 
 def test_cutting_undoes_joining(joined, tmp_path):
@@ -72,7 +68,7 @@ def test_cutting_undoes_joining(joined, tmp_path):
     targets = [tmp_path / "cut" / f"{i}.mp4" for i in range(3)]
     cut_video(target, list(zip(ranges, targets)), "x")
     for old, new in zip(paths, targets):
-        assert _packets(new) == _packets(old)
+        assert packets(new) == packets(old)
         np.testing.assert_allclose(_decode(new)[0], _decode(old)[0], atol=1e-9)
         np.testing.assert_array_equal(_decode(new)[1], _decode(old)[1])
 
@@ -80,7 +76,7 @@ def test_cutting_undoes_joining(joined, tmp_path):
 def test_cuts_may_leave_packets_out(joined, tmp_path):
     paths, target = joined
     cut_video(target, [(range(19, 28), tmp_path / "last.mp4")], "x")
-    assert _packets(tmp_path / "last.mp4") == _packets(paths[2])
+    assert packets(tmp_path / "last.mp4") == packets(paths[2])
 
 
 def test_a_table_of_packets(tmp_path):

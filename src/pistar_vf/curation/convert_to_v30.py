@@ -168,7 +168,8 @@ def _read_stats(path: Path, order: Sequence[int]) -> tuple[pa.Table, dict[str, A
     wanted = set(order)
     stats = read_episode_stats(path.parent.parent, v21.CODEBASE_VERSION)
     lines = ((index, own) for index, own in stats if index in wanted and any(own.values()))
-    tables, rows, total = [], [], {}
+    tables, rows = [], []
+    total: dict[str, dict[str, Any]] = {}
     while batch := list(itertools.islice(lines, _EPISODES_AT_ONCE)):
         rows += [index for index, _ in batch]
         tables.append(_stats_table([stats for _, stats in batch], path))

@@ -37,17 +37,20 @@ def reencode_clip(clip: VideoClip, target: Path, *, codec: str, fps: float, cont
     encoder, options = _ENCODERS[codec]
     target.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
-    stream: av.VideoStream | None = None
     with av.open(str(target), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream(encoder, rate=rate, options=options)
+        assert isinstance(stream, av.VideoStream)
+        first: float | None = None
         for time, frame in clip_frames(clip.path, context, clip.start_seconds, clip.end_seconds, fps):
             turn = frame_turn(frame, f"{context}: {clip.path}")
             if turn != UPRIGHT:
                 pixels = shown_pixels(frame, f"{context}: {clip.path}")
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=frame.format.name)
-            if stream is None:
-                stream = container.add_stream(encoder, rate=rate, options=options)
+            if first is None:
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
                 first = time
             frame.pts, frame.time_base, frame.pict_type = round((time - first) * rate), 1 / rate, 0
             container.mux(stream.encode(frame))
+        if first is None:
+            raise VideoError(f"{context}: {clip.path}: expected frames from {clip.start_seconds:.4f} s on, got none")
         container.mux(stream.encode(None))

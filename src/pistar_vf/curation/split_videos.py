@@ -105,6 +105,7 @@ def write_split(plans: list[SplitPlan], *, fps: float, desc: str, progress: bool
 
 def _plan_piece(dataset: LeRobotDataset, episode: Episode, key: str, folder: Path, packets: PacketTable) -> Piece:
     clip, context = dataset.video_clip(episode, key), f"episode {episode.index}, camera {key}"
+    assert clip.end_seconds is not None, "only files of several episodes are split, which say where each ends"
     span = (clip.start_seconds, clip.end_seconds, dataset.fps)
     if (count := len(packets.in_clip(*span))) != episode.length:
         raise VideoError(
@@ -128,7 +129,7 @@ def _refuse_unclean(pieces: list[Piece]) -> None:
 
 def _refuse_shared(pieces: list[Piece]) -> None:
     for before, after in itertools.pairwise(piece for piece in pieces if piece.packets is not None):
-        if before.packets.stop > after.packets.start:
+        if before.packets is not None and after.packets is not None and before.packets.stop > after.packets.start:
             raise VideoError(
                 f"{after.context}: {after.clip.path}: expected frames of its own from {after.clip.start_seconds:.4f} s "
                 f"on, got some that {before.context} shows too; the timestamps in meta/episodes are damaged"

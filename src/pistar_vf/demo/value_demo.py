@@ -131,6 +131,7 @@ def _two_prompts(config: TrainConfig, checkpoint: Path, indices: Sequence[int]) 
     frame_predictor = FramePredictor(predictor, _BATCH_SIZE)
     values = [frame_predictor.metrics(t, rows.all())["value"] for t in (table, other.table(episodes))]
     camera = table.cameras[min(table.cameras)]
+    assert camera is not None, "the demo's robot has all of its cameras"
     spans = [slice(episode.start, episode.start + episode.length) for episode in episodes]
     return [
         _TwoPrompts(episode, value, under_other, labels[span], camera[span])

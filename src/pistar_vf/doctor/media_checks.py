@@ -105,8 +105,9 @@ def check_tokenizer() -> str:
 
 def check_frame_cache() -> str:
     """Decoded frames and values can be written where they are kept."""
-    folder = Path(os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser()
-    return _try_folder(folder, "failed", "export PISTAR_VF_CACHE=<a folder on a disk with space>")
+    from pistar_vf.frames.settings import cache_root
+
+    return _try_folder(cache_root(None), "failed", "export PISTAR_VF_CACHE=<a folder on a disk with space>")
 
 
 def check_lerobot_cache() -> str:

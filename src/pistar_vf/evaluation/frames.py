@@ -66,7 +66,8 @@ class EvaluatedFrames:
 
     def groups(self) -> Iterator[tuple[Episode, ...]]:
         """The episodes, some thousand frames at a time."""
-        group, size = [], 0
+        group: list[Episode] = []
+        size = 0
         for episode in self.episodes:
             if group and size + episode.length > _GROUP_FRAMES:
                 yield tuple(group)
@@ -101,15 +102,16 @@ def score_model(
         source.predictor, source.dataset, labels=frames.labels, cache_dir=cache_dir, num_workers=num_workers
     )
     cameras = {key: name for name, key in source.predictor.spec.camera_keys.items() if key and blank_cameras}
-    scores: dict[str | None, list[EpisodeScores]] = {key: [] for key in (None, *cameras)}
+    seen: list[EpisodeScores] = []
+    dark: dict[str, list[EpisodeScores]] = {key: [] for key in cameras}
     for shard in iterate_shards(opened, frames.episodes):
         rows = frames.rows(shard.episodes)
-        for key, found in scores.items():
-            table = shard.table if key is None else shard.table.without_light(cameras[key])
+        seen.append(frames.score(shard.episodes, predictor.metrics(shard.table, rows)))
+        for key, found in dark.items():
+            table = shard.table.without_light(cameras[key])
             found.append(frames.score(shard.episodes, predictor.metrics(table, rows)))
         advance(len(rows))
-    whole = {key: EpisodeScores.concatenate(found) for key, found in scores.items()}
-    return whole.pop(None), whole
+    return EpisodeScores.concatenate(seen), {key: EpisodeScores.concatenate(found) for key, found in dark.items()}
 
 
 def score_constant(frames: EvaluatedFrames) -> EpisodeScores:

@@ -59,7 +59,8 @@ def choose_part(config: EvaluationConfig, spec: ValueSpec, dataset: LeRobotDatas
         ConfigError: nobody knows the split, the flags contradict the recorded one, or the part is empty.
     """
     recorded = recorded_parts(spec.trained_on, dataset)
-    parts = recorded if config.part.ratios is None else _drawn(config, spec, dataset, targets, recorded)
+    rule = None if config.part.ratios is None else SplitRule(config.part.ratios, config.split_seed)
+    parts = recorded if rule is None else _drawn(rule, spec, dataset, targets, recorded)
     seen = frozenset(recorded.get("train", ()))
     train = select_episodes(dataset.episodes, parts.get("train", ()), "the checkpoint's training episodes")
     if config.split == "all":
@@ -103,14 +104,13 @@ def _warn_of_copies(part: Part, dataset: LeRobotDataset) -> None:
 
 
 def _drawn(
-    config: EvaluationConfig,
+    flags: SplitRule,
     spec: ValueSpec,
     dataset: LeRobotDataset,
     targets: Targets | None,
     recorded: dict[str, tuple[int, ...]],
 ) -> dict[str, tuple[int, ...]]:
     """The split of the flags: the recorded one, if that was drawn so, else a new draw."""
-    flags = SplitRule(config.part.ratios, config.split_seed)
     then = spec.trained_on.split if spec.trained_on else None
     if recorded and then is not None:
         if (then.ratios, then.seed) != (flags.ratios, flags.seed):
@@ -125,7 +125,7 @@ def _drawn(
             f"failures, got {dataset.root} without; name episodes with --episodes, or pass --split all"
         )
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
-    drawn = split_by_ratio(dataset.episodes, config.part.ratios, config.split_seed, strata)
+    drawn = split_by_ratio(dataset.episodes, flags.ratios, flags.seed, strata)
     return {name: tuple(episode.index for episode in part) for name, part in zip(PARTS, drawn)}
 
 

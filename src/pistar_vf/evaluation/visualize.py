@@ -10,6 +10,7 @@ from tqdm_loggable.auto import tqdm
 
 from pistar_vf.drawing.episode_picture import EpisodeView, draw_episode, without_padding
 from pistar_vf.drawing.episode_video import write_episode_video
+from pistar_vf.episode_layout import evenly_spread
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import VisualizeConfig
 from pistar_vf.evaluation.parts import choose_part
@@ -68,8 +69,7 @@ def _episodes(config: VisualizeConfig, source: Source, targets: Targets | None) 
     if config.num_episodes < 1:
         raise ConfigError(f"--num_episodes: expected at least 1, got {config.num_episodes}")
     part = choose_part(config, source.predictor.spec, source.dataset, targets).episodes
-    positions = np.linspace(0, len(part) - 1, min(config.num_episodes, len(part))).round().astype(int)
-    return tuple(part[position] for position in positions)
+    return tuple(part[position] for position in evenly_spread(len(part), config.num_episodes))
 
 
 class _Drawing:
@@ -119,7 +119,9 @@ class _Drawing:
         """What the model sees, by the dataset's names of the cameras."""
         cropped = {}
         for name, key in self._cameras().items():
-            frames = shard.table.cameras[name][episode.start : episode.start + episode.length]
+            pictures = shard.table.cameras[name]
+            assert pictures is not None, "only cameras that the dataset has"
+            frames = pictures[episode.start : episode.start + episode.length]
             padded = self._source.predictor.spec.image_fit == "pad"
             cropped[_short(key)] = without_padding(frames, *self._source.dataset.image_size(key)) if padded else frames
         return cropped

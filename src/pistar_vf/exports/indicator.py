@@ -8,12 +8,12 @@ import numpy as np
 from pistar_vf.errors import LabelError
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.rewrite import file_metadata
+from pistar_vf.relabel.write import PROVENANCE
 from pistar_vf.typing import Int
 
 WORDS = ("none", "negative", "positive")
 """What a code stands for; `none` says nothing about the frame."""
 NONE, NEGATIVE, POSITIVE = range(3)
-_PROVENANCE = b"pistar_vf_labels"
 
 
 def read_indicator(dataset: LeRobotDataset, column: str = "adv_ind") -> Int[np.ndarray, " t"]:
@@ -41,4 +41,4 @@ def read_indicator(dataset: LeRobotDataset, column: str = "adv_ind") -> Int[np.n
 
 def label_provenance(dataset: LeRobotDataset) -> dict[str, Any]:
     """What `relabel` wrote about where the labels come from; empty for labels from elsewhere."""
-    return json.loads(file_metadata(dataset.episodes[0].parquet).get(_PROVENANCE, b"{}"))
+    return json.loads(file_metadata(dataset.episodes[0].parquet).get(PROVENANCE, b"{}"))

@@ -29,13 +29,13 @@ from tqdm_loggable.auto import tqdm
 from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.frames.cache_folder import (
     FORMAT_VERSION,
-    cache_home,
     check_disk_space,
     exclusive_lock,
     find_folder,
     frame_digest,
 )
 from pistar_vf.frames.episode_decoder import TIME_COLUMN, DecodeJob, run_jobs
+from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.video.decoding import check_fit
 
@@ -107,11 +107,11 @@ class FrameCache:
                 f"'{camera_key}' is not a camera of {dataset.root}; cameras: {', '.join(dataset.camera_keys)}"
             )
         digest = frame_digest(dataset, camera_key, size, fit)
-        return cls(cache_home(cache_dir), digest, dataset, camera_key, size, fit)
+        return cls(cache_root(cache_dir) / "frames", digest, dataset, camera_key, size, fit)
 
     def at(self, cache_dir: str | Path) -> "FrameCache":
         """The same frames in another place."""
-        return dataclasses.replace(self, home=cache_home(cache_dir))
+        return dataclasses.replace(self, home=cache_root(cache_dir) / "frames")
 
     def open_with(
         self, episodes: Sequence[Episode], num_workers: int | None, progress: bool

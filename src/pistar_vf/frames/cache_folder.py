@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,11 +18,6 @@ FORMAT_VERSION = 2
 """Part of the digest: raise it when the same sources would give other pixels."""
 
 _logger = logging.getLogger(__name__)
-
-
-def cache_home(cache_dir: str | Path | None) -> Path:
-    """The folder of all caches; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`."""
-    return Path(cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser() / "frames"
 
 
 def find_folder(home: Path, dataset: LeRobotDataset, camera_key: str, size: int, fit: str, digest: str) -> Path:
@@ -40,6 +34,7 @@ def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) 
     """
     is_video = dataset.features[camera_key]["dtype"] == "video"
     sources = []
+    place: tuple[float, ...]
     for episode in dataset.episodes:
         if is_video:
             clip = dataset.video_clip(episode, camera_key)

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -102,14 +102,14 @@ class DecodeJob:
         # Written through the file, not a mapping: a full disk is then an OSError instead of a SIGBUS.
         with self.frames_path.open("r+b", buffering=1 << 22) as frames:
             frames.seek(self.episode.start * self.size * self.size * 3)
-            look = {"size": self.size, "fit": self.fit, "times": self.times}
-            for frame in decode_episode(self.dataset, self.episode, self.camera_key, **look):
+            what = (self.dataset, self.episode, self.camera_key)
+            for frame in decode_episode(*what, size=self.size, fit=self.fit, times=self.times):
                 frames.write(frame.data)
             frames.flush()
             os.fsync(frames.fileno())
 
 
-def run_jobs(jobs: list[DecodeJob], num_workers: int) -> Iterator[tuple[Episode, DatasetError | None]]:
+def run_jobs(jobs: list[DecodeJob], num_workers: int) -> Generator[tuple[Episode, DatasetError | None], None, None]:
     """Yields every episode as it is finished, with its error if the dataset is at fault; other errors are raised.
 
     Args:
@@ -150,5 +150,7 @@ def _start_worker() -> None:
 
 
 def _follow_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only spawned processes follow one"
+    parent.join()
     os._exit(1)

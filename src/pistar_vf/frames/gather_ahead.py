@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -27,7 +27,7 @@ def gather_ahead(
         yield from map(gather, row_batches)
         return
     with ThreadPoolExecutor(num_workers, thread_name_prefix="gather") as pool:
-        pending = deque()
+        pending: deque[Future[Batch]] = deque()
         for rows in row_batches:
             pending.append(pool.submit(gather, rows))
             if len(pending) >= num_workers + _LOOKAHEAD:

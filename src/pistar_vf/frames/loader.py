@@ -68,7 +68,7 @@ class FrameTable:
             image_masks={name: np.full(len(rows), pixels is not None) for name, pixels in self.cameras.items()},
             tokenized_prompt=self.tokens[prompt],
             tokenized_prompt_mask=self.token_mask[prompt],
-            state=None if self.state is None else self.state_statistics.normalise(self.state[real]),
+            state=None if self.state is None else self._normalised(self.state[real]),
         )
         return ValueBatch(observation=observation, target=self.labels[real], frame=rows.astype(np.int32))
 
@@ -82,9 +82,11 @@ class FrameTable:
     def take(self, rows: np.ndarray) -> "FrameTable":
         """The frames at `rows` as a table of their own, in memory."""
         cameras = {name: None if frames is None else np.asarray(frames[rows]) for name, frames in self.cameras.items()}
-        columns = {"labels": self.labels[rows], "prompt_index": self.prompt_index[rows]}
+        labels, prompt_index = self.labels[rows], self.prompt_index[rows]
         state = None if self.state is None else self.state[rows]
-        return dataclasses.replace(self, cameras=cameras, state=state, opened=None, **columns)
+        return dataclasses.replace(
+            self, cameras=cameras, labels=labels, prompt_index=prompt_index, state=state, opened=None
+        )
 
     @classmethod
     def concatenate(cls, tables: Sequence["FrameTable"]) -> "FrameTable":
@@ -95,8 +97,14 @@ class FrameTable:
             for name, frames in first.cameras.items()
         }
         state = None if first.state is None else np.concatenate([table.state for table in tables])
-        columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in ("labels", "prompt_index")}
-        return dataclasses.replace(first, cameras=cameras, state=state, **columns)
+        labels, prompt_index = (
+            np.concatenate([getattr(t, name) for t in tables]) for name in ("labels", "prompt_index")
+        )
+        return dataclasses.replace(first, cameras=cameras, labels=labels, prompt_index=prompt_index, state=state)
+
+    def _normalised(self, state: np.ndarray) -> np.ndarray:
+        assert self.state_statistics is not None, "a table with a state knows how to normalise it"
+        return self.state_statistics.normalise(state)
 
     def _pixels(self, pixels: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
         if pixels is None:

@@ -12,7 +12,7 @@ from pistar_vf.frames.loader import Frames
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.returns import in_words
+from pistar_vf.returns import Outcome, in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def join_targets(targets: Sequence[Targets], places: Sequence[Place], names: Seq
             "expected labels in the same unit in every --data_dir, got\n" + "\n".join(lines) + "\n"
             "pass --target episode_ramp or --target paper to compute all of them by one rule"
         )
-    outcomes = {}
+    outcomes: dict[int, Outcome] = {}
     for t, p in zip(targets, places):
         outcomes |= {index + p.first_number: outcome for index, outcome in (t.outcomes or {}).items()}
     timeouts = Timeouts(

@@ -81,9 +81,9 @@ class FrameSource:
             episodes: those that it was opened for.
         """
         return {
-            name: Pictures(table.cameras[name], self.dataset.episodes, tuple(episodes), self._caches[key].digest)
+            name: Pictures(frames, self.dataset.episodes, tuple(episodes), self._caches[key].digest)
             for name, key in self._camera_keys.items()
-            if key is not None
+            if key is not None and (frames := table.cameras[name]) is not None
         }
 
     def passing_table(self, episodes: Sequence[Episode]) -> FrameTable:

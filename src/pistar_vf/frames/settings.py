@@ -1,7 +1,13 @@
 """Settings of the data: which datasets, and which of their columns and cameras are looked at."""
 
 import dataclasses
+import os
 from pathlib import Path
+
+
+def cache_root(cache_dir: str | Path | None) -> Path:
+    """The folder of all caches; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`."""
+    return Path(cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,5 +69,6 @@ class StateStatistics:
                 f"state '{self.key}', row {row[0] if row else 0}, component {component}: expected a finite number, got "
                 f"{np.asarray(state)[bad][0]}; the value of such a frame means nothing"
             )
-        scaled = (np.asarray(state, np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (np.asarray(state, np.float32) - mean) / std
         return np.clip(scaled, -_CLIP, _CLIP).astype(np.float32)

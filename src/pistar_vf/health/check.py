@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pistar_vf.health.findings import Finding, Findings
+from pistar_vf.health.findings import Finding, Findings, Severity
 from pistar_vf.health.labels import LabelCheck, LabelSummary
 from pistar_vf.health.metadata import check_metadata
 from pistar_vf.health.opening import open_for_check
@@ -60,7 +60,7 @@ class HealthReport:
     findings: tuple[Finding, ...]
     seconds: float
 
-    def count(self, severity: str) -> int:
+    def count(self, severity: Severity) -> int:
         """Number of findings of a severity."""
         return collections.Counter(finding.severity for finding in self.findings)[severity]
 
@@ -92,10 +92,15 @@ def check_dataset(data_dir: str | Path, *, decode: bool = False, progress: bool 
 
 def _check_contents(dataset: LeRobotDataset, findings: Findings, decode: bool, progress: bool) -> Contents:
     check_metadata(dataset, findings)
-    tables, labels, prompts = (kind(dataset, findings) for kind in (TableCheck, LabelCheck, PromptCheck))
+    tables, labels, prompts = (
+        TableCheck(dataset, findings),
+        LabelCheck(dataset, findings),
+        PromptCheck(dataset, findings),
+    )
     for episode, columns in read_tables(dataset, findings, progress):
-        for check in (tables, labels, prompts):
-            check.add(episode, columns)
+        tables.add(episode, columns)
+        labels.add(episode, columns)
+        prompts.add(episode, columns)
     cameras = check_videos(dataset, findings, progress, tables.timestamps)
     if decode:
         decode_all(dataset, findings, progress)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -40,6 +40,10 @@ class Finding:
         return ", ".join(str(part) for part, value in zip(parts, known) if value is not None)
 
 
+Place: TypeAlias = dict[str, Any]
+"""Where something is: the keywords file, episode, key and frame of `Findings.error`."""
+
+
 class Findings:
     """Collects findings about one dataset.
 
@@ -51,19 +55,25 @@ class Findings:
         self.root = root
         self.items: list[Finding] = []
 
-    def error(self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str) -> None:
+    def error(
+        self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str | None
+    ) -> None:
         """Adds an error; `place` is episode, key and frame of `Finding`."""
         self._add("error", check, problem, advice, file, place)
 
-    def warning(self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str) -> None:
+    def warning(
+        self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str | None
+    ) -> None:
         """Adds a warning; `place` is episode, key and frame of `Finding`."""
         self._add("warning", check, problem, advice, file, place)
 
-    def note(self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str) -> None:
+    def note(
+        self, check: str, problem: str, advice: str, *, file: Path | None = None, **place: int | str | None
+    ) -> None:
         """Adds a note; `place` is episode, key and frame of `Finding`."""
         self._add("note", check, problem, advice, file, place)
 
-    def _add(self, severity: Severity, check: str, problem: str, advice: str, file: Path | None, place: dict) -> None:
+    def _add(self, severity: Severity, check: str, problem: str, advice: str, file: Path | None, place: Place) -> None:
         # Not relative_to: a file may be named by way of a symlink.
         name = None if file is None else str(file).removeprefix(f"{self.root}/")
         self.items.append(Finding(severity, check, problem, advice, name, **place))

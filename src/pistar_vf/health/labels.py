@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from pistar_vf.errors import LabelError
-from pistar_vf.health.findings import Findings
+from pistar_vf.health.findings import Findings, Place
 from pistar_vf.health.tables import Columns
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.targets import IN_FRAMES
@@ -62,15 +62,15 @@ class LabelCheck:
         self._labels: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._tasks: dict[int, int] = {}
         self._timeouts: set[int] = set()
-        self._below: list[tuple[np.ndarray, dict]] = []
+        self._below: list[tuple[np.ndarray, Place]] = []
         """Labels that are wrong unless they count frames, and where they are."""
         self._driven: dict[int, float] | None = {} if INTERVENTION_COLUMN in dataset.columns else None
         self._intervention_frames = 0
 
     def add(self, episode: Episode, columns: Columns) -> None:
         """Checks one episode."""
-        if self._value in columns:
-            self._add_labels(episode, columns)
+        if self._value is not None and self._value in columns:
+            self._add_labels(episode, columns, self._value)
         if INTERVENTION_COLUMN in columns:
             self._add_interventions(episode, columns[INTERVENTION_COLUMN])
 
@@ -94,9 +94,9 @@ class LabelCheck:
             demonstrations=sum(share == 1 for share in driven),
         )
 
-    def _add_labels(self, episode: Episode, columns: Columns) -> None:
-        place = {"file": episode.parquet, "episode": episode.index, "key": self._value}
-        values, rewards = columns[self._value], columns.get(REWARD_COLUMN)
+    def _add_labels(self, episode: Episode, columns: Columns, name: str) -> None:
+        place: Place = {"file": episode.parquet, "episode": episode.index, "key": name}
+        values, rewards = columns[name], columns.get(REWARD_COLUMN)
         for numbers in (values, rewards):
             if numbers is not None and (not is_number_per_frame(numbers)):
                 problem = f"expected one number per frame, got {numbers.dtype} of shape {numbers.shape}"
@@ -119,7 +119,7 @@ class LabelCheck:
         self._labels[episode.index] = (values, rewards)
         self._tasks[episode.index] = int(columns["task_index"][0]) if "task_index" in columns else 0
 
-    def _refuse(self, values: np.ndarray, bad: np.ndarray, place: dict) -> None:
+    def _refuse(self, values: np.ndarray, bad: np.ndarray, place: Place) -> None:
         frame = int(np.argmax(bad))
         problem = f"expected a value in [-1, 0], got {values[frame]:g} ({int(bad.sum())} frames of the episode)"
         self._findings.error("value labels", problem, _RELABEL, frame=frame, **place)

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.open_table import STATE_COLUMN
-from pistar_vf.health.findings import Findings
+from pistar_vf.health.findings import Findings, Place
 from pistar_vf.labels.value_labels import REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -72,7 +72,7 @@ def _check_complete(dataset: LeRobotDataset, findings: Findings) -> None:
 
 def _check_needed(dataset: LeRobotDataset, findings: Findings) -> None:
     """Columns without which training stops, and those that LeRobot writes."""
-    place = {"file": dataset.episodes[0].parquet}
+    place: Place = {"file": dataset.episodes[0].parquet}
     for name in (name for name in v21.INDEX_COLUMNS if name not in dataset.columns):
         report = findings.error if name == "task_index" else findings.warning
         problem = f"expected the column '{name}', which LeRobot writes, got none"

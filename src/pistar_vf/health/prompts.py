@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from pistar_vf.health.findings import Findings
+from pistar_vf.health.findings import Findings, Place
 from pistar_vf.health.tables import Columns
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
@@ -26,7 +26,7 @@ class PromptCheck:
         """Checks one episode; one with several prompts counts for each."""
         if "task_index" not in columns:
             return
-        place = {"file": episode.parquet, "episode": episode.index, "key": "task_index"}
+        place: Place = {"file": episode.parquet, "episode": episode.index, "key": "task_index"}
         present, first = np.unique(columns["task_index"], return_index=True)
         prompts = {self._tasks[i] for i in present.tolist() if i in self._tasks}
         for task_index, frame in zip(present.tolist(), first.tolist()):

@@ -10,7 +10,7 @@ from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.open_table import STATE_COLUMN
-from pistar_vf.health.findings import Findings
+from pistar_vf.health.findings import Findings, Place
 from pistar_vf.health.opening import DOWNLOAD
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -61,7 +61,7 @@ class _ColumnReader:
         """The column of one file, or None where it is not to be had."""
         if path in self._dataset.schema.lacking.get(name, ()):
             return None  # reported with the features
-        place = {"file": path, "episode": episode.index, "key": name}
+        place: Place = {"file": path, "episode": episode.index, "key": name}
         try:
             return read_parquet_column(path, name, spans)
         except ColumnFormError as error:
@@ -117,7 +117,7 @@ class TableCheck:
         return constant
 
     def _check_indices(self, episode: Episode, columns: Columns) -> None:
-        place = {"file": episode.parquet, "episode": episode.index}
+        place: Place = {"file": episode.parquet, "episode": episode.index}
         for wrong in row_problems(episode, columns):
             check, advice = _CHECK_NAMES.get(wrong.key, wrong.key), ADVICE.get(wrong.key, REPAIR)
             self._findings.error(check, wrong.problem, advice, key=wrong.key, frame=wrong.frame, **place)
@@ -127,7 +127,7 @@ class TableCheck:
                 self._findings.warning("index", wrong.problem, _RENUMBER, key="index", frame=wrong.frame, **place)
 
     def _check_timestamps(self, episode: Episode, times: np.ndarray) -> None:
-        place = {"file": episode.parquet, "episode": episode.index, "key": "timestamp"}
+        place: Place = {"file": episode.parquet, "episode": episode.index, "key": "timestamp"}
         step = 1 / self._dataset.fps
         times = times.astype(np.float64)
         if not np.isfinite(times).all():
@@ -160,7 +160,7 @@ class TableCheck:
         if rows.any():
             frame = int(np.argmax(rows))
             problem = f"expected finite numbers, got {values[frame]} ({int(rows.sum())} frames of the episode)"
-            place = {"file": episode.parquet, "episode": episode.index, "key": name, "frame": frame}
+            place: Place = {"file": episode.parquet, "episode": episode.index, "key": name, "frame": frame}
             report = self._findings.error if name == STATE_COLUMN else self._findings.warning
             report("finite numbers", problem, "repair the recording or leave the episode out", **place)
 
@@ -170,7 +170,7 @@ class TableCheck:
                 low, high = values.min(0), values.max(0)
                 if low.shape != self._lowest.get(name, low).shape:
                     problem = f"expected {len(self._lowest[name])} numbers as in other episodes, got {len(low)}"
-                    place = {"file": episode.parquet, "episode": episode.index, "key": name}
+                    place: Place = {"file": episode.parquet, "episode": episode.index, "key": name}
                     report = self._findings.error if name == STATE_COLUMN else self._findings.warning
                     report("size of vectors", problem, "leave the episode out", **place)
                     continue
@@ -188,7 +188,7 @@ class TableCheck:
             return
         digest = hashlib.sha1(usedforsecurity=False)
         for values in recorded.values():
-            digest.update(np.ascontiguousarray(values))
+            digest.update(np.ascontiguousarray(values).data)
         first = self._digests.setdefault(digest.digest(), episode.index)
         if first != episode.index:
             problem = f"the same numbers as episode {first} in {', '.join(recorded)}"

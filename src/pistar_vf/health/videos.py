@@ -12,7 +12,7 @@ from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.episode_decoder import decode_episode
-from pistar_vf.health.findings import Findings
+from pistar_vf.health.findings import Findings, Place
 from pistar_vf.health.opening import DOWNLOAD
 from pistar_vf.lerobot.cameras import described
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -146,7 +146,7 @@ def _check_clip(
     """Counts the frames of an episode and looks at their times; returns these, in seconds since its start."""
     report = findings.error if key in dataset.camera_keys else findings.warning
     clip = dataset.video_clip(episode, key)
-    place = {"file": path, "episode": episode.index, "key": key}
+    place: Place = {"file": path, "episode": episode.index, "key": key}
     end = np.inf if clip.end_seconds is None else clip.end_seconds
     shown = packets.in_clip(clip.start_seconds, end, dataset.fps)
     times = np.sort(packets.seconds[shown]) - clip.start_seconds

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jax.sharding import Mesh
 
+from pistar_vf.episode_layout import evenly_spread
 from pistar_vf.frames.loader import Frames
 from pistar_vf.inference.forward import FrameScorer, Swapped
 from pistar_vf.lerobot.episode_rows import EpisodeRows
@@ -31,9 +32,7 @@ class FrameSample:
     def of(cls, episodes: EpisodeRows, max_frames: int | None) -> "FrameSample":
         """At most `max_frames` rows, evenly spaced; all of them when None."""
         count = len(episodes)
-        position = np.arange(count)
-        if max_frames is not None and max_frames < count:
-            position = np.linspace(0, count - 1, max_frames).round().astype(np.int64)
+        position = evenly_spread(count, count if max_frames is None else max_frames)
         return cls(rows=episodes.at(position), episode=episodes.layout.numbers()[position])
 
 
@@ -71,8 +70,8 @@ class Evaluator:
 
     def sensitivity(self, part: Params, frozen: Params) -> InputSensitivity:
         """How V's error grows when images or states come from other frames."""
-        chosen = np.linspace(0, len(self._sample.rows) - 1, min(_SENSITIVITY_FRAMES, len(self._sample.rows)))
-        rows = np.random.default_rng(0).permutation(self._sample.rows[np.unique(chosen.round().astype(np.int64))])
+        chosen = self._sample.rows[evenly_spread(len(self._sample.rows), _SENSITIVITY_FRAMES)]
+        rows = np.random.default_rng(0).permutation(chosen)
         target = self._table.labels[rows]
 
         def value(swapped: Swapped | None) -> np.ndarray:

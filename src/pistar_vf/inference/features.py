@@ -20,8 +20,9 @@ import jax
 import numpy as np
 from tqdm_loggable.auto import tqdm
 
-from pistar_vf.frames.cache_folder import cache_home, check_disk_space, exclusive_lock
+from pistar_vf.frames.cache_folder import check_disk_space, exclusive_lock
 from pistar_vf.frames.feature_table import Pictures
+from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.dataset import Episode
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import leaves_digest, unflatten
@@ -148,7 +149,7 @@ def open_features(
     """
     config = value_function.config
     digest = hashlib.sha256(f"{pictures.digest} {tower}".encode()).hexdigest()[:12]
-    home = cache_home(cache_dir).with_name("features")
+    home = cache_root(cache_dir) / "features"
     dtype = np.dtype(jax.numpy.dtype(config.dtype))  # JAX's bfloat16 is a dtype of NumPy's, too
     cache = FeatureCache(home / digest, pictures.episodes, (config.siglip.num_tokens, config.siglip.width), dtype)
     if cache.missing(pictures.used):

@@ -86,6 +86,7 @@ def _read(
         return {episode.index: Outcome(outcome) for episode in dataset.episodes}
     if outcome_file is not None:
         return _checked(dataset, _from_file(Path(outcome_file)), str(outcome_file))
+    assert outcome_column is not None, "one way is given"
     if any(outcome_column in episode.metadata for episode in dataset.episodes):
         found = {e.index: e.metadata[outcome_column] for e in dataset.episodes if outcome_column in e.metadata}
         return _checked(dataset, found, f"the key '{outcome_column}' of {dataset.root}/{dataset.episodes_source}")
@@ -110,7 +111,8 @@ def outcomes_of_flags(dataset: LeRobotDataset, config: Any) -> dict[int, Outcome
     given = {name: values[name] for name in flags if values.get(name) is not None}
     if set(given) == {"outcome_rule"}:
         raise ConfigError("--outcome_rule: expected --outcome_column with it, got none; name the column of flags")
-    timeout_as = values.get("timeout_as") or "bootstrap"  # `pistar-vf label` asks later, where there is a time-out
+    # `pistar-vf label` asks later, where there is a time-out.
+    timeout_as: TimeoutAs = values.get("timeout_as") or "bootstrap"
     return read_outcomes(dataset, **given, timeout_as=timeout_as) if given else None
 
 

@@ -47,6 +47,12 @@ class Targets:
     outcomes: Mapping[int, Outcome] | None
     timeouts: Timeouts
 
+    @property
+    def ended(self) -> Mapping[int, Outcome]:
+        """The outcomes, of targets that were computed from them."""
+        assert self.outcomes is not None
+        return self.outcomes
+
 
 def read_targets(
     dataset: LeRobotDataset,

@@ -38,6 +38,7 @@ class Timeouts:
 
     def write(self, labels: Float[np.ndarray, " t"], end_values: Float[np.ndarray, " e"]) -> None:
         """Puts the targets that follow from V of the last frames into their places."""
+        assert self.normaliser is not None, "only of a known unit are targets computed"
         rows = EpisodeRows(self.episodes)
         outcomes = [Outcome.TIMEOUT] * len(self.episodes)
         targets = self.normaliser.targets(rows.layout.lengths, self.tasks, outcomes, end_values)

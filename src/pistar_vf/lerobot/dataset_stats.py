@@ -90,7 +90,7 @@ def _replace_lines(source: Path, target: Path, features: Collection[str], stats:
             index = whole_number(line["episode_index"], where, "episode_index")
             if index in stats:
                 kept = _without(mapping(line["stats"], where, "stats"), features)
-                new.write(v21.json_line({**line, "episode_index": index, "stats": kept | stats[index]}))
+                new.write(v21.json_line({**line, "episode_index": index, "stats": {**kept, **stats[index]}}))
 
 
 def _replace_columns(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:

@@ -91,8 +91,7 @@ def scan_parquet(path: Path, needed: Sequence[str], wanted: Callable[[pa.Schema]
         names = list(dict.fromkeys((*needed, *wanted(schema))))
         _check_columns(path, schema, needed)
         try:
-            table = file.read(columns=names) if names else None
-            columns = {name: table.column(name) for name in names}
+            columns = dict(zip(names, file.read(columns=names).columns)) if names else {}
         except (pa.ArrowInvalid, OSError):
             columns = {name: _read_groups(file, range(file.num_row_groups), name, path) for name in needed}
         return ParquetScan(file.metadata.num_rows, schema, columns)

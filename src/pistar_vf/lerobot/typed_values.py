@@ -6,7 +6,7 @@ Everything else is refused with the file, the key, what was wanted and what was 
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -135,5 +135,5 @@ def _parsed(value: Any) -> int | float | None:
     return None
 
 
-def _refuse(value: Any, where: str, key: str, wanted: str) -> None:
+def _refuse(value: Any, where: str, key: str, wanted: str) -> NoReturn:
     raise DatasetError(f"{where}: key '{key}': expected {wanted}, got {shown(value)}; correct it there")

@@ -115,8 +115,8 @@ def episode_path(template: str, root: Path, episode_index: int, chunks_size: int
     """
     chunk = episode_index // chunks_size
     # v2.1 says episode_chunk, some writers say chunk_index.
-    values = {"episode_chunk": chunk, "chunk_index": chunk, "episode_index": episode_index, "video_key": video_key}
-    return fill_template(template, root, values)
+    values: dict[str, int | str] = {"episode_chunk": chunk, "chunk_index": chunk, "episode_index": episode_index}
+    return fill_template(template, root, {**values, "video_key": video_key})
 
 
 def _check_rows(path: Path, index: int, length: int, rows: int) -> None:

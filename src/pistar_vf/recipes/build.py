@@ -108,7 +108,7 @@ def pretrained_params(config: TrainConfig, value_function: ValueFunction, wanted
         PistarError: a source is missing, damaged, or not that of the model.
     """
     source = config.start.source
-    restored = {}
+    restored: Params = {}
     if source is not None:
         _log.info(LOADING_PRETRAINED)
         loader = ValueModelWeightLoader(

@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pistar_vf.batch import LanguageBatch, Observation
+from pistar_vf.episode_layout import evenly_spread
 from pistar_vf.models.language import generate, language_loss
 from pistar_vf.models.language_view import language_params, language_view
 from pistar_vf.models.value_model import ValueFunction
@@ -86,8 +87,7 @@ class LanguageEvaluator:
         self._table, self._mesh = table, mesh
         self._batch_size, self._num_workers = batch_size, num_workers
         held_out = table.val_records
-        chosen = np.linspace(0, len(held_out) - 1, min(max_records, len(held_out))).round().astype(np.int64)
-        self._records = held_out[np.unique(chosen)]
+        self._records = held_out[evenly_spread(len(held_out), max_records)]
         answers = table.encoder.encode_answers([self._answer(record) for record in self._records.tolist()])
         # As text after encoding, so that what the tokenizer cannot spell does not count as wrong.
         self._answers = dict(zip(self._records.tolist(), map(table.encoder.decode_answer, answers)))
@@ -107,7 +107,7 @@ class LanguageEvaluator:
 
     def summary(self, part: Params, frozen: Params) -> dict[str, float]:
         """`language_loss`, nats per token of the answers, and `answers_right`, the share that is exactly right."""
-        losses = counts = right = 0
+        losses, counts, right = 0.0, 0, 0
         # In processes, every one asks all questions: pictures are few, and the answers are compared as text.
         for batch in eval_language_batches(self._table, self._records, self._batch_size, self._num_workers):
             total, count, tokens = jax.device_get(self._measure(part, frozen, put_batch(batch, self._mesh)))

@@ -7,93 +7,34 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from pistar_vf.errors import ConfigError
 from pistar_vf.frames.feature_table import FeatureTable
 from pistar_vf.frames.loader import FrameTable
-from pistar_vf.frames.mixture import Place, join_targets, place
+from pistar_vf.frames.mixture import join_targets, place
 from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.labels.targets import Targets
-from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.labels.value_labels import TargetSummary, describe_targets
-from pistar_vf.lerobot.dataset import Episode, LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
 from pistar_vf.messages import DATASET_SIZE
 from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.inputs import Used, digest_inputs, digest_questions
+from pistar_vf.recipes.data_plan import DataPlan, Validation, digest_plan, open_dataset
 from pistar_vf.recipes.language import open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import common_cameras, state_statistics
 from pistar_vf.recipes.preflight import check_flags, resume_folder
 from pistar_vf.recipes.problems import Problems
 from pistar_vf.recipes.settings_file import check_settings
-from pistar_vf.recipes.split import Split, split_dataset
+from pistar_vf.recipes.split import split_dataset
 from pistar_vf.recipes.start import check_start
-from pistar_vf.recipes.targets import check_timeouts, training_targets, validation_targets
+from pistar_vf.recipes.targets import check_timeouts, training_targets
 from pistar_vf.recipes.towers import create_tokenizer, model_image_size
+from pistar_vf.recipes.validation_data import plan_validation
 from pistar_vf.tokenizer import PromptTokenizer
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Validation:
-    """What is validated on.
-
-    Attributes:
-        dataset: the one of --val_data_dir; None where episodes are held out of the training data.
-        targets: of it, or of the training data.
-        rows: frames to look at.
-    """
-
-    dataset: LeRobotDataset | None
-    targets: Targets
-    rows: EpisodeRows
-
-
-@dataclasses.dataclass(frozen=True)
-class DataPlan:
-    """The data of a run, opened and checked, with nothing decoded.
-
-    Attributes:
-        datasets: to train on.
-        places: where each is among all.
-        splits: of each.
-        targets: of all of them, one after another.
-        camera_keys: model-side camera name to feature.
-        tokenizer: of the prompts.
-        statistics: of the robot state; None for a model without state.
-        train_parts: frames to train on, by dataset.
-        timeouts: training episodes that were cut off.
-        validation: None for none.
-        language: questions to train on besides; None for none.
-        inputs: what is read, to a digest of it.
-    """
-
-    datasets: tuple[LeRobotDataset, ...]
-    places: tuple[Place, ...]
-    splits: tuple[Split, ...]
-    targets: Targets
-    camera_keys: dict[str, str | None]
-    tokenizer: PromptTokenizer
-    statistics: StateStatistics | None
-    train_parts: tuple[EpisodeRows, ...]
-    timeouts: Timeouts
-    validation: Validation | None
-    language: LanguageTable | None
-    inputs: dict[str, str]
-
-    @property
-    def train_rows(self) -> EpisodeRows:
-        """Frames to train on, of all datasets."""
-        return EpisodeRows(episode for part in self.train_parts for episode in part.episodes)
-
-    @property
-    def labels(self) -> list[np.ndarray]:
-        """Value labels of each dataset."""
-        return np.split(self.targets.labels, [own.first_row for own in self.places[1:]])
 
 
 def plan_data(config: TrainConfig) -> DataPlan:
@@ -105,7 +46,7 @@ def plan_data(config: TrainConfig) -> DataPlan:
     """
     problems = check_flags(config)
     problems.attempt(check_start, config)
-    opened = [problems.attempt(_load, config, path) for path in config.data.data_dirs]
+    opened = [problems.attempt(open_dataset, config, path) for path in config.data.data_dirs]
     datasets = tuple(dataset for dataset in opened if dataset is not None)
     # Without prompts there is nothing to train one on: that would be one problem told as two.
     tokenizer = problems.attempt(_tokenizer, config, datasets) if datasets else None
@@ -138,10 +79,12 @@ class _Parts:
         self._targets = attempt(join_targets, own, self._places, config.data.data_dirs) if own else None
         splits = [attempt(split_dataset, config, dataset, each) for dataset, each in zip(datasets, own)]
         self._splits = tuple(split for split in splits if split is not None)
-        self._statistics = self._language = self._validation = None
+        self._statistics: StateStatistics | None = None
+        self._validation: Validation | None = None
+        self._language: LanguageTable | None = None
         if tokenizer is not None:
             for dataset in datasets:
-                attempt(lambda dataset=dataset: tokenizer.tokenize_many(dataset.prompts))
+                attempt(tokenizer.tokenize_many, dataset.prompts)
             self._language = attempt(_language_table, config, tokenizer, self._cameras or {})
         if self._targets is not None and len(self._splits) == len(datasets):
             self._of_a_split(self._targets)
@@ -155,14 +98,15 @@ class _Parts:
         self._timeouts = targets.timeouts.among(self._train_rows.episodes)
         attempt(check_timeouts, config, self._timeouts, self._train_rows.episodes)
         held_out = [episode for p, split in zip(self._places, self._splits) for episode in p.of(split.val)]
-        self._validation = attempt(_validation, config, targets, held_out, self._cameras or {})
+        self._validation = attempt(plan_validation, config, targets, held_out, self._cameras or {})
 
     def summary(self) -> TargetSummary:
         """Of the training episodes, as if they were a dataset of their own."""
         targets, rows = self._targets, self._train_rows
-        labels = targets.labels[rows.at(np.arange(len(rows)))]
-        outcomes = targets.outcomes and [targets.outcomes[episode.index] for episode in rows.episodes]
-        return describe_targets(labels, rows.layout, outcomes)
+        assert targets is not None, "only without problems"
+        labels, known = targets.labels[rows.at(np.arange(len(rows)))], targets.outcomes
+        ended = None if known is None else [known[episode.index] for episode in rows.episodes]
+        return describe_targets(labels, rows.layout, ended)
 
     def plan(self) -> DataPlan:
         """All parts; only without problems.
@@ -170,6 +114,9 @@ class _Parts:
         Raises:
             ConfigError: the run resumes one that read something else.
         """
+        assert self._targets is not None
+        assert self._cameras is not None
+        assert self._tokenizer is not None
         plan = DataPlan(
             datasets=self._datasets,
             places=self._places,
@@ -184,14 +131,10 @@ class _Parts:
             language=self._language,
             inputs={},
         )
-        plan = dataclasses.replace(plan, inputs=_inputs(plan))
+        plan = dataclasses.replace(plan, inputs=digest_plan(plan))
         if (checkpoint := resume_folder(self._config.run)) is not None:
             check_settings(checkpoint, self._config, plan.inputs)
         return plan
-
-
-def _load(config: TrainConfig, data_dir: str) -> LeRobotDataset:
-    return load_lerobot(data_dir, config.inputs.prompt_column, read_ahead=(config.inputs.state_key,))
 
 
 def open_frames(
@@ -224,42 +167,6 @@ def open_frames(
     return FeatureTable(table, source.pictures(table, episodes), (sized.num_tokens, sized.width))
 
 
-def _inputs(plan: DataPlan) -> dict[str, str]:
-    parts = list(zip(plan.datasets, plan.splits, plan.labels))
-    used: list[Used] = [(dataset, split.train, own) for dataset, split, own in parts]
-    used += [(dataset, split.val, own) for dataset, split, own in parts if split.val]
-    if plan.validation is not None and plan.validation.dataset is not None:
-        used.append((plan.validation.dataset, plan.validation.rows.episodes, plan.validation.targets.labels))
-    inputs = digest_inputs(used, plan.camera_keys, plan.statistics, plan.tokenizer.digest)
-    return inputs if plan.language is None else {**inputs, "questions": digest_questions(plan.language.index)}
-
-
-def _validation(
-    config: TrainConfig, targets: Targets, held_out: Sequence, camera_keys: dict[str, str | None]
-) -> Validation | None:
-    """The frames to validate on: episodes held out of the training data, or those of --val_data_dir."""
-    if config.run.val_interval <= 0:
-        return None
-    dataset = None
-    if config.data.val_data_dir is not None:
-        dataset = _load(config, config.data.val_data_dir)
-        require_sound_rows(dataset)
-        _check_cameras(dataset, camera_keys)
-        targets, held_out = validation_targets(config, dataset, targets), dataset.episodes
-    if not held_out:
-        return None
-    # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
-    open_ones = {episode.index for episode in targets.timeouts.episodes}
-    rows = EpisodeRows(episode for episode in held_out if episode.index not in open_ones)
-    if len(rows) < config.run.batch_size:
-        raise ConfigError(
-            f"the validation set has {len(rows)} frames in {len(rows.episodes)} episode(s), fewer than one batch "
-            f"of {config.run.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs do not count) or "
-            "pass --val_interval 0"
-        )
-    return Validation(dataset, targets, rows)
-
-
 def _language_table(
     config: TrainConfig, tokenizer: PromptTokenizer, camera_keys: dict[str, str | None]
 ) -> LanguageTable | None:
@@ -285,12 +192,3 @@ def _tokenizer(config: TrainConfig, datasets: Sequence[LeRobotDataset]) -> Promp
         lambda: prompts + vqa_texts(config.questions.vqa),
         checkpoint=None if named else resume_folder(config.run),
     )
-
-
-def _check_cameras(dataset: LeRobotDataset, camera_keys: dict[str, str | None]) -> None:
-    missing = [key for key in camera_keys.values() if key is not None and key not in dataset.camera_keys]
-    if missing:
-        raise ConfigError(
-            f"--val_data_dir {dataset.root} lacks the cameras {missing} of the training data; "
-            f"it has {', '.join(dataset.camera_keys)}"
-        )

@@ -12,7 +12,7 @@ from pistar_vf.recipes.prepare import TrainingData
 
 _log = logging.getLogger(__name__)
 
-_BEFORE_TARGET_RULES = {
+_BEFORE_TARGET_RULES: dict[str, Any] = {
     "data_weight": [],
     "target": "dataset",
     "failure_penalty": None,

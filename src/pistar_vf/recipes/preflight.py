@@ -1,5 +1,6 @@
 """What flags and folders tell about a run before anything is opened. Loads no JAX: a wrong word costs no seconds."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
@@ -80,7 +81,7 @@ def _checks_of_both(config: TrainConfig | AlignmentConfig) -> Iterator[Callable[
 def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
     for folder in (*config.data.data_dirs, config.data.val_data_dir):
         if folder is not None:
-            yield lambda folder=folder: find_dataset(folder)
+            yield functools.partial(find_dataset, folder)
     yield lambda: _check_mixture(config)
     yield lambda: _check_split(config)
     yield lambda: _check_file("--projector_path", config.start.projector_path)

@@ -81,7 +81,7 @@ def prepare_data(config: TrainConfig) -> TrainingData:
         train_rows=plan.train_rows,
         train_parts=plan.train_parts,
         val_table=val_table,
-        val_rows=plan.validation and plan.validation.rows,
+        val_rows=None if plan.validation is None else plan.validation.rows,
         camera_keys=plan.camera_keys,
         tokenizer=plan.tokenizer,
         targets=plan.targets,

@@ -1,5 +1,6 @@
 """The value run: from settings to the last checkpoint."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
 from pistar_vf.inference.features import open_features, tower_digest
 from pistar_vf.models.value_model import ValueFunction
-from pistar_vf.questions.language_table import LanguageOrder, train_language_batches
+from pistar_vf.questions.language_table import train_language_batches
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
@@ -79,8 +80,11 @@ class _ValueRun:
 
     def plan(self) -> Plan:
         """What the engine needs to know."""
-        config, bootstrap = self._config, self._bootstrap
-        looks = () if bootstrap is None else (Every(config.bootstrap_interval, "timeouts", self._look_at_timeouts),)
+        config, bootstrap, evaluator = self._config, self._bootstrap, self._evaluator
+        looks: tuple[Every, ...] = ()
+        if bootstrap is not None:
+            look = functools.partial(_look_at_timeouts, bootstrap)
+            looks = (Every(config.bootstrap_interval, "timeouts", look),)
         return Plan(
             loss_fn=self._loss_fn(),
             **common_fields(config),
@@ -88,7 +92,7 @@ class _ValueRun:
             title=messages.PROGRESS,
             batches=self._batches,
             in_force=None if bootstrap is None else bootstrap.with_current_targets,
-            validate=None if self._evaluator is None else self._validate,
+            validate=None if evaluator is None else functools.partial(self._validate, evaluator),
             every=looks,
             name_rows=self._data.name_rows,
         )
@@ -131,21 +135,15 @@ class _ValueRun:
         """Where the run stands, for a resume."""
         return {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
 
-    def _validate(self, ema: Params, frozen: Params) -> Validation:
-        values = self._evaluator.summary(ema, frozen)
-        sensitivity = self._evaluator.sensitivity(ema, frozen)
+    def _validate(self, evaluator: Evaluator, ema: Params, frozen: Params) -> Validation:
+        values = evaluator.summary(ema, frozen)
+        sensitivity = evaluator.sensitivity(ema, frozen)
         values["mae_images_shuffled"] = sensitivity.mae_images_shuffled
         if not np.isnan(sensitivity.mae_state_shuffled):
             values["mae_state_shuffled"] = sensitivity.mae_state_shuffled
         if self._language_evaluator is not None:
             values |= self._language_evaluator.summary(ema, frozen)
         return Validation(values, tuple(sensitivity.warnings()))
-
-    def _look_at_timeouts(self, ema: Params, frozen: Params) -> dict[str, float]:
-        self._bootstrap.look(ema, frozen)
-        values = self._bootstrap.values
-        numbers = {"mean": values.mean(), "min": values.min(), "max": values.max()}
-        return {f"end_value_{name}": float(value) for name, value in numbers.items()}
 
     def _loss_fn(self) -> LossFn:
         config = self._config
@@ -168,14 +166,11 @@ class _ValueRun:
         batches = train_batches(data.table, order, first_step, config.num_workers)
         if data.language is None:
             return batches
-        questions = train_language_batches(data.language, self._question_order(), first_step, config.num_workers)
+        # Questions per step: the wanted share, at least one per device.
+        count = max(1, round(config.vqa_ratio * config.batch_size / self._mesh.size)) * self._mesh.size
+        asked = question_order(data.language, count, config.seed)
+        questions = train_language_batches(data.language, asked, first_step, config.num_workers)
         return (batch.replace(language=language) for batch, language in zip(batches, questions))
-
-    def _question_order(self) -> LanguageOrder:
-        """Questions per step: the wanted share, at least one per device."""
-        config, devices = self._config, self._mesh.size
-        count = max(1, round(config.vqa_ratio * config.batch_size / devices)) * devices
-        return question_order(self._data.language, count, config.seed)
 
     def _create_evaluator(self) -> Evaluator | None:
         config, data = self._config, self._data
@@ -201,6 +196,13 @@ class _ValueRun:
         return TimeoutBootstrap(
             self._value_function, data.table, data.timeouts, config.batch_size, self._mesh, config.num_workers
         )
+
+
+def _look_at_timeouts(bootstrap: TimeoutBootstrap, ema: Params, frozen: Params) -> dict[str, float]:
+    bootstrap.look(ema, frozen)
+    values = bootstrap.values
+    numbers = {"mean": values.mean(), "min": values.min(), "max": values.max()}
+    return {f"end_value_{name}": float(value) for name, value in numbers.items()}
 
 
 class _BestCheckpoint:

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from pistar_vf.metrics import same_time_concordance
+from pistar_vf.intervals import auc_p_value
+from pistar_vf.metrics import auc_within, same_time_concordance
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.evidence import Evidence, Group
 from pistar_vf.relabel.judging import MORE_EPISODES, at_least, at_most_share, at_most_zero, by_group, significant
-from pistar_vf.relabel.permutation import same_time_p_value, separation
+from pistar_vf.relabel.permutation import NUM_DRAWS, same_time_p_value
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
@@ -156,9 +157,11 @@ def _separates(evidence: Evidence) -> Criterion:
         chosen = group.episodes[episodes]
         numbers = episodes[chosen]
         won = evidence.success[numbers]
-        auc, p_value = separation(late[chosen], won, evidence.task[numbers])
+        score, task = late[chosen], evidence.task[numbers]
+        auc = auc_within(score, won, task)
         if math.isnan(auc):
             return Finding(group.name, "needs successes and failures", Verdict.NOT_SHOWN) if group.alone else None
+        p_value = auc_p_value(score, won, task, num_draws=NUM_DRAWS)
         verdict = at_least(auc, thresholds.MIN_AUC, int(min(won.sum(), (~won).sum())))
         if group.alone and verdict is Verdict.PASSED:
             verdict = significant(p_value)

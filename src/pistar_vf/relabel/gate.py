@@ -6,12 +6,16 @@ about labels; `evidence` says by which frames, `thresholds` what is wanted, `jud
 follows.
 """
 
+import logging
+from pathlib import Path
+
 import numpy as np
 
+from pistar_vf.errors import GateError, GateNotShownError
 from pistar_vf.metrics import auc
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.clock import Clock
-from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.config import LabelRule, RelabelConfig
 from pistar_vf.relabel.criteria import judge_values
 from pistar_vf.relabel.evidence import Evidence, Scorers
 from pistar_vf.relabel.horizons import Horizons
@@ -19,9 +23,11 @@ from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
 from pistar_vf.relabel.label_criteria import judge_labels, positive_share
 from pistar_vf.relabel.noise_criteria import judge_noise
 from pistar_vf.relabel.rollouts import Rollouts
-from pistar_vf.relabel.verdict import Gate, Share
+from pistar_vf.relabel.verdict import Gate, Share, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
+
+_log = logging.getLogger(__name__)
 
 _MOMENTS = (0.25, 0.5, 0.75, 1.0)
 _SOURCES = {
@@ -59,6 +65,31 @@ def examine(
         auc=tuple((part, _auc_at(evidence, part)) for part in _MOMENTS),
         notes=(*_true_end(evidence), *_by_length(evidence)),
     )
+
+
+def check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
+    """Stops before anything is written, unless a flag takes the blame; `force` takes it for everything.
+
+    Raises:
+        GateError: the gate failed.
+        GateNotShownError: there is too little evidence.
+    """
+    names = ", ".join(gate.named(gate.verdict))
+    if gate.verdict is Verdict.FAILED and not config.force:
+        raise GateError(
+            f"the gate failed ({names}): expected a value function fit to label data, see {report}. "
+            "Nothing was written. Train longer or on more data; or pass --force, which is recorded with the labels"
+        )
+    if gate.verdict is Verdict.NOT_SHOWN and not (config.accept_not_shown or config.force):
+        raise GateNotShownError(
+            f"the evidence is too little for a verdict ({names}): expected unseen episodes enough to judge by, see "
+            f"{report}, which says for each what would show it. Nothing was written. Or pass --accept_not_shown, which "
+            "is recorded with the labels"
+        )
+    if gate.verdict is Verdict.FAILED:
+        _log.warning("the gate failed (%s); writing all the same, as --force says", names)
+    elif gate.verdict is Verdict.NOT_SHOWN:
+        _log.warning("it is not shown that the values are fit (%s); writing all the same, as you said", names)
 
 
 def _auc_at(evidence: Evidence, part: float) -> float:

@@ -1,14 +1,17 @@
 """How far an advantage looks: to the next takeover, to the end of the episode, and what a failure costs beyond it."""
 
 import dataclasses
+import logging
 import math
 
 import numpy as np
 
 from pistar_vf.episode_layout import EpisodeLayout
-from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD
+from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD, RelabelConfig
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.typing import Bool, Float, Int
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,25 @@ def default_lookahead(rollouts: Rollouts) -> int:
     acted = np.bincount(rollouts.episode, weights=rollouts.autonomous) > 0
     lengths = rollouts.lengths[acted] if acted.any() else rollouts.lengths
     return min(DEFAULT_LOOKAHEAD, math.ceil(np.median(lengths) / 5))
+
+
+def choose_lookahead(config: RelabelConfig, rollouts: Rollouts, fps: float) -> int:
+    """N in frames; it is printed in seconds, too."""
+    if config.lookahead_seconds is not None:
+        lookahead = max(1, round(config.lookahead_seconds * fps))
+    elif config.lookahead is not None:
+        lookahead = config.lookahead
+    else:
+        lookahead = DEFAULT_LOOKAHEAD if config.compat == "upstream" else default_lookahead(rollouts)
+        if lookahead < DEFAULT_LOOKAHEAD and config.compat == "none":
+            _log.info(
+                "N is %d frames, a fifth of the median episode, as it is shorter than %d frames; --lookahead decides "
+                "otherwise",
+                lookahead,
+                5 * DEFAULT_LOOKAHEAD,
+            )
+    print(f"lookahead: N = {lookahead} frames = {lookahead / fps:.2f} s at {fps:g} fps")
+    return lookahead
 
 
 def takeovers(rollouts: Rollouts) -> Bool[np.ndarray, " t"]:

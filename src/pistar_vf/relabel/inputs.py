@@ -1,14 +1,19 @@
-"""What a relabelling reads and where it writes, from settings: checkpoints, cameras, the output folder."""
+"""What a relabelling reads and where it writes, from settings: checkpoints, cameras, rollouts, the output folder."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.changes.staging import check_output
 from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.labels.outcomes import outcomes_of_flags
+from pistar_vf.labels.targets import REWARD_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.models import ScoringModel
+from pistar_vf.relabel.read import read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.upstream.spec import UpstreamInputs
 
 _log = logging.getLogger(__name__)
@@ -85,3 +90,37 @@ def upstream_inputs(config: RelabelConfig) -> UpstreamInputs:
     if config.right_wrist_image_col is not None:
         cameras["right_wrist_0_rgb"] = config.right_wrist_image_col
     return UpstreamInputs(cameras, config.tokenizer_path)
+
+
+def refuse_random_towers(config: RelabelConfig, models: Sequence[ScoringModel]) -> None:
+    """Before anything is computed: such a model has seen no picture."""
+    for model in models:
+        towers = " and the ".join(model.predictor.spec.random_towers)
+        if towers and not config.force:
+            raise ConfigError(
+                f"{model.checkpoint}: expected a model whose towers have weights, got one whose {towers} stayed random "
+                "(--allow_random_towers): its values mean nothing. Train from weights, see docs/weights.md; --force "
+                "goes on all the same"
+            )
+
+
+def read_inputs(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
+    """Rewards, outcomes and interventions, as the flags say."""
+    outcomes = outcomes_of_flags(dataset, config)
+    if config.compat == "upstream":
+        return read_upstream_rollouts(
+            dataset,
+            reward_column=config.reward_col or REWARD_COLUMN,
+            intervention_column=config.human_col,
+            outcomes=outcomes,
+            convention=config.label_convention,
+        )
+    return read_rollouts(
+        dataset,
+        model.predictor.spec,
+        outcomes=outcomes,
+        reward_column=config.reward_col,
+        intervention_column=config.human_col,
+        convention=config.label_convention,
+        still_tolerance=config.still_tolerance,
+    )

@@ -1,6 +1,7 @@
 """From advantages to indicators: thresholds from autonomous frames, and what overrides them."""
 
 import dataclasses
+import logging
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from pistar_vf.returns import Outcome
 from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
 from pistar_vf.typing import Bool, Float, Int
 from pistar_vf.upstream.labels import upstream_labels
+
+_log = logging.getLogger(__name__)
 
 NONE, NEGATIVE, POSITIVE, KEPT = 0, 1, 2, 3
 """Codes of `Labels.code`; KEPT frames (demonstrations) keep the word they have."""
@@ -105,6 +108,21 @@ def positive_percents(rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, 
     return found
 
 
+def warn_where_successes_are_rare(rollouts: Rollouts, rule: LabelRule) -> None:
+    """Says where fewer frames become positive than are asked for."""
+    if rule.threshold is not None:
+        return
+    for task, percent in zip(rollouts.tasks, positive_percents(rollouts, rule)):
+        if percent < rule.top_percent:
+            _log.warning(
+                "'%s': %.1f %% of the policy's frames become positive instead of %g %%: no more lie outside failures. "
+                "--threshold decides otherwise",
+                task,
+                percent,
+                rule.top_percent,
+            )
+
+
 def _pool(rollouts: Rollouts, rule: LabelRule, task: int) -> Bool[np.ndarray, " t"]:
     """The frames that a task's threshold is from; none for a task in which the policy never acted."""
     own = rollouts.autonomous & (rollouts.task == task)
@@ -132,6 +150,7 @@ def label_frames(
     """
     code = np.where(advantage > thresholds[rollouts.task], POSITIVE, NEGATIVE).astype(np.int8)
     if rule.abstain:
+        assert chance_above is not None
         code[np.abs(chance_above - 0.5) < rule.abstain] = NONE
     code[before_takeover(rollouts, rule.takeover_frames)] = NEGATIVE
     code[rollouts.intervention] = POSITIVE

@@ -121,8 +121,9 @@ def _follow_the_values(evidence: Evidence) -> Criterion:
 
 
 def _repeat(evidence: Evidence) -> Criterion:
-    again = _labels_of(np.where(np.isfinite(evidence.second), evidence.second, evidence.values), evidence)
+    assert evidence.second is not None, "asked for only where there are second values"
     known = np.isfinite(evidence.second)
+    again = _labels_of(np.where(known, evidence.second, evidence.values), evidence)
 
     def find(group: Group) -> Finding | None:
         frames = evidence.of(group.episodes & evidence.success) & known

@@ -1,13 +1,13 @@
-"""Two exact questions: does V know more than the time, and do its values tell successes from failures?
+"""An exact question: does V know more than the time?
 
-Both exchange what belongs to whole episodes of one task, the units that are independent of each other, and ask how
-often chance does as well as the data.
+What belongs to whole episodes of one task is exchanged, the units that are independent of each other, to see how often
+chance does as well as the data.
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
-from pistar_vf.typing import Bool, Float, Int
+from pistar_vf.episode_layout import evenly_spread
+from pistar_vf.typing import Float, Int
 
 NUM_DRAWS = 1000
 _MAX_EPISODES = 400
@@ -52,17 +52,13 @@ def same_time_p_value(
     own, drawn = 0.0, np.zeros(NUM_DRAWS)
     for number in np.unique(task):
         rows = task == number
-        rows &= np.isin(episode, _spread(np.unique(episode[rows])))
+        episodes = np.unique(episode[rows])  # more than so many would not make the answer surer
+        rows &= np.isin(episode, episodes[evenly_spread(len(episodes), _MAX_EPISODES)])
         fit = _fits(*(trajectories(figure[rows], frame_index[rows], episode[rows]) for figure in (values, target)))
         own += np.trace(fit)
         orders = np.argsort(rng.random((NUM_DRAWS, len(fit))), axis=1)
         drawn += fit[orders, np.arange(len(fit))].sum(axis=1)
-    return _p_value(drawn, own)
-
-
-def _spread(numbers: np.ndarray) -> np.ndarray:
-    """At most so many of the episodes, evenly spread: more would not make the answer surer."""
-    return numbers[np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), _MAX_EPISODES)).round().astype(int))]
+    return float((1 + (drawn >= own - _ROUNDING).sum()) / (len(drawn) + 1))
 
 
 def _fits(values: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -81,34 +77,3 @@ def _centred(trajectory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     difference = np.where(there, filled - filled.sum(axis=0) / count, 0.0)
     difference[np.abs(difference) < _ROUNDING] = 0.0  # a clock's, whatever rounding made of it
     return difference, np.sqrt((difference**2).sum(axis=0) / count)
-
-
-def separation(
-    score: Float[np.ndarray, " e"], success: Bool[np.ndarray, " e"], task: Int[np.ndarray, " e"]
-) -> tuple[float, float]:
-    """AUC of successes against failures of the same task, and the chance that exchanged outcomes do as well.
-
-    Args:
-        score: one figure per episode.
-        success: which are successes; the others are failures.
-        task: of each episode.
-
-    Returns:
-        (AUC, p-value); (NaN, 1) where no task has both.
-    """
-    rng = np.random.default_rng(0)
-    own, pairs, drawn = 0.0, 0, np.zeros(NUM_DRAWS)
-    for number in np.unique(task):
-        inside = task == number
-        won, rank = success[inside], rankdata(score[inside])
-        if not 0 < won.sum() < len(won):
-            continue
-        least = won.sum() * (won.sum() + 1) / 2
-        own, pairs = own + rank[won].sum() - least, pairs + won.sum() * (~won).sum()
-        orders = np.argsort(rng.random((NUM_DRAWS, len(won))), axis=1)
-        drawn += rank[orders][:, : won.sum()].sum(axis=1) - least
-    return (float(own / pairs), _p_value(drawn, own)) if pairs else (float("nan"), 1.0)
-
-
-def _p_value(drawn: np.ndarray, own: float) -> float:
-    return float((1 + (drawn >= own - _ROUNDING).sum()) / (len(drawn) + 1))

@@ -70,20 +70,19 @@ def read_rollouts(
         )
     if outcomes is not None and find_value_column(dataset) in dataset.columns:
         read_targets(dataset, convention=convention, outcomes=outcomes)  # refuses labels that say otherwise
-    if measured:
-        in_units = _measured_progress(dataset, convention, outcomes)
-    else:
-        in_units = read_targets(
-            dataset, spec.normaliser.rule, convention=convention, outcomes=outcomes, normaliser=spec.normaliser
-        )
     lengths = dataset.layout.lengths
-    ended = tuple(in_units.outcomes[episode.index] for episode in dataset.episodes)
-    if measured:
-        reward, keeps = read_rewards(dataset), ()
-    elif reward_column is None:
-        reward, keeps = spec.normaliser.rewards(lengths, _tasks(dataset, spec.normaliser), ended), ()
+    keeps: tuple[Outcome, ...] = ()
+    if measured or spec.normaliser is None:
+        in_units = _measured_progress(dataset, convention, outcomes)
+        reward = read_rewards(dataset)
     else:
-        reward, keeps = _own_rewards(dataset, spec.normaliser, reward_column, convention, in_units.outcomes)
+        unit = spec.normaliser
+        in_units = read_targets(dataset, unit.rule, convention=convention, outcomes=outcomes, normaliser=unit)
+        if reward_column is None:
+            reward = unit.rewards(lengths, _tasks(dataset, unit), _ended(dataset, in_units))
+        else:
+            reward, keeps = _own_rewards(dataset, unit, reward_column, convention, in_units.ended)
+    ended = _ended(dataset, in_units)
     return _rollouts(
         dataset,
         intervention_column,
@@ -93,6 +92,10 @@ def read_rollouts(
         target=in_units.labels,
         keeps_last_value=np.array([outcome is Outcome.TIMEOUT or outcome in keeps for outcome in ended]),
     )
+
+
+def _ended(dataset: LeRobotDataset, targets: Targets) -> tuple[Outcome, ...]:
+    return tuple(targets.ended[episode.index] for episode in dataset.episodes)
 
 
 def _rollouts(dataset: LeRobotDataset, intervention_column: str, **columns: Any) -> Rollouts:
@@ -144,13 +147,15 @@ def by_source(rollouts: Rollouts, dataset: LeRobotDataset) -> Rollouts:
 
 
 def fill_timeouts(
-    rollouts: Rollouts, dataset: LeRobotDataset, normaliser: Normaliser, values: Float[np.ndarray, " t"]
+    rollouts: Rollouts, dataset: LeRobotDataset, normaliser: Normaliser | None, values: Float[np.ndarray, " t"]
 ) -> Rollouts:
     """Rewards of time-outs, whose step may be worth something that follows from V of their last frame."""
     if not np.isnan(rollouts.reward).any():
         return rollouts
+    assert normaliser is not None, "measured progress has no time-outs"
+    ended = [outcome for outcome in rollouts.outcomes if outcome is not None]  # all: time-outs are told by outcomes
     last = values[rollouts.layout.last_frames]
-    own = normaliser.rewards(rollouts.lengths, _tasks(dataset, normaliser), rollouts.outcomes, last)
+    own = normaliser.rewards(rollouts.lengths, _tasks(dataset, normaliser), ended, last)
     return dataclasses.replace(rollouts, reward=np.where(np.isnan(rollouts.reward), own, rollouts.reward))
 
 
@@ -266,13 +271,13 @@ def read_upstream_rollouts(
             f"{dataset.root}: expected the reward column '{reward_column}', as --compat upstream needs it, got "
             f"{', '.join(dataset.columns)}; name it with --reward_col, or label the dataset with `pistar-vf label`"
         )
-    lengths = dataset.layout.lengths
+    ended: tuple[Outcome | None, ...]
     try:
         known = read_targets(dataset, "episode_ramp", convention=convention, outcomes=outcomes)
-        ended, target = tuple(known.outcomes[e.index] for e in dataset.episodes), known.labels
+        ended, target = _ended(dataset, known), known.labels
     except LabelError as error:
         _log.warning("outcomes are unknown to the gate: %s", error)
-        ended, target = (None,) * len(lengths), np.full(dataset.num_frames, np.nan, np.float32)
+        ended, target = (None,) * len(dataset.episodes), np.full(dataset.num_frames, np.nan, np.float32)
     return _rollouts(
         dataset,
         intervention_column,
@@ -280,5 +285,5 @@ def read_upstream_rollouts(
         still=np.zeros(dataset.num_frames, bool),
         reward=read_numbers(dataset, reward_column),
         target=target,
-        keeps_last_value=np.zeros(len(lengths), bool),
+        keeps_last_value=np.zeros(len(dataset.episodes), bool),
     )

@@ -184,7 +184,7 @@ pre {{ background: #f5f5f5; padding: 1rem; overflow: auto }}
 """
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     def line(cells: tuple[str, ...], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}{_class(cell)}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 

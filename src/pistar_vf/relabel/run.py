@@ -1,10 +1,7 @@
 """A relabelling from settings to written labels."""
 
 import dataclasses
-import hashlib
-import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +11,21 @@ import numpy as np
 from pistar_vf.categorical import Support
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
-from pistar_vf.errors import ConfigError, GateError, GateNotShownError
-from pistar_vf.frames.cache_folder import frame_digest
-from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.outcomes import outcomes_of_flags
-from pistar_vf.labels.targets import REWARD_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.relabel.chance import chance_above
-from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD, LabelRule, RelabelConfig
+from pistar_vf.relabel.config import LabelRule, RelabelConfig
 from pistar_vf.relabel.evidence import Scorers
-from pistar_vf.relabel.gate import examine
-from pistar_vf.relabel.horizons import Horizons, default_lookahead
-from pistar_vf.relabel.inputs import chosen_checkpoints, output_folder, scored_cameras, upstream_inputs
+from pistar_vf.relabel.gate import check_gate, examine
+from pistar_vf.relabel.horizons import Horizons, choose_lookahead
+from pistar_vf.relabel.inputs import (
+    chosen_checkpoints,
+    output_folder,
+    read_inputs,
+    refuse_random_towers,
+    scored_cameras,
+    upstream_inputs,
+)
 from pistar_vf.relabel.label import (
     KEPT,
     Labels,
@@ -35,18 +34,20 @@ from pistar_vf.relabel.label import (
     label_as_upstream,
     label_frames,
     plain_advantages,
-    positive_percents,
+    warn_where_successes_are_rare,
 )
 from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models, scored_anew
 from pistar_vf.relabel.provenance import describe_labels, rounded
-from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.read import by_source, fill_timeouts
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.relabel.sidecar import doubts, write_sidecar
 from pistar_vf.relabel.trajectories import Trajectory, score_trajectories
-from pistar_vf.relabel.uncertainty import QUANTILES, Spread, disagreement_in_words
+from pistar_vf.relabel.uncertainty import disagreement_in_words
+from pistar_vf.relabel.value_folder import dataset_folder, values_digest
 from pistar_vf.relabel.values import ValueTable, compute_values
-from pistar_vf.relabel.verdict import Gate, Verdict
-from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset, write_sidecar
+from pistar_vf.relabel.verdict import Gate
+from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset
 
 _log = logging.getLogger(__name__)
 
@@ -92,12 +93,12 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
         upstream=upstream_inputs(config),
         ensemble=config.ensemble is not None,
     )
-    _refuse_random_towers(config, models)
+    refuse_random_towers(config, models)
     rounds = (models,) if config.ensemble is None else ensemble_rounds(models, dataset)
     models = rounds[0]
     camera_keys = scored_cameras(config, dataset, models[0])
-    rollouts = _read(config, dataset, models[0])
-    rule = dataclasses.replace(rule, lookahead=_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
+    rollouts = read_inputs(config, dataset, models[0])
+    rule = dataclasses.replace(rule, lookahead=choose_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
     values = _values(config, dataset, rounds, camera_keys, progress)
     if config.compat == "upstream":
         labels = label_as_upstream(values.value, rollouts, rule.num_steps, rule.top_percent)
@@ -122,43 +123,10 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     print(f"report: {report}")
     written = None
     if not config.dry_run:
-        _check_gate(gate, config, report)
+        check_gate(gate, config, report)
         support = models[0].predictor.spec.model.support
         written = _write(config, dataset, words, labels, values, support, facts, output_dir, progress)
     return Relabelling(labels, gate, report, written, int((words.before != words.after).sum()), trajectories)
-
-
-def _refuse_random_towers(config: RelabelConfig, models: Sequence[ScoringModel]) -> None:
-    """Before anything is computed: such a model has seen no picture."""
-    for model in models:
-        towers = " and the ".join(model.predictor.spec.random_towers)
-        if towers and not config.force:
-            raise ConfigError(
-                f"{model.checkpoint}: expected a model whose towers have weights, got one whose {towers} stayed random "
-                "(--allow_random_towers): its values mean nothing. Train from weights, see docs/weights.md; --force "
-                "goes on all the same"
-            )
-
-
-def _read(config: RelabelConfig, dataset: LeRobotDataset, model: ScoringModel) -> Rollouts:
-    outcomes = outcomes_of_flags(dataset, config)
-    if config.compat == "upstream":
-        return read_upstream_rollouts(
-            dataset,
-            reward_column=config.reward_col or REWARD_COLUMN,
-            intervention_column=config.human_col,
-            outcomes=outcomes,
-            convention=config.label_convention,
-        )
-    return read_rollouts(
-        dataset,
-        model.predictor.spec,
-        outcomes=outcomes,
-        reward_column=config.reward_col,
-        intervention_column=config.human_col,
-        convention=config.label_convention,
-        still_tolerance=config.still_tolerance,
-    )
 
 
 def _values(
@@ -169,8 +137,7 @@ def _values(
     progress: bool,
 ) -> ValueTable:
     """Of all frames; of an ensemble, round by round, each of them kept."""
-    home = Path(config.cache_dir or os.environ.get("PISTAR_VF_CACHE") or "~/.cache/pistar_vf").expanduser()
-    folder = home / "values" / _place(dataset)
+    folder = dataset_folder(dataset, config.cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with dataset_lock(folder, f"values of {dataset.root}"):
         tables = [
@@ -178,7 +145,7 @@ def _values(
                 dataset,
                 models,
                 camera_keys,
-                folder / _values_digest(config, dataset, models, camera_keys),
+                folder / values_digest(config, dataset, models, camera_keys),
                 batch_size=config.batch_size,
                 cache_dir=config.cache_dir,
                 num_workers=config.num_workers,
@@ -189,50 +156,6 @@ def _values(
     if config.ensemble is None:
         return tables[0]
     return ValueTable.combine(tables, config.ensemble, scored_anew(rounds, dataset))
-
-
-def _place(dataset: LeRobotDataset) -> str:
-    """Name of the folder of a dataset's values; two datasets of one name have two."""
-    return f"{dataset.name}-{hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:12]}"
-
-
-def _values_digest(
-    config: RelabelConfig,
-    dataset: LeRobotDataset,
-    models: Sequence[ScoringModel],
-    camera_keys: dict[str, str | None],
-) -> str:
-    """Changes with whatever decides a value: the models and their shares, pixels, states and prompts."""
-    spec = models[0].predictor.spec
-    look = (spec.model.siglip.image_size, spec.image_fit)
-    digest = hashlib.sha256(spec.tokenizer_sha256.encode())
-    for model in models:
-        digest.update(json.dumps([model.digest, config.use_ema, sorted(model.episodes)]).encode())
-    for name, key in sorted(camera_keys.items()):
-        digest.update(f"{name} {key and frame_digest(dataset, key, *look)}".encode())
-    digest.update(json.dumps(dataset.prompts).encode() + dataset.prompt_index().tobytes())
-    if spec.state is not None:
-        digest.update(read_state(dataset, spec.state.key).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _lookahead(config: RelabelConfig, rollouts: Rollouts, fps: float) -> int:
-    """N in frames; it is printed in seconds, too."""
-    if config.lookahead_seconds is not None:
-        lookahead = max(1, round(config.lookahead_seconds * fps))
-    elif config.lookahead is not None:
-        lookahead = config.lookahead
-    else:
-        lookahead = DEFAULT_LOOKAHEAD if config.compat == "upstream" else default_lookahead(rollouts)
-        if lookahead < DEFAULT_LOOKAHEAD and config.compat == "none":
-            _log.info(
-                "N is %d frames, a fifth of the median episode, as it is shorter than %d frames; --lookahead decides "
-                "otherwise",
-                lookahead,
-                5 * DEFAULT_LOOKAHEAD,
-            )
-    print(f"lookahead: N = {lookahead} frames = {lookahead / fps:.2f} s at {fps:g} fps")
-    return lookahead
 
 
 def _label(
@@ -247,7 +170,7 @@ def _label(
     if rule.threshold_per == "source":
         rollouts = by_source(rollouts, dataset)
     thresholds = find_thresholds(advantage, rollouts, rule)
-    _say_where_successes_are_rare(rollouts, rule)
+    warn_where_successes_are_rare(rollouts, rule)
     chance = None
     if rule.abstain or (config.output == "sidecar" and rule.estimator != "gae"):
         horizons = Horizons.of(rollouts)
@@ -262,20 +185,6 @@ def _label(
             thresholds[rollouts.task] + beyond,
         )
     return label_frames(advantage, thresholds, rollouts, rule, chance)
-
-
-def _say_where_successes_are_rare(rollouts: Rollouts, rule: LabelRule) -> None:
-    if rule.threshold is not None:
-        return
-    for task, percent in zip(rollouts.tasks, positive_percents(rollouts, rule)):
-        if percent < rule.top_percent:
-            _log.warning(
-                "'%s': %.1f %% of the policy's frames become positive instead of %g %%: no more lie outside failures. "
-                "--threshold decides otherwise",
-                task,
-                percent,
-                rule.top_percent,
-            )
 
 
 def _scorers(dataset: LeRobotDataset, rounds: Sequence[Sequence[ScoringModel]], values: ValueTable) -> Scorers:
@@ -297,38 +206,6 @@ def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> Ne
     return dataclasses.replace(words, after=np.where(labels.code == KEPT, words.before, words.after))
 
 
-def _check_gate(gate: Gate, config: RelabelConfig, report: Path) -> None:
-    """Stops before anything is written, unless a flag takes the blame; `force` takes it for everything."""
-    names = ", ".join(gate.named(gate.verdict))
-    if gate.verdict is Verdict.FAILED and not config.force:
-        raise GateError(
-            f"the gate failed ({names}): expected a value function fit to label data, see {report}. "
-            "Nothing was written. Train longer or on more data; or pass --force, which is recorded with the labels"
-        )
-    if gate.verdict is Verdict.NOT_SHOWN and not (config.accept_not_shown or config.force):
-        raise GateNotShownError(
-            f"the evidence is too little for a verdict ({names}): expected unseen episodes enough to judge by, see "
-            f"{report}, which says for each what would show it. Nothing was written. Or pass --accept_not_shown, which "
-            "is recorded with the labels"
-        )
-    if gate.verdict is Verdict.FAILED:
-        _log.warning("the gate failed (%s); writing all the same, as --force says", names)
-    elif gate.verdict is Verdict.NOT_SHOWN:
-        _log.warning("it is not shown that the values are fit (%s); writing all the same, as you said", names)
-
-
-def _doubts(values: ValueTable, labels: Labels, support: Support) -> dict[str, np.ndarray]:
-    """Columns of a sidecar that say how sure its values and labels are."""
-    spread = Spread.measure(values.probs, support)
-    columns = {"value_std": spread.std}
-    columns |= {f"value_q{round(100 * level):02d}": spread.quantiles[:, i] for i, level in enumerate(QUANTILES)}
-    if labels.chance is not None:
-        columns["positive_chance"] = labels.chance.astype(np.float32)
-    if values.disagreement is not None:
-        columns["value_disagreement"] = values.disagreement.astype(np.float32)
-    return columns
-
-
 def _write(
     config: RelabelConfig,
     dataset: LeRobotDataset,
@@ -342,7 +219,7 @@ def _write(
 ) -> Path:
     if config.output == "sidecar":
         folder = output_dir or dataset.root
-        columns = _doubts(values, labels, support)
+        columns = doubts(values, labels, support)
         files = write_sidecar(dataset, words, labels, values.value, facts, output_dir, config.sidecar_tag, columns)
         print(f"labels: {', '.join(str(folder / file) for file in files)}")
         return folder

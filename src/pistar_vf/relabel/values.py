@@ -7,10 +7,11 @@
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.choices import Ensemble
+from pistar_vf.episode_layout import evenly_spread
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.open_table import FrameSource
@@ -103,7 +105,9 @@ def compute_values(
     store = _Store(folder, dataset, models[0].predictor.spec.model.support.num_atoms)
     if not store.is_finished():
         store.create()
-        opened = {"camera_keys": camera_keys, "cache_dir": cache_dir, "num_workers": num_workers}
+        open_source = functools.partial(
+            frame_source, dataset=dataset, camera_keys=camera_keys, cache_dir=cache_dir, num_workers=num_workers
+        )
         with tqdm(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
             bar.update(dataset.num_frames - sum(episode.length for episode in store.missing()))
             for model in models:
@@ -111,10 +115,10 @@ def compute_values(
                 if not mine:
                     continue
                 frame_predictor = FramePredictor(model.predictor, batch_size)
-                for shard in iterate_shards(frame_source(model.predictor, dataset, **opened), mine):
+                for shard in iterate_shards(open_source(model.predictor), mine):
                     store.score(shard, frame_predictor, bar.update)
         probes = {
-            number: _probe(model, frame_source(model.predictor, dataset, **opened), batch_size)
+            number: _probe(model, open_source(model.predictor), batch_size)
             for number, model in enumerate(models)
             if model.episodes
         }
@@ -164,7 +168,8 @@ class _Store:
             values[row : row + len(value)], probs[row : row + len(value)] = value, prob
             row += len(value)
             advance(len(value))
-        probs.flush(), values.flush()
+        probs.flush()
+        values.flush()
         first = self._dataset.episodes.index(shard.episodes[0])
         with (self._folder / "done.u8").open("r+b") as file:
             file.seek(first)
@@ -198,17 +203,18 @@ class _Store:
         path = self._folder / name
         return path.is_file() and path.stat().st_size == size
 
-    def _open(self, name: str, mode: str) -> np.memmap:
-        dtype, shape = (np.float16, self._shape) if name.endswith("f16") else (np.float32, self._shape[:1])
-        return np.memmap(self._folder / name, dtype, mode, shape=shape)
+    def _open(self, name: str, mode: Literal["r", "r+"]) -> np.memmap:
+        if name.endswith("f16"):
+            return np.memmap(self._folder / name, np.float16, mode, shape=self._shape)
+        return np.memmap(self._folder / name, np.float32, mode, shape=self._shape[:1])
 
 
 def _probe(model: ScoringModel, frames: FrameSource, batch_size: int) -> ImageProbe:
     """Exchanges the images of an even sample of frames from a few episodes at random."""
     mine = [episode for episode in frames.dataset.episodes if episode.index in model.episodes]
-    chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, _PROBE_EPISODES).round().astype(int))]
+    chosen = [mine[i] for i in evenly_spread(len(mine), _PROBE_EPISODES)]
     tables = [
-        shard.table.take(shard.rows[_evenly(len(shard.rows), _PROBE_FRAMES // len(chosen))])
+        shard.table.take(shard.rows[evenly_spread(len(shard.rows), max(1, _PROBE_FRAMES // len(chosen)))])
         for shard in iterate_shards(frames, chosen)
     ]
     table = FrameTable.concatenate(tables)
@@ -217,7 +223,3 @@ def _probe(model: ScoringModel, frames: FrameSource, batch_size: int) -> ImagePr
     value = np.concatenate([value for value, _ in frame_predictor.values(table, rows)])
     change = np.abs(frame_predictor.with_images_of_others(table, rows) - value)
     return ImageProbe(mean_change=float(change.mean()), value_std=float(value.std()), num_frames=len(rows))
-
-
-def _evenly(count: int, wanted: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, max(1, wanted))).round().astype(np.int64))

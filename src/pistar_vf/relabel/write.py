@@ -1,18 +1,15 @@
 """Labels into a dataset: a new one beside it, the same one with an undo, or files of their own for other programs."""
 
-import contextlib
 import dataclasses
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
@@ -123,59 +120,6 @@ def write_in_place(
     return len(stale) + info_changes
 
 
-def write_sidecar(
-    dataset: LeRobotDataset,
-    words: NewWords,
-    labels: Labels,
-    values: np.ndarray,
-    provenance: Mapping[str, Any],
-    folder: Path | None,
-    tag: str,
-    extra: Mapping[str, np.ndarray] = MappingProxyType({}),
-) -> tuple[Path, ...]:
-    """Files beside the tables, for programs that look labels up by episode and frame.
-
-    `meta/advantages_<tag>.parquet` is what RLinf reads: episode_index, frame_index, advantage (bool) and
-    advantage_continuous; value, label and the extra columns are added. `sarm_progress.parquet` is what LeRobot's RA-BC
-    reads: index, episode_index, frame_index and progress_sparse in [0, 1], here 1 + V.
-
-    Args:
-        dataset: what was labelled.
-        words: its indicators.
-        labels: for the advantages.
-        values: V of every frame.
-        provenance: stored in both files.
-        folder: a new folder to write to; None to add them to the dataset, undoably.
-        tag: part of the name of RLinf's file.
-        extra: more columns of RLinf's file, a number for every frame.
-
-    Returns:
-        The files, relative to the folder or the dataset.
-    """
-    tables = {
-        Path("meta", f"advantages_{tag}.parquet"): _advantage_table(dataset, words, labels, values, extra),
-        Path("sarm_progress.parquet"): _progress_table(dataset, values),
-    }
-    metadata = {PROVENANCE: _encode(provenance)}
-    if folder is not None:
-        check_output(dataset.root, folder)
-    with contextlib.ExitStack() as stack:
-        transaction = None
-        if folder is None:
-            transaction = stack.enter_context(
-                Transaction(dataset.root, "relabel, sidecar", summary=provenance, progress=False)
-            )
-        else:
-            staging = stack.enter_context(staged_folder(folder))
-        for path, table in tables.items():
-            target = transaction.stage(path) if transaction else staging / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table.replace_schema_metadata(metadata), target)
-        if transaction:
-            transaction.commit()
-    return tuple(tables)
-
-
 def _tables(dataset: LeRobotDataset) -> dict[Path, tuple[Episode, ...]]:
     """The parquet files, relative to the dataset, and whose rows are in each."""
     return {path.relative_to(dataset.root): episodes for path, episodes in dataset.files().items()}
@@ -187,13 +131,13 @@ def _words_of(episodes: Sequence[Episode], words: NewWords) -> np.ndarray:
 
 
 def _write_table(source: Path, target: Path, column: np.ndarray, name: str, provenance: Mapping[str, Any]) -> None:
-    replace_columns(source, target, {name: column}, metadata={PROVENANCE: _encode(provenance)})
+    replace_columns(source, target, {name: column}, metadata={PROVENANCE: encode_provenance(provenance)})
 
 
 def _is_current(
     dataset: LeRobotDataset, path: Path, column: np.ndarray, words: NewWords, provenance: Mapping[str, Any]
 ) -> bool:
-    if file_metadata(dataset.root / path).get(PROVENANCE) != _encode(provenance):
+    if file_metadata(dataset.root / path).get(PROVENANCE) != encode_provenance(provenance):
         return False
     with open_parquet(dataset.root / path) as file:
         if words.column not in file.schema_arrow.names:  # the same run, written under another name
@@ -201,7 +145,8 @@ def _is_current(
         return file.read(columns=[words.column]).column(0).to_pylist() == column.tolist()
 
 
-def _encode(provenance: Mapping[str, Any]) -> bytes:
+def encode_provenance(provenance: Mapping[str, Any]) -> bytes:
+    """As the metadata of a parquet file holds it."""
     return json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode()
 
 
@@ -234,29 +179,3 @@ def _groups(path: Path, left_out: str) -> Iterator[pa.Table]:
         names = [name for name in file.schema_arrow.names if name != left_out]
         for index in range(file.num_row_groups):
             yield file.read_row_group(index, columns=names).replace_schema_metadata(None)
-
-
-def _advantage_table(
-    dataset: LeRobotDataset, words: NewWords, labels: Labels, values: np.ndarray, extra: Mapping[str, np.ndarray]
-) -> pa.Table:
-    return pa.table(
-        {
-            **_places(dataset),
-            "advantage": words.after == "positive",
-            "advantage_continuous": labels.advantage.astype(np.float32),
-            "value": values,
-            "label": words.after.tolist(),
-            **extra,
-        }
-    )
-
-
-def _progress_table(dataset: LeRobotDataset, values: np.ndarray) -> pa.Table:
-    index = dataset.read_column("index") if "index" in dataset.columns else np.arange(dataset.num_frames)
-    progress = np.clip(1.0 + values, 0.0, 1.0).astype(np.float32)
-    return pa.table({"index": index.astype(np.int64), **_places(dataset), "progress_sparse": progress})
-
-
-def _places(dataset: LeRobotDataset) -> dict[str, np.ndarray]:
-    indices = np.array([episode.index for episode in dataset.episodes])
-    return {"episode_index": dataset.layout.spread(indices), "frame_index": dataset.layout.frame_index()}

@@ -35,6 +35,12 @@ class LabelColumns:
         """How the frames divide into episodes."""
         return EpisodeLayout(self.lengths)
 
+    @property
+    def rewards(self) -> Float[np.ndarray, " t"]:
+        """The reward column, where what is asked for needs one."""
+        assert self.reward is not None
+        return self.reward
+
 
 def fitting_conventions(columns: LabelColumns) -> tuple[str, ...]:
     """The names of all conventions that fit every episode.
@@ -113,9 +119,10 @@ def paper_scale(columns: LabelColumns) -> tuple[dict[int, int], float | None] | 
         or the penalties differ. Tasks with one-frame episodes only have no length.
     """
     layout, long = columns.layout, columns.lengths > 1
-    length = -1.0 / columns.reward[layout.starts[long]].astype(np.float64)
+    reward = columns.rewards.astype(np.float64)
+    length = -1.0 / reward[layout.starts[long]]
     found = {int(task): length[columns.tasks[long] == task] for task in np.unique(columns.tasks[long])}
-    end = columns.reward[layout.last_frames[long]].astype(np.float64)
+    end = reward[layout.last_frames[long]]
     penalty = -(end * length)[end < 0]
     at_bottom = np.abs(end[end < 0] + 1) <= LABEL_TOLERANCE
     if any(_spread(lengths) > _RELATIVE for lengths in found.values()):
@@ -164,7 +171,7 @@ def _fits(convention: Convention, columns: LabelColumns) -> bool:
 def _steps_vary(columns: LabelColumns) -> bool:
     """Whether some frames of an episode are worth more than others: a measured progress, not a count of steps."""
     layout = columns.layout
-    differs = np.abs(columns.reward - layout.spread(columns.reward[layout.starts])) > LABEL_TOLERANCE
+    differs = np.abs(columns.rewards - layout.spread(columns.rewards[layout.starts])) > LABEL_TOLERANCE
     differs[layout.last_frames] = False
     return bool(differs.any())
 
@@ -184,14 +191,13 @@ def _readings(convention: Convention, columns: LabelColumns) -> list[_Reading]:
     readings = []
     for outcome in outcomes:
         value, reward = _expected(convention, columns, failed=outcome == "failure")
-        if columns.reward is None or not convention.has_rewards:
-            reward = None
+        compared = columns.reward is not None and convention.has_rewards
         # Written so that a NaN differs.
         with np.errstate(invalid="ignore"):
             differs = ~(np.abs(columns.value - value) <= LABEL_TOLERANCE)
-        if reward is not None:
-            differs |= ~(np.abs(columns.reward - reward) <= LABEL_TOLERANCE)
-        readings.append(_Reading(outcome, value, reward, differs))
+        if compared:
+            differs |= ~(np.abs(columns.rewards - reward) <= LABEL_TOLERANCE)
+        readings.append(_Reading(outcome, value, reward if compared else None, differs))
     return readings
 
 
@@ -238,7 +244,7 @@ def _contradiction(
     wanted, got = [f"value_label {reading.value[row]:.6g}"], [f"{columns.value[row]:.6g}"]
     if reading.reward is not None:
         wanted.append(f"reward_label {reading.reward[row]:.6g}")
-        got.append(f"{columns.reward[row]:.6g}")
+        got.append(f"{columns.rewards[row]:.6g}")
     return (
         f"episode {episode_numbers[episode]}, frame {first}: expected {' and '.join(wanted)} by the declared "
         f"convention '{convention.name}' (as a {reading.outcome}), got {' and '.join(got)}; declare another or none"

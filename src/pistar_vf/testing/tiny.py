@@ -46,6 +46,24 @@ def _tiny_sizes() -> dict[str, Any]:
     }
 
 
+TINY_RUN: dict[str, Any] = {
+    "siglip_variant": "tiny/14",
+    "gemma_variant": "gemma3_tiny",
+    "image_size": 28,
+    "freeze_mode": "none",
+    "batch_size": 4,
+    "num_train_steps": 4,
+    "log_interval": 2,
+    "val_interval": 0,
+    "save_interval": 2,
+    "num_workers": 0,
+    "peak_lr": 1e-3,
+    "max_token_len": 24,
+    "wandb_mode": "disabled",
+}
+"""Flags of a run that takes seconds."""
+
+
 def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: Any) -> TrainConfig:
     """Four steps of four frames, a checkpoint every two, no validation, nothing frozen.
 
@@ -54,19 +72,4 @@ def tiny_train_config(data_dir: str | Path, checkpoint_dir: Path, **overrides: A
         checkpoint_dir: where checkpoints go.
         overrides: fields of `TrainConfig`.
     """
-    defaults: dict[str, Any] = {
-        "siglip_variant": "tiny/14",
-        "gemma_variant": "gemma3_tiny",
-        "image_size": 28,
-        "freeze_mode": "none",
-        "batch_size": 4,
-        "num_train_steps": 4,
-        "log_interval": 2,
-        "val_interval": 0,
-        "save_interval": 2,
-        "num_workers": 0,
-        "peak_lr": 1e-3,
-        "max_token_len": 24,
-        "wandb_mode": "disabled",
-    }
-    return TrainConfig.of(data_dir=str(data_dir), checkpoint_dir=checkpoint_dir, **{**defaults, **overrides})
+    return TrainConfig.of(data_dir=str(data_dir), checkpoint_dir=checkpoint_dir, **{**TINY_RUN, **overrides})

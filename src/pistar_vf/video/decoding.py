@@ -10,6 +10,7 @@ import io
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from jaxtyping import UInt8  # not from pistar_vf.typing: decoding processes mus
 from PIL import Image, ImageOps
 
 from pistar_vf.errors import ConfigError, VideoError
-from pistar_vf.video.opening import open_video
+from pistar_vf.video.opening import open_video, seconds_per_tick
 from pistar_vf.video.presentation import check_presentation, frame_turn, turned
 
 FITS = ("pad", "stretch")
@@ -141,7 +142,7 @@ def decode_video(
 
 
 def decode_image(
-    value: bytes | Mapping[str, object], *, size: int, fit: str, root: Path, context: str
+    value: bytes | Mapping[str, Any], *, size: int, fit: str, root: Path, context: str
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """Decodes one cell of an image column and resizes it as `decode_video` does.
 
@@ -262,17 +263,18 @@ def _decode(path: Path, context: str, seek_to: float = 0.0) -> Iterator[tuple[fl
     with open_video(path, context, "cannot be decoded, truncated or corrupt") as (container, stream):
         check_presentation(path, stream, context)
         stream.thread_count = 1  # episodes are decoded in parallel, which scales better than threads do
-        start = (stream.start_time or 0) * stream.time_base
+        tick = seconds_per_tick(stream)
+        start = (stream.start_time or 0) * tick
         for frame in _frames_from(container, stream, start + seek_to):
             if frame.pts is None:
                 raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
-            yield float(frame.pts * stream.time_base - start), frame
+            yield float(frame.pts * tick - start), frame
 
 
 def _frames_from(
     container: av.container.InputContainer, stream: av.VideoStream, seconds: float
 ) -> Iterator[av.VideoFrame]:
-    target = round(seconds / stream.time_base)
+    target = round(seconds / seconds_per_tick(stream))
     if target > (stream.start_time or 0):
         container.seek(target, stream=stream)
         frames = container.decode(stream)

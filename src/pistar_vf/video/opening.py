@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -35,6 +36,12 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
             yield container, stream
     except av.FFmpegError as error:
         raise VideoError(f"{context}: {path}: {problem}: {error}") from error
+
+
+def seconds_per_tick(stream: av.VideoStream) -> Fraction:
+    """The unit of a stream's times; every stream of an opened file has one."""
+    assert stream.time_base is not None
+    return stream.time_base
 
 
 def missing_video(path: Path) -> str:

@@ -8,7 +8,7 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -48,7 +48,8 @@ def frame_turn(frame: av.VideoFrame, where: str) -> Turn:
     Raises:
         VideoError: by something else than quarter turns and mirrors.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")  # not by iterating, which gives other things from PyAV 19 on
+    # Not by iterating, which gives other things from PyAV 19 on. PyAV's types call the buffer an object.
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return UPRIGHT
     matrix = struct.unpack("=9i", bytes(data)[:36])

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from pistar_vf.errors import VideoError
-from pistar_vf.video.opening import open_video
+from pistar_vf.video.opening import open_video, seconds_per_tick
 from pistar_vf.video.presentation import check_presentation, shown_size
 
 _PROBLEM = "cannot be read or copied"
@@ -76,23 +76,20 @@ def read_packet_table(path: Path, context: str) -> PacketTable:
     Raises:
         VideoError: the file is missing or damaged.
     """
-    pts, durations, keyframes, hidden = [], [], [], []
+    starts, ends, keyframes, hidden = [], [], [], []
     with open_video(path, context, _PROBLEM) as (container, stream):
-        for packet in _packets(container, stream):
-            if packet.pts is None or packet.dts is None:
-                raise VideoError(f"{context}: {path}: a frame has no presentation time; re-encode the video")
-            pts.append(packet.pts)
-            durations.append(packet.duration)
+        for packet, start, _ in _packets(container, stream, f"{context}: {path}"):
+            starts.append(start)
+            ends.append(start + (packet.duration or 0))
             keyframes.append(packet.is_keyframe)
             hidden.append(packet.is_discard)
         facts = check_presentation(path, stream, context)
-        codec, time_base = stream.codec_context, stream.time_base
-        ticks = np.array(pts, np.int64) - (stream.start_time or 0)
+        codec, time_base, first = stream.codec_context, seconds_per_tick(stream), stream.start_time or 0
         shown = ~np.array(hidden, bool)
         return PacketTable(
-            seconds=np.where(shown, ticks * float(time_base), np.nan),
+            seconds=np.where(shown, (np.array(starts, np.int64) - first) * float(time_base), np.nan),
             is_keyframe=np.array(keyframes, bool),
-            end_seconds=int((ticks + durations)[shown].max(initial=0)) * time_base,
+            end_seconds=int((np.array(ends, np.int64) - first)[shown].max(initial=0)) * time_base,
             codec=codec.codec.canonical_name,
             headers=(codec.width, codec.height, codec.pix_fmt, codec.extradata, facts.matrix),
             size=shown_size(codec.width, codec.height, facts.matrix),
@@ -126,18 +123,16 @@ class PacketWriter:
             VideoError: it is missing or damaged.
         """
         with open_video(path, context, _PROBLEM) as (container, stream):
-            shift = round(start_seconds / stream.time_base) - (stream.start_time or 0)
-            for packet in _packets(container, stream):
-                self.write(packet, stream, shift)
+            shift = round(start_seconds / seconds_per_tick(stream)) - (stream.start_time or 0)
+            for packet, start, decoded in _packets(container, stream, f"{context}: {path}"):
+                self.write(packet, stream, start + shift, decoded + shift)
 
-    def write(self, packet: av.Packet, source: av.VideoStream, shift: int) -> None:
-        """Writes one packet of `source`, shown `shift` ticks of its time base later than there."""
+    def write(self, packet: av.Packet, source: av.VideoStream, start: int, decoded: int) -> None:
+        """Writes one packet of `source`, shown from `start` on and decoded at `decoded`, ticks of its time base."""
         if self._stream is None:
             self._stream = self._container.add_stream_from_template(source, opaque=True)
             self._stream.time_base = source.time_base
-        packet.pts += shift
-        packet.dts += shift
-        packet.stream = self._stream
+        packet.pts, packet.dts, packet.stream = start, decoded, self._stream
         self._container.mux(packet)
 
 
@@ -153,17 +148,25 @@ def cut_video(path: Path, cuts: list[tuple[range, Path]], context: str) -> None:
         VideoError: the video is missing or damaged.
     """
     with open_video(path, context, _PROBLEM) as (container, stream):
-        packets = enumerate(_packets(container, stream))
+        packets = enumerate(_packets(container, stream, f"{context}: {path}"))
         for positions, target in cuts:
             with PacketWriter(target) as writer:
-                for position, packet in packets:
+                for position, (packet, start, decoded) in packets:
                     if position == positions.start:
-                        shift = -packet.pts  # it is a keyframe, shown before all that follow
+                        first = start  # of a keyframe, shown before all that follow
                     if position in positions:
-                        writer.write(packet, stream, shift)
+                        writer.write(packet, stream, start - first, decoded - first)
                     if position == positions[-1]:
                         break
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    return (packet for packet in container.demux(stream) if packet.size)  # the last one is empty: it flushes
+def _packets(
+    container: av.container.InputContainer, stream: av.VideoStream, where: str
+) -> Iterator[tuple[av.Packet, int, int]]:
+    """The packets in decoding order, each with the ticks at which it is shown and decoded."""
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue  # the last one is empty: it flushes
+        if packet.pts is None or packet.dts is None:
+            raise VideoError(f"{where}: a frame has no presentation time; re-encode the video")
+        yield packet, packet.pts, packet.dts

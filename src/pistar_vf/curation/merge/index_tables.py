@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pistar_vf.curation.merge.sources import Source
@@ -47,20 +48,20 @@ class IndexTable:
         Raises:
             DatasetError: a number is not in the source's table.
         """
-        own = self.positions[source]
-        numbers = []
-        for value in column.to_pylist():
-            if value is None or value < 0:
-                numbers.append(value)
-                continue
-            number = whole_number(value, where, self.column)
-            if number not in own:
-                raise DatasetError(
-                    f"{where}: column '{self.column}': expected a number of {self.path}, got {number}; add it there, "
-                    f"or leave the column out (--drop {self.column})"
-                )
-            numbers.append(own[number])
-        return pa.array(numbers, pa.int64())
+        found = pc.unique(column)
+        new = [self._renumbered(self.positions[source], value, where) for value in found.to_pylist()]
+        return pa.array(new, pa.int64()).take(pc.index_in(column, found).combine_chunks())
+
+    def _renumbered(self, own: Mapping[int, int], value: Any, where: str) -> int | None:
+        if value is None or value < 0:
+            return value
+        number = whole_number(value, where, self.column)
+        if number not in own:
+            raise DatasetError(
+                f"{where}: column '{self.column}': expected a number of {self.path}, got {number}; add it there, "
+                f"or leave the column out (--drop {self.column})"
+            )
+        return own[number]
 
 
 def join_index_tables(sources: Sequence[Source], columns: Sequence[str]) -> dict[str, IndexTable]:
@@ -108,7 +109,8 @@ def _read(source: Source, column: str) -> _Table | None:
 
 
 def _join(column: str, sources: Sequence[Source], tables: Sequence[_Table | None]) -> IndexTable:
-    rows: dict[str, _Row] = {}
+    rows: list[_Row] = []
+    position: dict[str, int] = {}
     positions: list[dict[int, int]] = []
     for source, table in zip(sources, tables):
         positions.append({})
@@ -125,11 +127,12 @@ def _join(column: str, sources: Sequence[Source], tables: Sequence[_Table | None
         for i, entry in enumerate(entries):
             number = whole_number(entry[old], f"{path}: row {i}", old, 0)
             row = {name: value for name, value in entry.items() if name != old}
-            positions[-1][number] = list(rows).index(key) if (key := repr(sorted(row.items()))) in rows else len(rows)
-            rows.setdefault(key, row)
-    source, first = next(pair for pair in zip(sources, tables) if pair[1] is not None)
-    schema = _schema(first[2], source.old_name(column), column)
-    return IndexTable(column, Path("meta", first[0].name), tuple(rows.values()), schema, tuple(positions))
+            if (key := repr(sorted(row.items()))) not in position:
+                position[key] = len(rows)
+                rows.append(row)
+            positions[-1][number] = position[key]
+    old, (first, _, table) = next((s.old_name(column), t) for s, t in zip(sources, tables) if t is not None)
+    return IndexTable(column, Path("meta", first.name), tuple(rows), _schema(table, old, column), tuple(positions))
 
 
 def _check_names(column: str, tables: Sequence[_Table], path: Path) -> None:
