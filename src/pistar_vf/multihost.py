@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 _PATIENCE_MS = 60 * 60 * 1000
 _calls = itertools.count()
 """Of `wait_for_all`: JAX knows a barrier by its name, and each one works once."""
+_questions = itertools.count()
+"""Of `any_process`: what was answered to an earlier one is not looked at."""
 
 
 def initialize_processes() -> None:
@@ -61,3 +63,22 @@ def wait_for_all(name: str) -> None:
     client = distributed.global_state.client
     if client is not None:
         client.wait_at_barrier(f"{name} {next(_calls)}", timeout_in_ms=_PATIENCE_MS)
+
+
+def any_process(flag: bool, name: str) -> bool:
+    """Whether the flag is raised in any process: the same answer in all of them, for what all must do together.
+
+    Costs two messages to JAX's coordinator, and no device waits for another. Alone, it is the flag.
+
+    Args:
+        flag: of this process.
+        name: of the place in the program, where all processes come equally often.
+    """
+    client = distributed.global_state.client
+    if client is None:
+        return flag
+    place = f"pistar_vf/{name}/{next(_questions)}/"
+    if flag:
+        client.key_value_set(f"{place}{jax.process_index()}", "yes")
+    wait_for_all(name)
+    return bool(client.key_value_dir_get(place))

@@ -1,13 +1,16 @@
 """Two processes, started as `accelerate launch` starts them, give the checkpoint that one gives."""
 
+import itertools
 import json
 import logging
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +21,7 @@ from support.places import ROOT
 from pistar_vf import multihost
 from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
 from pistar_vf.params import flatten
+from pistar_vf.training import engine
 
 FLAGS = {
     "preset": "tiny",
@@ -43,8 +47,8 @@ def free_port() -> int:
     raise AssertionError("no two neighbouring free ports")
 
 
-def start(data_dir, folder, cache_dir, environment):
-    words = {**FLAGS, "data_dir": data_dir, "checkpoint_dir": folder, "cache_dir": cache_dir}
+def start(data_dir, folder, cache_dir, environment, **changes):
+    words = {**FLAGS, **changes, "data_dir": data_dir, "checkpoint_dir": folder, "cache_dir": cache_dir}
     flags = [word for name, value in words.items() for word in (f"--{name}", str(value))]
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment}
     code = "import sys; from pistar_vf.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -56,6 +60,14 @@ def finish(process) -> str:
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out
     return out
+
+
+def wait_until(condition, processes, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in processes] == [None, None], [p.stdout.read() for p in processes]
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -100,6 +112,28 @@ def documented_line(**places) -> list[str]:
     for flag, value in places.items():
         words[words.index(f"--{flag}") + 1] = str(value)
     return words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 1])
+def test_one_process_that_is_asked_to_stop_stops_all(tiny_dataset, frame_cache_dir, tmp_path, asked):
+    """Both save the same step and end as one does; neither waits for the other for ever."""
+    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    endless = {"num_train_steps": 100_000, "val_interval": 0, "save_interval": 100_000, "log_interval": 1}
+    run = tmp_path / "run"
+    processes = [
+        start(tiny_dataset, run, frame_cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **endless)
+        for rank in range(2)
+    ]
+    wait_until(lambda: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text(), processes)
+    processes[asked].send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [130, 130], outputs
+    (checkpoint,) = run.glob("step_*")
+    step = int(checkpoint.name.removeprefix("step_"))
+    assert 0 < step < 100_000
+    assert step % engine._STOP_INTERVAL == 0
+    assert f"stopped at step {step}" in outputs[0]
 
 
 @pytest.mark.slow
@@ -148,3 +182,29 @@ def test_one_place_may_be_waited_at_again(monkeypatch):
         multihost.wait_for_all("here")
     assert len(set(names)) == 3
     assert all(name.startswith("here ") for name in names)
+
+
+def test_alone_the_answer_is_ones_own():
+    assert multihost.any_process(True, "stop")
+    assert not multihost.any_process(False, "stop")
+
+
+def test_what_one_process_says_all_hear(monkeypatch):
+    """Process 1 says yes to the second of four questions; its yes is not heard again at the later ones."""
+    said = {}
+
+    def barrier(name, timeout_in_ms):
+        if len(answers) == 1:
+            said["pistar_vf/stop/1/1"] = "yes"
+
+    client = SimpleNamespace(
+        wait_at_barrier=barrier,
+        key_value_set=said.__setitem__,
+        key_value_dir_get=lambda place: [pair for pair in said.items() if pair[0].startswith(place)],
+    )
+    monkeypatch.setattr(multihost.distributed.global_state, "client", client)
+    monkeypatch.setattr(multihost, "_questions", itertools.count())
+    answers = []
+    for own in (False, False, False, True):
+        answers.append(multihost.any_process(own, "stop"))
+    assert answers == [False, True, False, True]

@@ -108,6 +108,18 @@ def test_what_is_saved_is_the_state_of_its_step():
     assert opt_state is None
 
 
+def test_several_processes_stop_together(monkeypatch):
+    """Asked in step 5, they hear of it at their next question, after step 8: nobody saves alone."""
+    toy, asked = Toy(20, save=100), []
+    stopping_after(monkeypatch, 2)  # of the questions, at steps 4 and 8
+    monkeypatch.setattr(engine.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(engine, "any_process", lambda flag, name: asked.append((name, flag)) or flag)
+    with pytest.raises(Stopped, match="stopped at step 8"):
+        toy.train()
+    assert asked == [("stop", False), ("stop", True)]
+    assert [event for event in toy.events if event[0] == "save"] == [("save", 8)]
+
+
 def on_device() -> int:
     """Vectors as large as the model's, on the device."""
     return sum(array.size == SIZE for array in jax.live_arrays())

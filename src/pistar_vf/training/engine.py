@@ -8,7 +8,8 @@ The order of a step, for whoever wants to change it:
 3. the loss of the step *before* is looked at, so that the device never waits for the host (`loop`);
 4. a background save that has failed ends the run; then, where due, numbers are logged, the model is validated and the
    best state kept, the recipe looks at what else it wants, and the state is saved (`watch`, `copies`);
-5. a request to stop is answered: the state is saved and the run ends as if it had been killed after this step.
+5. a request to stop is answered: the state is saved and the run ends as if it had been killed after this step. Of
+   several processes all end at the same step, whichever was asked: they ask each other every few steps.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from jax.sharding import Mesh
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf import messages
-from pistar_vf.multihost import wait_for_all
+from pistar_vf.multihost import any_process, wait_for_all
 from pistar_vf.sharding import put_batch, replicated, state_sharding
 from pistar_vf.training.copies import Copies
 from pistar_vf.training.interrupt import stop_requested
@@ -35,6 +36,8 @@ from pistar_vf.typing import Params
 
 _log = logging.getLogger(__name__)
 _NUM_PREFETCHED = 3
+_STOP_INTERVAL = 4
+"""Steps after which processes ask each other whether one of them was asked to stop."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -70,7 +73,8 @@ def train(
         clock: seconds, from any zero.
 
     Raises:
-        Stopped: on SIGINT or SIGTERM, after the running step and with a checkpoint of it.
+        Stopped: on SIGINT or SIGTERM, after the running step and with a checkpoint of it; on several processes, after
+            the next step at which they ask each other.
         NonFiniteLossError: the loss or the gradient of a step is NaN or infinite.
         CheckpointError: a background save failed.
     """
@@ -93,11 +97,18 @@ def train(
         for result in steps:
             bar.update(1)
             watch.after_step(result)
-            if stopping() and result.step < num_train_steps:
+            if result.step < num_train_steps and _must_stop(stopping, result.step):
                 watch.save(result)
                 copies.close()
                 raise Stopped(result.step)
     copies.close()
+
+
+def _must_stop(stopping: Callable[[], bool], step: int) -> bool:
+    """Saving is what all processes do together: one that stopped alone would wait for the others for ever."""
+    if jax.process_count() == 1:
+        return stopping()
+    return step % _STOP_INTERVAL == 0 and any_process(stopping(), "stop")
 
 
 def compile_step(plan: Plan, state: TrainState, frozen: Params, batch: object, mesh: Mesh) -> TrainStep:
