@@ -1,14 +1,19 @@
 """The face of the commands: every flag with its default stays, and asking for help loads nothing heavy."""
 
+import ast
 import dataclasses
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.places import ROOT
 
 from pistar_vf.cli import (
+    align,
     check,
     convert,
     convert_dataset,
@@ -19,6 +24,7 @@ from pistar_vf.cli import (
     inspect,
     merge,
     patch,
+    repair,
     serve,
     undo,
 )
@@ -104,6 +110,58 @@ def test_every_command_stays():
 def test_no_two_blocks_share_a_name(kind):
     if issubclass(kind, Composed):
         assert len(set(kind.names())) == len(kind.names())
+
+
+_GIT = {"--no-renames", "--porcelain", "--untracked-files", "--show-prefix", "--error-unmatch", "--quiet"}
+_PIP = {"--force-reinstall", "--no-deps", "--only-binary"}
+_HF = {"--include", "--repo-type", "--local-dir"}
+_TRAIN_PY = {
+    "--stage",
+    "--stage1",
+    "--stage2",
+    "--dataset_name",
+    "--output_base",
+}  # scripts/train.py, the seed's program
+OF_OTHER_PROGRAMS = {
+    "cli/main.py": {"--help", "--version"},
+    "cli/robot.py": {"--help", "--parquet-dir", "--video-root"},  # the seed's spelling
+    "cli/stages.py": {"--help", *_TRAIN_PY},
+    "demo/stitched_demo.py": _TRAIN_PY,
+    "doctor": _PIP,
+    "patching": _GIT,
+    "questions/resolve.py": _HF,
+    "tokenizer.py": _HF,
+    "weights/downloads.py": _HF,
+}
+"""Flags that are none of ours, and why they are named; by file or room."""
+
+
+def flags_of_strings() -> Iterator[tuple[str, str]]:
+    """(file, flag) for every flag in a string that is no docstring."""
+    package = ROOT / "src" / "pistar_vf"
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in alone)
+        for text in texts:
+            for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", text) if isinstance(text, str) else ():
+                yield path.relative_to(package).as_posix(), flag
+
+
+def test_messages_name_flags_that_are_there():
+    """A setting is called by its flag in the messages of every room: that is its field's name and nothing else."""
+    kinds = (TrainCommand, align.AlignCommand, repair.RepairArgs, *KINDS.values())
+    names = (k.names() if issubclass(k, Composed) else (f.name for f in dataclasses.fields(k)) for k in kinds)
+    ours = {f"--{no}{name}" for own in names for name in own for no in ("", "no_", "no-")}
+    others = {(place, flag) for place, flags in OF_OTHER_PROGRAMS.items() for flag in flags}
+    found = set(flags_of_strings())
+    unknown = {
+        (file, flag)
+        for file, flag in found
+        if flag not in ours and not {(file, flag), (file.split("/")[0], flag)} & others
+    }
+    assert unknown == set()
+    assert len(found) > 150
 
 
 HEAVY = ("jax", "flax", "optax", "orbax", "pyarrow", "numpy", "av", "torch", "matplotlib", "sentencepiece")

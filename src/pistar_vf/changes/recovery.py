@@ -196,7 +196,7 @@ def _refuse_edited(root: Path, journal: Journal, edited: Sequence[str]) -> None:
     if edited:
         raise DatasetError(
             f"{root}: expected the files as transaction {journal.id} left them, but {len(edited)} changed since: "
-            f"{_some(edited)}; keep a copy of what you need, then pass force=True (--force) to lose these changes"
+            f"{_some(edited)}; keep a copy of what you need, then pass --force to lose these changes"
         )
 
 

@@ -114,7 +114,7 @@ def _check_source(
     if replaced and not overwrite:
         raise LabelError(
             f"expected a dataset without labels, got the columns {sorted(replaced)} in {dataset.root}; "
-            "pass overwrite_labels=True (--overwrite_labels) to replace them in the copy"
+            "pass --overwrite_labels to replace them in the copy"
         )
 
 

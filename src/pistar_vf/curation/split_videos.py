@@ -123,7 +123,7 @@ def _refuse_unclean(pieces: list[Piece]) -> None:
             f"{unclean[0].context}: {unclean[0].clip.path}: expected a keyframe at its first frame "
             f"({unclean[0].clip.start_seconds:.4f} s) and none of its packets among other episodes', got a video that "
             f"cannot be cut there as it is ({len(unclean)} such episodes in this file); pass --reencode "
-            "(reencode=True) to encode these anew, which changes their pixels slightly"
+            "to encode these anew, which changes their pixels slightly"
         )
 
 
