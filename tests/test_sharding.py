@@ -42,19 +42,27 @@ def test_large_leaves_are_split_along_their_longest_divisible_axis(eight):
         "large": [[6, 512, 256], 4],
         "longest_not_divisible": [[1025, 256], 4],
         "nothing_divisible": [[1025, 1027], 1],
-        "limit": [[2**18], 4],
-        "below": [[2**20 - 4], 1],
+        "limit": [[2**16], 4],
+        "below": [[2**18 - 4], 1],
         "scalar": [[], 1],
     }
 
 
 def test_the_size_limit_can_be_lowered(eight):
-    assert eight["small_limit"] == {"below": [[2**18 - 1], 4]}
+    assert eight["small_limit"] == {"below": [[2**16 - 1], 4]}
 
 
 def test_without_fsdp_every_device_holds_everything(eight):
     assert {parts for _, parts in eight["state_without_fsdp"].values()} == {1}
     assert eight["state_without_fsdp"]["large"] == [[6, 512, 1024], 1]
+
+
+@pytest.mark.parametrize("mode", ["none", "all_backbones"])
+def test_the_full_size_state_is_shared_out(eight, mode):
+    """Parameters, averages and both moments: a device holds little more than its eighth."""
+    own, total = eight["full_size"][mode]
+    assert total > 4 * 683_210_809
+    assert own <= 1.2 / 8 * total
 
 
 def test_a_batch_is_split_over_all_devices_in_order(eight):

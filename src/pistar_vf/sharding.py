@@ -16,8 +16,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pistar_vf.errors import ConfigError
 
-MIN_SHARDED_BYTES = 4 * 2**20
-"""Leaves below this are replicated: gathering them would cost more than it saves."""
+MIN_SHARDED_BYTES = 2**20
+"""Leaves below this are replicated: gathering them would cost more than it saves. Upstream's limit of 4 MiB leaves the
+attention matrices of Gemma3-270M whole: each of eight devices would hold 1.42 eighths of the state, with this 1.02."""
 
 
 def create_mesh(fsdp_devices: int = 1, devices: list[jax.Device] | None = None) -> Mesh:

@@ -88,7 +88,7 @@ def read_checkpoint(path: Path, abstract: Any, read: Callable[[Path, Any], Any] 
     return unflatten({**own, **{name: frozen[place] for name, place in places.items()}})
 
 
-def checkpoint_metadata(path: Path) -> dict[str, Any]:
+def checkpoint_metadata(path: Path) -> Params:
     """Nested dicts of `jax.ShapeDtypeStruct`: what a checkpoint holds, of a slim one with its frozen part.
 
     Raises:

@@ -19,6 +19,7 @@ from pistar_vf.checkpoints.frozen_part import checkpoint_metadata, read_checkpoi
 from pistar_vf.checkpoints.orbax_tree import read_arrays
 from pistar_vf.errors import CheckpointError
 from pistar_vf.params import flatten, leaf_differences, listed_lines
+from pistar_vf.typing import Params
 
 SAFETENSORS_DTYPES = {
     "F64": np.dtype(np.float64),
@@ -193,7 +194,7 @@ class OrbaxSource(Source):
             yield arrays.pop(name)
 
 
-def _pick(tree: dict, names: set[str], prefix: str = "") -> dict:
+def _pick(tree: Params, names: set[str], prefix: str = "") -> dict:
     """The part of a nested dict whose flat names are wanted; keys may hold "/" themselves."""
     picked = {}
     for key, value in tree.items():
