@@ -81,7 +81,7 @@ def read(monkeypatch):
         return parsed.value.args[0]
 
     monkeypatch.setattr(tyro, "cli", cli)
-    monkeypatch.setattr("pistar_vf.lerobot.metadata.dataset_above", lambda folder, flag: Path("dataset"))
+    monkeypatch.setattr("pistar_vf.curation.free_folders.open.dataset_of_folders", lambda *folders: Path("dataset"))
     return read
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.places import ROOT
 
@@ -14,6 +16,7 @@ from pistar_vf.cli import robot, stages
 from pistar_vf.cli.parsing import parse
 from pistar_vf.cli.train import parse_config
 from pistar_vf.errors import ConfigError, DatasetError
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.recipes.config import AlignmentConfig
 
 TMUX_SCRIPT = ROOT / "scripts" / "start_train_tmux.sh"
@@ -160,7 +163,7 @@ def test_a_projector_that_stage_1_would_not_use(ran, stage):
 def test_stage_2_is_looked_at_before_stage_1_runs(ran):
     with pytest.raises(DatasetError, match="no dataset 'nowhere'"):
         stages.main(["--data_dir", "nowhere"])
-    with pytest.raises(DatasetError, match="--parquet_dir nowhere: expected a folder of a LeRobot dataset"):
+    with pytest.raises(DatasetError, match="--parquet_dir nowhere: expected a folder, found none"):
         stages.main(["--parquet_dir", "nowhere"])
     with pytest.raises(SystemExit):
         stages.main([])
@@ -203,8 +206,8 @@ def test_the_preset_is_stitched_unless_another_is_named(trained):
 
 
 @pytest.mark.parametrize("flags", [("--parquet_dir", "--video_root"), ("--parquet-dir", "--video-root")])
-def test_the_published_folders_mean_their_dataset(trained, tmp_path, flags):
-    root = dataset(tmp_path / "vials").resolve()
+def test_the_published_folders_mean_their_dataset(trained, tiny_dataset, flags):
+    root = tiny_dataset.resolve()
     robot.main([flags[0], str(root / "data" / "chunk-000"), "--seed", "1", flags[1], str(root / "videos")])
     robot.main([flags[0], str(root)])
     assert trained == [
@@ -213,13 +216,22 @@ def test_the_published_folders_mean_their_dataset(trained, tmp_path, flags):
     ]
 
 
-def test_folders_that_cannot_be_meant(trained, tmp_path):
-    vials, cups = (dataset(tmp_path / name) for name in ("vials", "cups"))
-    with pytest.raises(ConfigError, match=r"cups/videos: expected the videos of the dataset .*vials, to which"):
-        robot.main(["--parquet_dir", str(vials / "data"), "--video_root", str(cups / "videos")])
+def test_folders_without_metadata_become_a_dataset(trained, tiny_dataset, tmp_path):
+    for path in (tiny_dataset / "data").rglob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("task", pa.array(["push"] * len(table))), tmp_path / path.name)
+    videos, cache = tiny_dataset / "videos", tmp_path / "cache"
+    robot.main(["--parquet_dir", str(tmp_path), "--video_root", str(videos), "--cache_dir", str(cache)])
+    ((*words, root),) = trained
+    assert words == ["--preset", "stitched", "--cache_dir", str(cache), "--data_dir"]
+    assert Path(root).is_relative_to(cache)
+    assert len(load_lerobot(root).episodes) == 6
+
+
+def test_folders_that_cannot_be_meant(trained):
     for flag in ("--data_dir", "--data-dir"):
         with pytest.raises(ConfigError, match="--parquet_dir: expected either it or --data_dir, got both"):
-            robot.main(["--parquet_dir", str(vials), flag, str(vials)])
+            robot.main(["--parquet_dir", "p", flag, "d"])
     with pytest.raises(ConfigError, match="--video_root v: expected --parquet_dir with it, or --data_dir for both"):
         robot.main(["--video_root", "v"])
     assert trained == []
@@ -256,7 +268,7 @@ def test_the_documented_commands_are_understood(tmp_path, monkeypatch):
     assert parsed(alone) == parsed([*first, "--checkpoint_dir", "outputs/alignment"])
     assert parse_config([*robot.train_words(second), "--checkpoint_dir", "c"]).train_ratio == 0.8
     (words,) = documented("scripts/train_robot_vf.py")
-    monkeypatch.setattr("pistar_vf.lerobot.metadata.dataset_above", lambda folder, flag: tmp_path)
+    monkeypatch.setattr("pistar_vf.curation.free_folders.open.dataset_of_folders", lambda *folders: tmp_path)
     config = parse_config(robot.train_words(words))
     assert (config.architecture, config.data_dir, len(config.pretrained_path)) == ("stitched", str(tmp_path), 2)
 

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.labelled_sets import in_frames
 
@@ -59,12 +61,24 @@ def test_the_published_scripts_folders(config, request, layout):
     assert opened(config, parquet_dir=parquet_dir, video_root=video_root).resolve() == root.resolve()
 
 
+def test_folders_without_metadata(config, tiny_dataset, tmp_path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for path in (tiny_dataset / "data").rglob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("task", pa.array(["push"] * len(table))), tables / path.name)
+    folders = {"parquet_dir": tables, "video_root": tiny_dataset / "videos", "cache_dir": tmp_path / "cache"}
+    dataset = open_source(config.replace(**folders)).dataset
+    assert dataset.root.is_relative_to(tmp_path / "cache")
+    assert dataset.content_digests == load_lerobot(tiny_dataset).content_digests
+
+
 def test_folders_that_are_no_datasets(config, tiny_dataset, tmp_path):
-    with pytest.raises(
-        DatasetError, match=r"--parquet_dir .*: expected a folder of a LeRobot dataset, .* no meta/info"
-    ):
+    with pytest.raises(DatasetError, match=r"--parquet_dir .*: expected parquet files in it or below it, found none"):
         open_source(config.replace(parquet_dir=tmp_path))
-    with pytest.raises(ConfigError, match=r"--parquet_dir .*videos: expected a folder with files of .*, such as "):
+    with pytest.raises(
+        DatasetError, match=r"--parquet_dir .*videos: expected a folder with parquet files of .*, such as "
+    ):
         open_source(config.replace(parquet_dir=tiny_dataset / "videos"))
     with pytest.raises(ConfigError, match=r"--video_root .*: expected a folder with files of .*, such as .*mp4; leave"):
         open_source(config.replace(video_root=tmp_path))

@@ -8,13 +8,15 @@ from pistar_vf.cli.train import main as train
 from pistar_vf.errors import ConfigError
 
 _HELP = """Stage 2 of the stitched model. All flags of pistar-vf train (below), with --preset stitched, and two more:
-  --parquet_dir PATH  folder inside a LeRobot dataset, such as <dataset>/data/chunk-000; instead of --data_dir
-  --video_root PATH   the videos of the same dataset; only checked, as a LeRobot dataset has both in one folder
+  --parquet_dir PATH  instead of --data_dir: a folder of parquet files. Inside a LeRobot dataset, such as
+                      <dataset>/data/chunk-000: the episodes whose files are there. Anywhere else: docs/data.md says
+                      which columns the files need
+  --video_root PATH   where the videos are, by LeRobot's sub-layout or by paths in the tables
 """
 
 
 def main(argv: Sequence[str]) -> None:
-    """Turns `--parquet_dir` and `--video_root` into the dataset they belong to, and trains."""
+    """Turns `--parquet_dir` and `--video_root` into the dataset that they make, and trains."""
     if {"-h", "--help"} & set(argv):
         print(_HELP)
     train(train_words(argv))
@@ -24,11 +26,13 @@ def train_words(argv: Sequence[str]) -> list[str]:
     """The same command line for `pistar-vf train`.
 
     Raises:
-        PistarError: the folders belong to no dataset, or to two.
+        PistarError: the folders make no dataset.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--parquet_dir", "--parquet-dir", type=Path)
     parser.add_argument("--video_root", "--video-root", type=Path)
+    caches = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    caches.add_argument("--cache_dir", "--cache-dir", type=Path)
     own, words = parser.parse_known_args(argv)
     flags = {word.split("=")[0].replace("-", "_") for word in words if word.startswith("--")}
     if "__preset" not in flags:
@@ -39,12 +43,7 @@ def train_words(argv: Sequence[str]) -> list[str]:
         return words
     if "__data_dir" in flags:
         raise ConfigError("--parquet_dir: expected either it or --data_dir, got both")
-    from pistar_vf.lerobot.metadata import dataset_above
+    from pistar_vf.curation.free_folders.open import dataset_of_folders
 
-    root = dataset_above(own.parquet_dir, "--parquet_dir")
-    if own.video_root is not None and dataset_above(own.video_root, "--video_root") != root:
-        raise ConfigError(
-            f"--video_root {own.video_root}: expected the videos of the dataset {root}, to which --parquet_dir "
-            "belongs, got those of another; LeRobot datasets keep both in one folder"
-        )
-    return [*words, "--data_dir", str(root)]
+    cache_dir = caches.parse_known_args(words)[0].cache_dir
+    return [*words, "--data_dir", str(dataset_of_folders(own.parquet_dir, own.video_root, cache_dir))]

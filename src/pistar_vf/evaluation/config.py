@@ -21,9 +21,10 @@ class SourceSettings:
     data_dir: str | None = None
     """Dataset: a folder, or local/<name> in the LeRobot cache. Default: the one the model was trained on."""
     parquet_dir: Path | None = None
-    """A folder of a dataset's parquet files, such as <dataset>/data/chunk-000, instead of --data_dir."""
+    """Instead of --data_dir: a folder of parquet files. Inside a LeRobot dataset, such as <dataset>/data/chunk-000: the
+    episodes whose files are there. Anywhere else: docs/data.md says which columns the files need."""
     video_root: Path | None = None
-    """A folder of the same dataset's videos; only checked, as the dataset says itself where they are."""
+    """Where the videos are, by LeRobot's sub-layout or by paths in the tables."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.value_spec import ValueSpec
+from pistar_vf.curation.free_folders.open import dataset_of_folders
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
 from pistar_vf.inference.predictor import ValuePredictor, load_value_model
@@ -13,7 +14,7 @@ from pistar_vf.labels.outcomes import outcomes_of_flags
 from pistar_vf.labels.targets import Targets, read_targets
 from pistar_vf.labels.value_labels import find_value_column
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
-from pistar_vf.lerobot.metadata import dataset_above, find_dataset
+from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.returns import in_words
 
 
@@ -44,11 +45,8 @@ def open_source(config: EvaluationConfig) -> Source:
     predictor = load_value_model(checkpoint)
     state = predictor.spec.state
     dataset = load_lerobot(_dataset_root(config, predictor.spec), read_ahead=() if state is None else (state.key,))
-    if config.parquet_dir is not None:
-        _check_inside(config.parquet_dir, [e.parquet for e in dataset.episodes], "--parquet_dir", dataset)
-    if config.video_root is not None:
-        videos = [dataset.video_path(e, key) for e in dataset.episodes for key in dataset.video_keys]
-        _check_inside(config.video_root, videos, "--video_root", dataset)
+    if config.video_root is not None and config.parquet_dir is None:
+        _check_videos(config.video_root, dataset)
     missing = [key for key in predictor.spec.camera_keys.values() if key and key not in dataset.camera_keys]
     if missing:
         raise DatasetError(
@@ -85,7 +83,7 @@ def evaluation_targets(config: EvaluationConfig, dataset: LeRobotDataset, spec: 
 def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
     named = {"--data_dir": config.data_dir and find_dataset(config.data_dir)}
     if config.parquet_dir is not None:
-        named["--parquet_dir"] = dataset_above(config.parquet_dir, "--parquet_dir")
+        named["--parquet_dir"] = dataset_of_folders(config.parquet_dir, config.video_root, config.cache_dir)
     found = {flag: root for flag, root in named.items() if root is not None}
     if len({root.resolve() for root in found.values()}) > 1:
         raise ConfigError(
@@ -105,14 +103,15 @@ def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
     )
 
 
-def _check_inside(folder: Path, files: list[Path], flag: str, dataset: LeRobotDataset) -> None:
-    """Refuses a folder that holds nothing of the dataset."""
+def _check_videos(folder: Path, dataset: LeRobotDataset) -> None:
+    """Refuses a folder that holds no video of the dataset."""
+    files = [dataset.video_path(e, key) for e in dataset.episodes for key in dataset.video_keys]
     folder = folder.expanduser()
     if not any(file.absolute().is_relative_to(folder.absolute()) for file in files) and not any(
         file.resolve().is_relative_to(folder.resolve()) for file in files
     ):
         where = f"such as {files[0]}" if files else "but it has none"
         raise ConfigError(
-            f"{flag} {folder}: expected a folder with files of {dataset.root}, {where}; leave the flag out, as the "
-            "dataset says itself where its files are"
+            f"--video_root {folder}: expected a folder with files of {dataset.root}, {where}; leave the flag out, as "
+            "the dataset says itself where its files are"
         )

@@ -33,24 +33,10 @@ def find_dataset(data_dir: str | Path) -> Path:
     )
 
 
-def dataset_above(folder: str | Path, flag: str) -> Path:
-    """The dataset that a folder such as `<dataset>/data/chunk-000` belongs to.
-
-    Args:
-        folder: the dataset's own folder, or one inside it.
-        flag: what named it, for the error.
-
-    Raises:
-        DatasetError: there is no `meta/info.json` in it or above it.
-    """
-    start = Path(folder).expanduser().resolve()
-    for candidate in (start, *start.parents):
-        if (candidate / "meta" / "info.json").is_file():
-            return candidate
-    raise DatasetError(
-        f"{flag} {folder}: expected a folder of a LeRobot dataset, such as <dataset>/data/chunk-000; found no "
-        "meta/info.json in it or above it. Pass the dataset's folder with --data_dir"
-    )
+def dataset_above(folder: Path) -> Path | None:
+    """The dataset that a folder such as `<dataset>/data/chunk-000` belongs to, or is; None where there is none."""
+    start = folder.expanduser().resolve()
+    return next((above for above in (start, *start.parents) if (above / "meta" / "info.json").is_file()), None)
 
 
 def read_info(root: Path) -> dict[str, Any]:
