@@ -8,12 +8,15 @@ with the lowest validation loss, and scores it on the test part. docs/results.md
 """
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
+from recording import record
 
 from pistar_vf.cli.train import setup_logging
 from pistar_vf.evaluation.config import EvalConfig
@@ -48,6 +51,8 @@ class Args:
     """Test episodes to summarise apart from the others, such as those that bottle_travel.py finds."""
     leave_out: tuple[int, ...] = ()
     """Episodes that neither train, nor validate, nor test."""
+    record: str | None = None
+    """Write the figures as results/<this name>.json."""
 
 
 def main(args: Args) -> None:
@@ -66,6 +71,8 @@ def main(args: Args) -> None:
     print_figures(f"mean over {len(evaluations)} splits", mean)
     print_episodes(evaluations)
     print_groups(args.apart, evaluations)
+    if args.record is not None:
+        record(args.record, {**figures_of(evaluations, args.output_dir), "groups": groups(args.apart, evaluations)})
     print(f"result: {args.output_dir}")
 
 
@@ -114,15 +121,45 @@ def print_episodes(evaluations: dict[int, Evaluation]) -> None:
 
 def print_groups(apart: tuple[int, ...], evaluations: dict[int, Evaluation]) -> None:
     """Mean over the test episodes in `apart`, and over the others; one that several splits test counts as often."""
-    rows = {True: [], False: []}
+    print("\nmodel, mean over test episodes" + _headings())
+    for name, own in groups(apart, evaluations).items():
+        print(f"{name:>10s} ({own['episodes']:3d} episodes)    " + "".join(f"{own[name]:10.4f}" for name in _SHOWN))
+
+
+def groups(apart: tuple[int, ...], evaluations: dict[int, Evaluation]) -> dict[str, dict[str, float]]:
+    """Number and mean figures of the test episodes in `apart`, and of the others."""
+    rows: dict[str, list[np.ndarray]] = {"apart": [], "others": []}
     for evaluation in evaluations.values():
         for position, episode in enumerate(evaluation.episodes):
             scores = evaluation.scores[MODEL].take(np.array([position]))
-            rows[episode["episode_index"] in apart].append(scores.figures())
-    print("\nmodel, mean over test episodes" + _headings())
-    for name, own in (("apart", rows[True]), ("others", rows[False])):
-        if own:
-            print(f"{name:>10s} ({len(own):3d} episodes)    " + _row(np.mean(own, axis=0)))
+            rows["apart" if episode["episode_index"] in apart else "others"].append(scores.figures())
+    return {name: {"episodes": len(own), **_named(np.mean(own, axis=0))} for name, own in rows.items() if own}
+
+
+def figures_of(evaluations: dict[int, Evaluation], output_dir: Path) -> dict[str, Any]:
+    """Every split and their mean, model and baselines, for a record."""
+    splits = {
+        str(seed): {
+            "parts": _sizes(output_dir / f"split_{seed}"),
+            "best_step": int(next((output_dir / f"split_{seed}" / "best").glob("step_*")).name.removeprefix("step_")),
+            "test": ", ".join(str(episode["episode_index"]) for episode in evaluation.episodes),
+            **{name: _named(scores.figures()) for name, scores in evaluation.scores.items()},
+        }
+        for seed, evaluation in evaluations.items()
+    }
+    names = next(iter(evaluations.values())).scores
+    mean = {n: _named(np.mean([e.scores[n].figures() for e in evaluations.values()], axis=0)) for n in names}
+    return {"num_splits": len(splits), "splits": splits, "mean": mean}
+
+
+def _sizes(run: Path) -> dict[str, int]:
+    """Number of episodes of each part."""
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return {part: len(split[part]) for part in PARTS if part in split}
+
+
+def _named(figures: np.ndarray) -> dict[str, float]:
+    return dict(zip(MEASURES, figures.tolist()))
 
 
 def _headings() -> str:

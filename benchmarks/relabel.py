@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from recording import record
+
 from pistar_vf.curation.labelled_copy import write_labelled_copy
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.lerobot.dataset import load_lerobot
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--episodes", type=int, nargs="+", default=[40, 160, 640])
     parser.add_argument("--measure", nargs=2, help="internal: a dataset and N, in this process")
+    parser.add_argument("--record", action="store_true", help="write results/relabel.json")
     args = parser.parse_args()
     if args.measure:
         print(json.dumps(measure(args.folder, Path(args.measure[0]), int(args.measure[1]))))
@@ -64,12 +67,17 @@ def main() -> None:
     datasets = [write_rollouts(args.folder, count) for count in args.episodes]
     config = PRESETS["tiny"].replace(num_train_steps=1, val_interval=0, cache_dir=args.folder / "training")
     run_training(config.replace(data_dir=str(datasets[0]), checkpoint_dir=args.folder / "model"))
-    for lookahead in (10, 5):
+    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in ("first", "again")}
+    for lookahead, when in ((10, "first"), (5, "again")):
         for data_dir in datasets:
             command = [sys.executable, __file__, str(args.folder), "--measure", str(data_dir), str(lookahead)]
             run = subprocess.run(command, capture_output=True, text=True)
             result = run.stdout.strip().splitlines()[-1] if run.returncode == 0 else run.stderr[-2000:]
             print(f"{data_dir.name:>6} episodes, N = {lookahead:<3} {result}", flush=True)
+            if run.returncode == 0:
+                found[when][data_dir.name] = json.loads(result)
+    if args.record:
+        record("relabel", found)
 
 
 if __name__ == "__main__":
