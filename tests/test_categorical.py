@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, one_hot, quantile, two_hot
+from pistar_vf.categorical import Support, cross_entropy, entropy, expected_value, one_hot, two_hot
 from pistar_vf.errors import ConfigError
 
 SUPPORT = Support()
@@ -138,28 +138,11 @@ def test_expected_value_undoes_two_hot():
     np.testing.assert_allclose(expected_value(logits, SUPPORT), values, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("level", "expected"),
-    # Cumulative: 0.1, 0.1, 0.6, 0.9, 1.0
-    [(0.05, -1.0), (0.1, -1.0), (0.11, -0.5), (0.5, -0.5), (0.6, -0.5), (0.75, -0.25), (0.95, 0.0), (1.0, 0.0)],
-)
-def test_quantile_literals(level, expected):
-    assert quantile(jnp.array([0.1, 0.0, 0.5, 0.3, 0.1]), level, FIVE) == expected
-
-
-def test_quantile_of_a_sum_below_one_is_the_last_atom():
-    probs = jnp.array([[0.5, 0.4999, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
-    np.testing.assert_array_equal(quantile(probs, 1.0, FIVE), [0.0, -1.0])
-
-
 def test_everything_runs_under_jit_with_a_static_support():
     logits, values = jnp.asarray(_logits()), jnp.array([-0.9, -0.503, 0.0])
-    probs = jax.nn.softmax(logits)
     for function, argument in ((two_hot, values), (expected_value, logits)):
         expected = function(argument, SUPPORT)
         np.testing.assert_allclose(jax.jit(function, static_argnums=1)(argument, SUPPORT), expected, atol=1e-6)
-    jitted = jax.jit(quantile, static_argnums=(1, 2))
-    np.testing.assert_array_equal(jitted(probs, 0.5, SUPPORT), quantile(probs, 0.5, SUPPORT))
 
 
 @pytest.mark.parametrize(("v_min", "v_max"), [(0.0, 0.0), (0.5, -0.5), (float("nan"), 0.0)])

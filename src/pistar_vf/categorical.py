@@ -94,17 +94,3 @@ def cross_entropy(logits: Float[Array, "*b atoms"], target: Float[Array, "*b ato
 def entropy(probs: Float[Array, "*b atoms"]) -> Float[Array, "*b"]:
     """-sum_i p_i * log p_i in nats, with 0 * log 0 = 0."""
     return -jnp.sum(jax.scipy.special.xlogy(probs, probs), axis=-1)
-
-
-def quantile(probs: Float[Array, "*b atoms"], level: float, support: Support) -> Float[Array, "*b"]:
-    """The smallest atom whose cumulative probability reaches `level`.
-
-    Args:
-        probs: probabilities over the atoms.
-        level: in (0, 1].
-        support: the atoms.
-    """
-    cumulative = jnp.cumsum(probs, axis=-1)
-    # The float32 sum of 201 probabilities can end a few ulp below 1; the last atom then answers.
-    index = jnp.clip(jnp.sum(cumulative < level - 1e-6, axis=-1), max=support.num_atoms - 1)
-    return support.atoms[index]

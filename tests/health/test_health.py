@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.labelled_sets import CAMERA, label, write_unlabelled
+from support.opened_tables import tables
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError
@@ -74,6 +75,12 @@ def _truncate(path: Path) -> None:
 
 
 # --- healthy datasets -------------------------------------------------------------------------------------------
+
+
+def test_tables_are_opened_twice(healthy, opened):
+    """Once to see what is there and once for all columns; once more by the last line."""
+    check_dataset(healthy, progress=False)
+    assert set(tables(load_lerobot(healthy), opened)) == {3}
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])

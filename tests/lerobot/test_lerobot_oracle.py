@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.folders import native_frame
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
-from pistar_vf.video.decoding import read_frame
 
 lerobot = pytest.importorskip(
     "lerobot.datasets.lerobot_dataset",
@@ -59,7 +59,7 @@ def _assert_same_items(theirs, ours: LeRobotDataset) -> None:
         np.testing.assert_array_equal(item["observation.state"].numpy(), state[row])
         assert item["task"] == ours.prompts[prompts[row]]
         clip = ours.video_clip(episode, CAMERA)
-        frame = read_frame(clip.path, row - episode.start, fps=ours.fps, context="x", start_seconds=clip.start_seconds)
+        frame = native_frame(clip.path, row - episode.start, ours.fps, start_seconds=clip.start_seconds)
         np.testing.assert_allclose(item[CAMERA].permute(1, 2, 0).numpy() * 255, frame, atol=2)
 
 

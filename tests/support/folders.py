@@ -8,6 +8,7 @@ import numpy as np
 
 from pistar_vf.frames.cache import open_frame_cache
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.video.decoding import clip_frames, shown_pixels
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -29,6 +30,12 @@ def decoded(dataset: LeRobotDataset, key: str, cache_dir: Path) -> np.ndarray:
     """Every frame of a camera, 24 pixels wide."""
     look = {"size": 24, "fit": "pad", "cache_dir": cache_dir}
     return np.array(open_frame_cache(dataset, key, **look, num_workers=0, progress=False))
+
+
+def native_frame(video: Path, frame_index: int, fps: float, start_seconds: float = 0.0) -> np.ndarray:
+    """One frame of a clip at its own size."""
+    _, frame = next(clip_frames(video, "x", start_seconds + frame_index / fps, None, fps))
+    return shown_pixels(frame, "x")
 
 
 def unsuitable_outputs(dataset: Path, folder: Path) -> Iterator[tuple[Path, str]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from support.folders import native_frame
 from support.mp4_boxes import add_clean_aperture, cut_by_edit_list, set_matrix
 
 from pistar_vf.errors import VideoError
-from pistar_vf.video.decoding import decode_image, decode_video, read_frame
+from pistar_vf.video.decoding import decode_image, decode_video
 from pistar_vf.video.remux import PacketWriter, read_packet_table
 
 FPS = 10.0
@@ -63,7 +64,7 @@ QUARTERS = {
 def test_frames_are_turned_as_the_container_says(tmp_path, name):
     matrix, turn = QUARTERS[name]
     path = set_matrix(_write(tmp_path / "a.mp4"), matrix)
-    shown = read_frame(path, 3, fps=FPS, context="toy")
+    shown = native_frame(path, 3, FPS)
     expected = turn(_picture(3))
     assert shown.shape == expected.shape
     assert np.abs(shown[4:-4:8, 4:-4:8].astype(int) - expected[4:-4:8, 4:-4:8]).max() < 16
@@ -103,7 +104,7 @@ def test_joining_keeps_the_orientation(tmp_path):
 def test_colours_follow_matrix_and_range(tmp_path, matrix, full, pix_fmt):
     """bt709, bt470bg, bt2020nc, smpte240m; limited and full range."""
     path = _write(tmp_path / "a.mp4", matrix=matrix, full=full, pix_fmt=pix_fmt)
-    shown = read_frame(path, 0, fps=FPS, context="toy")[4:-4:8, 4:-4:8].astype(int)
+    shown = native_frame(path, 0, FPS)[4:-4:8, 4:-4:8].astype(int)
     assert np.abs(shown - _picture(0)[4:-4:8, 4:-4:8]).max() <= 6
 
 
@@ -175,7 +176,7 @@ def test_a_crop_in_the_codec_is_obeyed(tmp_path):
         stream.width, stream.height, stream.pix_fmt = 64, 46, "yuv420p"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(_picture(0)[:46].copy(), format="rgb24")))
         container.mux(stream.encode(None))
-    assert read_frame(path, 0, fps=FPS, context="toy").shape == (46, 64, 3)
+    assert native_frame(path, 0, FPS).shape == (46, 64, 3)
 
 
 def test_photos_are_turned_as_their_exif_says():

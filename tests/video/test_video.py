@@ -7,10 +7,11 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from support.folders import native_frame
 
 from pistar_vf.errors import ConfigError, VideoError
 from pistar_vf.video import decoding as video_module
-from pistar_vf.video.decoding import decode_image, decode_video, read_frame, resize_frame
+from pistar_vf.video.decoding import decode_image, decode_video, resize_frame
 
 FPS = 10.0
 
@@ -157,20 +158,20 @@ def test_times_are_relative_to_the_first_frame(moving_frames, tmp_path):
     """A video that starts at 0.7 s, in a container that keeps that."""
     path = _write_video(tmp_path / "late.mkv", moving_frames, first_pts=7)
     np.testing.assert_array_equal(_decode(path), [resize_frame(f, 16, "stretch") for f in _plain_frames(path)])
-    np.testing.assert_array_equal(read_frame(path, 5, fps=FPS, context="x"), _plain_frames(path)[5])
+    np.testing.assert_array_equal(native_frame(path, 5, FPS), _plain_frames(path)[5])
 
 
 @pytest.mark.parametrize("frame_index", [0, 5, 11])
-def test_read_frame_against_plain_pyav(video, frame_index):
-    frame = read_frame(video, frame_index, fps=FPS, context="x")
+def test_a_frame_against_plain_pyav(video, frame_index):
+    frame = native_frame(video, frame_index, FPS)
     np.testing.assert_array_equal(frame, _plain_frames(video)[frame_index])
 
 
-def test_read_frame_of_a_real_video(g1_dataset_path):
+def test_a_frame_of_a_real_video(g1_dataset_path):
     path = g1_dataset_path / "videos/chunk-000/observation.images.cam_high/episode_000000.mp4"
     with av.open(str(path)) as container:
         expected = next(frame for i, frame in enumerate(container.decode(video=0)) if i == 77)
-    np.testing.assert_array_equal(read_frame(path, 77, fps=30.0, context="x"), expected.to_ndarray(format="rgb24"))
+    np.testing.assert_array_equal(native_frame(path, 77, 30.0), expected.to_ndarray(format="rgb24"))
 
 
 # --- clips ------------------------------------------------------------------------------------------------------
@@ -223,10 +224,8 @@ def test_every_frame_is_found_in_spite_of_b_frames(moving_frames, tmp_path, code
     path = _write_video(tmp_path / "b.mp4", moving_frames, codec=codec, options=options)
     plain = _plain_frames(path)
     for index in range(12):
-        np.testing.assert_array_equal(read_frame(path, index, fps=FPS, context="x"), plain[index])
-        np.testing.assert_array_equal(
-            read_frame(path, 11 - index, fps=FPS, context="x", start_seconds=index / FPS), plain[11]
-        )
+        np.testing.assert_array_equal(native_frame(path, index, FPS), plain[index])
+        np.testing.assert_array_equal(native_frame(path, 11 - index, FPS, start_seconds=index / FPS), plain[11])
 
 
 # --- frames that do not match the table -------------------------------------------------------------------------
@@ -300,11 +299,6 @@ def test_frames_without_presentation_time(moving_frames, tmp_path):
     whole = _write_video(tmp_path / "raw.h264", moving_frames)
     with pytest.raises(VideoError, match=r"raw.h264: a frame has no presentation time"):
         _decode(whole)
-
-
-def test_read_frame_past_the_end(video):
-    with pytest.raises(VideoError, match=r"no frame 12 \(at 1.200 s\); the video ends before it"):
-        read_frame(video, 12, fps=FPS, context="x")
 
 
 # --- images -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode import Episode, EpisodeChoice
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import open_parquet, read_parquet_column
+from pistar_vf.lerobot.parquet import column_of, open_parquet
 from pistar_vf.lerobot.rewrite import replace_columns
 from pistar_vf.lerobot.typed_values import whole_numbers
 
@@ -65,11 +65,11 @@ def _columns(dataset: LeRobotDataset, path: Path, episodes: tuple[Episode, ...])
     """The new columns of one file; rows of episodes that are not open keep their numbers."""
     with open_parquet(path) as file:
         num_rows, names = file.metadata.num_rows, file.schema_arrow.names
-    columns = {name: np.zeros(num_rows, np.int64) for name in ("frame_index", "episode_index", "index")}
-    columns["timestamp"] = np.zeros(num_rows, np.float32)
-    for name in columns:
-        if name in names and sum(episode.length for episode in episodes) < num_rows:
-            columns[name] = np.array(read_parquet_column(path, name)[0]).reshape(num_rows)
+        columns = {name: np.zeros(num_rows, np.int64) for name in ("frame_index", "episode_index", "index")}
+        columns["timestamp"] = np.zeros(num_rows, np.float32)
+        for name in columns:
+            if name in names and sum(episode.length for episode in episodes) < num_rows:
+                columns[name] = np.array(column_of(file, path, name)[0]).reshape(num_rows)
     if "task_index" not in names:
         columns["task_index"] = np.zeros(num_rows, np.int64)
     for name in ("frame_index", "index"):

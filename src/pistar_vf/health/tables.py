@@ -2,10 +2,11 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
@@ -16,7 +17,7 @@ from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
-from pistar_vf.lerobot.parquet import ColumnFormError, read_parquet_column
+from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.row_rules import ADVICE, REPAIR, row_problems, wrong_rows
 from pistar_vf.lerobot.v21 import INDEX_COLUMNS
 from pistar_vf.returns import RECAP_COLUMNS
@@ -42,9 +43,7 @@ def read_tables(dataset: LeRobotDataset, findings: Findings, progress: bool) -> 
     with tqdm(total=len(dataset.episodes), desc="reading tables", unit="episode", disable=not progress) as bar:
         for path, episodes in files.items():
             spans = [(episode.first_row, episode.length) for episode in episodes]
-            columns = {
-                name: parts for name in names if (parts := looked_at.read(path, name, spans, episodes[0])) is not None
-            }
+            columns = looked_at.read(path, names, spans, episodes[0])
             for i, episode in enumerate(episodes):
                 yield episode, {name: parts[i] for name, parts in columns.items()}
                 bar.update()
@@ -57,13 +56,26 @@ class _ColumnReader:
         self._dataset, self._findings = dataset, findings
         self._noted: set[str] = set()
 
-    def read(self, path: Path, name: str, spans: list[tuple[int, int]], episode: Episode) -> list[np.ndarray] | None:
-        """The column of one file, or None where it is not to be had."""
+    def read(
+        self, path: Path, names: Sequence[str], spans: list[tuple[int, int]], episode: Episode
+    ) -> dict[str, list[np.ndarray]]:
+        """Those columns of one file that can be read; it is opened once."""
+        try:
+            with open_parquet(path) as file:
+                found = {name: self._column(file, path, name, spans, episode) for name in names}
+        except DatasetError as error:  # it could be opened a moment ago
+            self._findings.error("table", str(error), DOWNLOAD, file=path, episode=episode.index)
+            return {}
+        return {name: parts for name, parts in found.items() if parts is not None}
+
+    def _column(
+        self, file: pq.ParquetFile, path: Path, name: str, spans: list[tuple[int, int]], episode: Episode
+    ) -> list[np.ndarray] | None:
         if path in self._dataset.schema.lacking.get(name, ()):
             return None  # reported with the features
         place: Place = {"file": path, "episode": episode.index, "key": name}
         try:
-            return read_parquet_column(path, name, spans)
+            return column_of(file, path, name, spans)
         except ColumnFormError as error:
             if name in _NEEDED:
                 self._findings.error("column", str(error), "write one number into every row", **place)

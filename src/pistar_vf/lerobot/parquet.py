@@ -98,10 +98,23 @@ def scan_parquet(path: Path, needed: Sequence[str], wanted: Callable[[pa.Schema]
 
 
 def read_parquet_column(path: Path, name: str, spans: Sequence[tuple[int, int]] | None = None) -> list[np.ndarray]:
-    """Reads one column of one file, or spans of it; row groups without a wanted row are left out.
+    """`column_of` a file that is opened for this column alone.
+
+    Raises:
+        DatasetError: see `column_of`; and the file is missing, truncated or corrupt.
+    """
+    with open_parquet(path) as file:
+        return column_of(file, path, name, spans)
+
+
+def column_of(
+    file: pq.ParquetFile, path: Path, name: str, spans: Sequence[tuple[int, int]] | None = None
+) -> list[np.ndarray]:
+    """Reads one column of an open file, or spans of it; row groups without a wanted row are left out.
 
     Args:
-        path: the file.
+        file: from `open_parquet`.
+        path: of the file, for errors.
         name: the column; scalars, strings, or lists of one length.
         spans: (first row, number of rows) of each part wanted; None for one part, the whole file.
 
@@ -112,12 +125,11 @@ def read_parquet_column(path: Path, name: str, spans: Sequence[tuple[int, int]] 
         DatasetError: the column is missing or unreadable, has nulls (a null float is NaN instead), holds lists
             of varying length, or holds structs.
     """
-    with open_parquet(path) as file:
-        _check_columns(path, file.schema_arrow, [name])
-        if spans is None:
-            spans = [(0, file.metadata.num_rows)]
-        groups, offsets = row_groups_of(file, spans)
-        column = _read_groups(file, groups, name, path)
+    _check_columns(path, file.schema_arrow, [name])
+    if spans is None:
+        spans = [(0, file.metadata.num_rows)]
+    groups, offsets = row_groups_of(file, spans)
+    column = _read_groups(file, groups, name, path)
     where = f"{path}: column '{name}'"
     return [to_numpy(column.slice(offset, rows), first, where) for offset, (first, rows) in zip(offsets, spans)]
 
@@ -158,7 +170,7 @@ def row_groups_of(file: pq.ParquetFile, spans: Sequence[tuple[int, int]]) -> tup
 
 
 def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
-    """Some rows of a column as an array, see `read_parquet_column`.
+    """Some rows of a column as an array, see `column_of`.
 
     Args:
         chunks: the rows.
@@ -166,7 +178,7 @@ def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
         where: file and column, for errors.
 
     Raises:
-        DatasetError: see `read_parquet_column`.
+        DatasetError: see `column_of`.
     """
     column = chunks.combine_chunks()
     shape = [len(column)]

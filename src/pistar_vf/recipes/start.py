@@ -2,11 +2,9 @@
 
 import logging
 from pathlib import Path
-from typing import get_args
 
 from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.value_spec import FILE_NAME, load_value_spec
-from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import RANDOM_TOWERS
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
@@ -42,16 +40,10 @@ def check_start(config: TrainConfig | AlignmentConfig) -> None:
     """Refuses a run whose frozen towers are random, before data is opened; where that is wanted, it warns.
 
     Raises:
-        ConfigError: they are, and `allow_random_towers` is not set; or a path without a source.
+        ConfigError: they are, and `allow_random_towers` is not set.
     """
-    start = config.start
-    if start.source is None and start.pretrained_path:
-        raise ConfigError(
-            f"--pretrained_path {start.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
-            f"one of {', '.join(get_args(PretrainedSource))}"
-        )
     towers = random_towers(config)
-    if towers and not start.allow_random_towers:
+    if towers and not config.start.allow_random_towers:
         raise ConfigError(
             f"--freeze_mode {config.freeze_mode}: expected weights for the {' and the '.join(towers)}, which "
             f"{_are(towers)} frozen, got random ones: nothing would ever teach them to see or to read. Start from\n"

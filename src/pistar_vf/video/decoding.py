@@ -170,29 +170,6 @@ def decode_image(
     return resize_frame(pixels, size, fit)
 
 
-def read_frame(
-    path: Path, frame_index: int, *, fps: float, context: str, start_seconds: float = 0.0
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads one frame at its native resolution, for plots.
-
-    Args:
-        path: the video.
-        frame_index: which frame of the clip, from 0.
-        fps: frames per second of the dataset.
-        context: what error messages call the file.
-        start_seconds: when the clip begins, seconds since the start of the video.
-
-    Raises:
-        VideoError: the file is unreadable or has no such frame.
-    """
-    target = start_seconds + frame_index / fps
-    for time, frame in _decode(path, context, seek_to=target):
-        if time > target - 0.5 / fps:
-            _check_time(time, target, fps, f"{context}: {path}: frame {frame_index}")
-            return shown_pixels(frame, f"{context}: {path}: frame {frame_index}")
-    raise VideoError(f"{context}: {path}: no frame {frame_index} (at {target:.3f} s); the video ends before it")
-
-
 def shown_pixels(
     frame: av.VideoFrame, where: str, to_rgb: VideoReformatter | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:

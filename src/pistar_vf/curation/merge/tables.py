@@ -17,7 +17,7 @@ from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import ColumnFormError, open_parquet, read_parquet_column
+from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.schema import common_type, conform
 from pistar_vf.lerobot.typed_values import whole_numbers
 
@@ -167,16 +167,26 @@ def _stats(plan: MergePlan, source: Source, old: Mapping[str, Any], path: Path) 
     stats = {source.new_name(name): kinds for name, kinds in old.items()}
     renumbered = {*v21.INDEX_COLUMNS, *plan.index_tables}
     stats = {name: stats[name] for name in plan.features if name in stats and name not in renumbered}
-    for name, feature in plan.features.items():
-        if name in stats or name not in plan.columns or not v21.is_numeric(feature):
-            continue
-        try:
-            (values,) = read_parquet_column(path, name)
-        except ColumnFormError:
-            continue  # lists of varying length, say: LeRobot has no statistics of these
-        if values.dtype.kind in "biuf" and np.isfinite(values).all():  # the empty labels of a time-out are not JSON
-            stats[name] = v21.column_stats(values)
-    return stats
+    unmeasured = [
+        name
+        for name, feature in plan.features.items()
+        if name not in stats and name in plan.columns and v21.is_numeric(feature)
+    ]
+    if not unmeasured:
+        return stats
+    with open_parquet(path) as file:
+        measured = {name: _stats_of(file, path, name) for name in unmeasured}
+    return stats | {name: own for name, own in measured.items() if own is not None}
+
+
+def _stats_of(file: pq.ParquetFile, path: Path, name: str) -> Mapping[str, Any] | None:
+    try:
+        (values,) = column_of(file, path, name)
+    except ColumnFormError:
+        return None  # lists of varying length, say: LeRobot has no statistics of these
+    # The empty labels of a time-out are not JSON.
+    sound = values.dtype.kind in "biuf" and np.isfinite(values).all()
+    return v21.column_stats(values) if sound else None
 
 
 def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
