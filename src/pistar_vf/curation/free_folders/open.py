@@ -14,7 +14,7 @@ from pistar_vf.curation.free_folders.tables import FreeTables
 from pistar_vf.curation.free_folders.videos import video_files
 from pistar_vf.curation.free_folders.write import write_dataset
 from pistar_vf.errors import DatasetError
-from pistar_vf.frames.cache_folder import cache_home
+from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.metadata import dataset_above
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _made(name: str, facts: Any, write: Callable[[Path], None], cache_dir: str |
     """The folder in the cache that belongs to the facts, written if it is not there."""
     digest = hashlib.sha256(json.dumps([_FORMAT_VERSION, facts]).encode()).hexdigest()[:12]
     name = re.sub(r"[^\w.-]+", "_", f"{name}-{digest}")
-    folder = cache_home(cache_dir).parent.absolute() / "folders" / name
+    folder = cache_root(cache_dir).absolute() / "folders" / name
     if not folder.is_dir():
         try:
             with staged_folder(folder) as copy:
