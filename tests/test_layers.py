@@ -23,7 +23,7 @@ TABLE = """\
 | 5 | `checkpoints`, `curation`, `health`, `questions` |
 | 6 | `faults`, `inference`, `training`, `weights` |
 | 7 | `data`, `doctor`, `drawing`, `evaluation`, `exports`, `patching` |
-| 7 | `recipes`, `relabel`, `serving`, `upstream` |
+| 7 | `recipes`, `relabel`, `rounds`, `serving`, `upstream` |
 | 8 | `testing` |
 | 9 | `demo` |
 | 10 | `cli` |

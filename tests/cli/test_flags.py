@@ -25,6 +25,7 @@ from pistar_vf.cli import (
     merge,
     patch,
     repair,
+    round,
     serve,
     undo,
 )
@@ -58,6 +59,7 @@ KINDS = {
     "doctor": doctor.DoctorArgs,
     "inspect": inspect.InspectArgs,
     "explain": explain.ExplainArgs,
+    "round": round.RoundArgs,
     "serve": serve.ServeArgs,
     "undo": undo.UndoArgs,
     "patch": patch.PatchArgs,
@@ -124,7 +126,7 @@ _TRAIN_PY = {
 }  # scripts/train.py, the seed's program
 OF_OTHER_PROGRAMS = {
     "cli/main.py": {"--help", "--version"},
-    "cli/robot.py": {"--help", "--parquet-dir", "--video-root"},  # the seed's spelling
+    "cli/robot.py": {"--help", "--parquet-dir", "--video-root", "--cache-dir"},  # the seed's spelling
     "cli/stages.py": {"--help", *_TRAIN_PY},
     "demo/stitched_demo.py": _TRAIN_PY,
     "doctor": _PIP,

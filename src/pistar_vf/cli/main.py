@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),
     "curves": ("pistar_vf.cli.curves", "draw the training and validation curves of runs"),
     "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
+    "round": ("pistar_vf.cli.round", "one round of RECAP: merge, train out of fold, judge, label, compare"),
     "export": ("pistar_vf.cli.export", "hand the labels to a policy's training: as prompts, for RLinf or for LeRobot"),
     "serve": ("pistar_vf.cli.serve", "answer a running robot's observations with values, over openpi's protocol"),
     "select": ("pistar_vf.cli.select", "rank trajectories under a trained model, and write a dataset of the best"),

@@ -82,7 +82,7 @@ def ordered(argv: Sequence[str], kinds: dict[str, str], bare: str | None = None)
     """The words with all values of a repeated flag behind one flag, and bare words behind theirs."""
     words: list[str] = []
     many: dict[str, list[str]] = {}
-    for flag, values in _groups(argv):
+    for flag, values in groups(argv):
         name = flag.removeprefix("--").replace("-", "_")
         how = kinds.get(name, _NONE if kinds.get(name.removeprefix("no_")) == _NONE else "unknown")
         count = {_ONE: 1, _NONE: 0}.get(how, len(values))
@@ -101,7 +101,7 @@ def ordered(argv: Sequence[str], kinds: dict[str, str], bare: str | None = None)
     return words
 
 
-def _groups(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def groups(argv: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """(flag, the words up to the next one); the first flag is "" where words come before any."""
     flag, values = "", []
     for word in argv:
