@@ -356,6 +356,21 @@ def test_missing_video(copied, tmp_path):
         _open(load_lerobot(copied), tmp_path)
 
 
+@pytest.mark.parametrize("gone", [(0,), (3,), (1, 2)])
+def test_videos_of_episodes_that_nobody_wants_may_be_missing(written, copied, tmp_path, gone):
+    for index in gone:
+        _video(copied, index).unlink()
+    dataset = load_lerobot(copied)
+    wanted = [episode for episode in dataset.episodes if episode.index not in gone]
+    frames = _open(dataset, tmp_path, episodes=wanted)
+    plain = _plain(load_lerobot(written))
+    for episode in wanted:
+        own = slice(episode.start, episode.start + episode.length)
+        np.testing.assert_array_equal(frames[own], plain[own])
+    with pytest.raises(VideoError, match=rf"episode {gone[0]}, camera .*: no video at .*, or leave the episode out"):
+        _open(dataset, tmp_path)
+
+
 def test_bad_arguments(written, tmp_path):
     dataset = load_lerobot(written)
     with pytest.raises(ConfigError, match=f"'top' is not a camera of .*toy; cameras: {CAMERA}"):

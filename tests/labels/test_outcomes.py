@@ -10,7 +10,8 @@ import pytest
 from support.labelled_sets import OUTCOMES, episode, flags, write, write_unlabelled
 
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.labels.outcomes import correction_windows, read_outcomes
+from pistar_vf.labels.outcomes import read_outcomes
+from pistar_vf.labels.rollout_sources import correction_windows
 from pistar_vf.labels.targets import measure_normaliser
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.returns import Outcome
@@ -196,34 +197,79 @@ def test_outcome_files_that_cannot_be_read(dataset, tmp_path: Path, name: str, c
         read_outcomes(dataset, outcome_file=tmp_path / name)
 
 
+NAN = float("nan")
+PIECES = ("fragment",) * 3
 DAGGER = {
-    # flags of the operator in three episodes; next.success of each; what follows
-    "windows": (([0] * 4, [1] * 5, [0, 1, 1]), None, ("timeout", "timeout", "timeout")),
-    "with outcomes": (([0] * 4, [1] * 5, [0, 1, 1]), (1, 1, 1), ("success", "timeout", "success")),
-    "booleans": (([False] * 4, [True] * 5, [False] * 3), (1, 0, 0), ("success", "timeout", "timeout")),
-    "all of them": (([1] * 4, [1] * 5, [1] * 3), (1, 1, 1), ("timeout", "timeout", "timeout")),
-}
+    # flags of the operator in three episodes; next.success, next.done and value_label of each; what follows
+    "corrections only": (([1] * 4, [1] * 5, [1] * 3), None, None, None, PIECES),
+    "cut by file size": (([0] * 4, [0, 0, 1, 1, 0], [1, 0, 0]), None, None, None, PIECES),
+    "both": (([0] * 4, [1] * 5, [0, 1, 1]), None, None, None, PIECES),
+    "with outcomes": (([0] * 4, [1] * 5, [0, 1, 1]), (1, 1, 1), None, None, ("success", "fragment", "success")),
+    "booleans": (([False] * 4, [True] * 5, [False] * 3), (1, 0, 0), None, None, ("success", "fragment", "fragment")),
+    "windows that say success": (([1] * 4, [1] * 5, [1] * 3), (1, 1, 1), (1, 1, 1), (0, 0, 0), PIECES),
+    "merged with lerobot-eval": (
+        ([0] * 4, [1] * 5, [0] * 3), (1, 0, 0), (1, 0, 1), None, ("success", "fragment", "timeout")
+    ),
+    "merged with labels": (
+        ([0] * 4, [1] * 5, [0] * 3), None, None, (-0.5, NAN, -1), ("success", "fragment", "failure")
+    ),
+    "half labelled": (([0] * 4, [0] * 5, [0] * 3), None, None, (-0.5, NAN, NAN), ("success", "fragment", "fragment")),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", DAGGER)
-def test_windows_of_corrections_are_never_failures(tmp_path: Path, name: str) -> None:
-    driven, ended, expected = DAGGER[name]
-    columns = [{"intervention": np.array(flags)} for flags in driven]
-    for own, success in zip(columns, ended or ()):
-        own["next.success"] = np.full(len(own["intervention"]), success)
+def test_pieces_of_dagger_are_fragments(tmp_path: Path, name: str) -> None:
+    driven, *flags, expected = DAGGER[name]
+    columns = [{"intervention": np.array(own)} for own in driven]
+    for column, values in zip(("next.success", "next.done", "value_label"), flags):
+        for own, value in zip(columns, values or ()):
+            own[column] = np.full(len(own["intervention"]), float(value))
     dataset = write(tmp_path / "set", columns)
-    assert tuple(read_outcomes(dataset, source="lerobot_dagger").values()) == expected
+    assert tuple(read_outcomes(dataset, source="lerobot_dagger", labelled=True).values()) == expected
+    for timeout_as in ("failure", "success"):
+        again = read_outcomes(dataset, source="lerobot_dagger", labelled=True, timeout_as=timeout_as)
+        assert tuple(again.values()) == tuple(timeout_as if word == "timeout" else word for word in expected)
 
 
-def test_windows_of_corrections_are_no_longest_episode(tmp_path: Path) -> None:
+def test_labels_that_are_to_be_replaced_make_no_piece_whole(tmp_path: Path) -> None:
+    columns = [{"intervention": np.zeros(n), "value_label": np.full(n, -1.0)} for n in (4, 5, 3)]
+    dataset = write(tmp_path / "set", columns)
+    assert tuple(read_outcomes(dataset, source="lerobot_dagger").values()) == PIECES
+
+
+@pytest.mark.parametrize("flag", [2, -1, NAN])
+def test_what_is_no_flag_is_no_rollout(tmp_path: Path, flag: float) -> None:
+    numbers = [np.array([0.0, flag, 1.0, 0.0, 0.0][:length]) for length in (4, 5, 3)]
+    dataset = write(tmp_path / "set", [{"intervention": own, "next.success": own} for own in numbers])
+    for source in ("lerobot_dagger", "lerobot_eval"):
+        with pytest.raises(LabelError, match=r"episode 0: expected 0 or 1 in every frame, got .*--outcome_file"):
+            read_outcomes(dataset, source=source)
+    words = write(tmp_path / "words", [{"intervention": np.array(["yes"] * length)} for length in (4, 5, 3)])
+    with pytest.raises(LabelError, match=r"column 'intervention' of .*: expected one number per frame"):
+        read_outcomes(words, source="lerobot_dagger")
+    with pytest.raises(LabelError, match=r"expected the column 'intervention', which --source lerobot_dagger speaks"):
+        read_outcomes(write(tmp_path / "other"), source="lerobot_dagger")
+
+
+def test_fragments_are_no_longest_episode(tmp_path: Path) -> None:
     columns = [{"intervention": np.full(length, number == 1)} for number, length in enumerate((4, 5, 3))]
     dataset = write(tmp_path / "set", columns)
-    pieces = correction_windows(dataset)
-    assert pieces == (1,)
+    assert correction_windows(dataset) == (1,)
+    outcomes = {0: Outcome.SUCCESS, 1: Outcome.FRAGMENT, 2: Outcome.TIMEOUT}
     assert measure_normaliser([dataset], "paper").max_lengths == {"push": 5}
-    assert measure_normaliser([dataset], "paper", pieces=[pieces]).max_lengths == {"push": 4}
-    with pytest.raises(LabelError, match="expected whole episodes to measure tasks by, got pieces alone"):
-        measure_normaliser([dataset], "paper", pieces=[(0, 1, 2)])
+    assert measure_normaliser([dataset], "paper", outcomes=[outcomes]).max_lengths == {"push": 4}
+    assert measure_normaliser([dataset] * 2, "paper", outcomes=[None, outcomes]).max_lengths == {"push": 5}
+    with pytest.raises(LabelError, match="expected whole episodes to measure tasks by, got fragments alone; merge"):
+        measure_normaliser([dataset], "paper", outcomes=[dict.fromkeys(range(3), Outcome.FRAGMENT)])
+
+
+@pytest.mark.parametrize("timeout_as", ["bootstrap", "failure", "success"])
+def test_the_word_fragment_is_an_outcome_that_nothing_changes(tmp_path: Path, timeout_as: str) -> None:
+    dataset = write(tmp_path / "set", metadata=[{"outcome": word} for word in ("success", "Fragment", "failure")])
+    (tmp_path / "o.csv").write_text("episode_index,outcome\n0,success\n1, fragment \n2,0\n")
+    expected = {0: Outcome.SUCCESS, 1: Outcome.FRAGMENT, 2: Outcome.FAILURE}
+    assert read_outcomes(dataset, outcome_column="outcome", timeout_as=timeout_as) == expected
+    assert read_outcomes(dataset, outcome_file=tmp_path / "o.csv", timeout_as=timeout_as) == expected
 
 
 @pytest.mark.parametrize("counted_as", ["failure", "success", "timeout"])

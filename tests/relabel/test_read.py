@@ -14,7 +14,8 @@ from pistar_vf.labels.targets import read_targets
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.relabel.config import LabelRule
 from pistar_vf.relabel.label import find_thresholds
-from pistar_vf.relabel.read import by_source, fill_timeouts, read_rollouts, read_upstream_rollouts
+from pistar_vf.relabel.open_rewards import fill_rewards
+from pistar_vf.relabel.read import by_source, read_rollouts, read_upstream_rollouts
 from pistar_vf.returns import Normaliser, Outcome
 from pistar_vf.testing.lerobot_writer import write_lerobot_v21
 
@@ -102,7 +103,7 @@ def test_timeouts_keep_the_last_value_and_get_their_rewards_from_it(tiny_dataset
     assert np.flatnonzero(found.keeps_last_value).tolist() == late
     assert np.isnan(found.target[np.isin(found.episode, late)]).all()
     values = np.full(dataset.num_frames, -0.75, np.float32)
-    filled = fill_timeouts(found, dataset, spec.normaliser, values)
+    filled = fill_rewards(found, dataset, spec.normaliser, values)
     assert np.isfinite(filled.reward).all()
     # With a quarter of the way behind it, T frames cost ¼ together.
     own = filled.reward[filled.episode == late[0]]

@@ -103,7 +103,9 @@ def test_a_word_means_its_outcome(rule) -> None:
     for make in (rule.targets, rule.rewards):
         by_word = make(lengths, tasks, ["failure", "success", "timeout"], ends)
         np.testing.assert_array_equal(by_word, make(lengths, tasks, [F, S, T], ends))
-        with pytest.raises(LabelError, match="outcome: expected one of success, failure, timeout, got 'banana'"):
+        with pytest.raises(
+            LabelError, match="outcome: expected one of success, failure, timeout, fragment, got 'banana'"
+        ):
             make(lengths, tasks, [F, S, "banana"], ends)
 
 

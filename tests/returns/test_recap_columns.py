@@ -119,5 +119,7 @@ def test_a_word_means_its_outcome(outcome: str, normaliser) -> None:
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(LabelError, match="outcome: expected one of success, failure, timeout, got 'banana'; say how"):
+    with pytest.raises(
+        LabelError, match="outcome: expected one of success, failure, timeout, fragment, got 'banana'; say how"
+    ):
         recap_columns(3, "banana")

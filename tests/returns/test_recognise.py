@@ -180,7 +180,7 @@ def test_a_convention_without_failures_says_nothing_past_one() -> None:
 
 def test_words_are_outcomes_here_too() -> None:
     recap = CONVENTIONS["recap"]
-    by_word = [terminal_bootstrap(recap, word) for word in ("success", "failure", "timeout")]
+    by_word = [terminal_bootstrap(recap, word) for word in ("success", "failure", "timeout", "fragment")]
     assert by_word == [terminal_bootstrap(recap, outcome) for outcome in Outcome]
 
 

@@ -31,7 +31,7 @@ class EvaluatedFrames:
 
     Attributes:
         dataset: all of its episodes.
-        episodes: those to evaluate, in the dataset's order, none of them a time-out.
+        episodes: those to evaluate, in the dataset's order, none of them a time-out or a fragment.
         train: those to fit baselines on.
         labels: targets of all frames of the dataset.
         strata: outcome and task of every episode of the dataset, by index.

@@ -7,7 +7,7 @@ from pistar_vf.checkpoints.provenance import SplitRule, recorded_parts
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
-from pistar_vf.labels.split import PARTS, episode_strata, select_episodes, split_by_ratio
+from pistar_vf.labels.split import PARTS, select_episodes, split_by_ratio, whole_episodes
 from pistar_vf.labels.targets import Targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 
@@ -39,8 +39,8 @@ class Part:
         kept = tuple(episode for episode in self.episodes if episode.index not in excluded)
         if not kept:
             raise LabelError(
-                f"--split {self.name}: expected episodes whose end is known, got {len(self.episodes)} time-outs and "
-                "nothing else; evaluate on other episodes"
+                f"--split {self.name}: expected episodes whose end is known, got {len(self.episodes)} time-outs or "
+                "fragments and nothing else; evaluate on other episodes"
             )
         train = tuple(episode for episode in self.train if episode.index not in excluded)
         return dataclasses.replace(self, episodes=kept, train=train)
@@ -124,8 +124,8 @@ def _drawn(
             f"--train_ratio: expected a dataset with value labels, to draw the split in equal shares of successes and "
             f"failures, got {dataset.root} without; name episodes with --episodes, or pass --split all"
         )
-    strata = episode_strata(dataset, targets.labels, targets.outcomes)
-    drawn = split_by_ratio(dataset.episodes, flags.ratios, flags.seed, strata)
+    whole, strata = whole_episodes(dataset, targets.labels, targets.outcomes)
+    drawn = split_by_ratio(whole, flags.ratios, flags.seed, strata)
     return {name: tuple(episode.index for episode in part) for name, part in zip(PARTS, drawn)}
 
 

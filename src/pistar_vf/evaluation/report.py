@@ -72,7 +72,8 @@ class Evaluation:
             names = [name for name in every[0] if all(name in scores for scores in every)]
             return {n: EpisodeScores.concatenate([scores[n] for scores in every]).take(order) for n in names}
 
-        added = {name: sum(part.facts[name] for part in parts) for name in ("num_timeouts_left_out", "num_trained_on")}
+        counts = ("num_timeouts_left_out", "num_fragments_left_out", "num_trained_on")
+        added = {name: sum(part.facts[name] for part in parts) for name in counts}
         return cls(
             facts={**parts[0].facts, **added, **facts},
             episodes=[about[position] for position in order],
@@ -155,6 +156,8 @@ class Evaluation:
             notes.append(f"AUC, last quarter: p = {chance:.4f} (outcomes exchanged at random within each task)")
         if self.facts["num_timeouts_left_out"]:
             notes.append(f"{self.facts['num_timeouts_left_out']} time-outs are left out: nobody knows their value")
+        if self.facts["num_fragments_left_out"]:
+            notes.append(f"{self.facts['num_fragments_left_out']} fragments of episodes are left out, too")
         if self.facts["num_trained_on"]:
             notes.append(f"the model was trained on {self.facts['num_trained_on']} of these episodes: it looks better")
         return "\n".join(notes)

@@ -69,9 +69,8 @@ def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part |
     """One model on one part of the episodes: that of the flags, or the chosen one."""
     spec, dataset = source.predictor.spec, source.dataset
     targets = evaluation_targets(config, dataset, spec)
-    timeouts = frozenset(episode.index for episode in targets.timeouts.episodes)
     chosen = chosen or choose_part(config, spec, dataset, targets)
-    part = chosen.without(timeouts)
+    part = chosen.without(targets.open_ended)
     strata = episode_strata(dataset, targets.labels, targets.outcomes)
     frames = EvaluatedFrames(
         dataset=dataset,
@@ -86,7 +85,8 @@ def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part |
         streaming = {"batch_size": config.batch_size, "cache_dir": config.cache_dir, "num_workers": config.num_workers}
         own, blanked = score_model(source, frames, config.blank_cameras, **streaming, advance=bar.update)
     baselines, missing = _baselines(frames, spec.state.key if spec.state is not None else _STATE_KEY)
-    facts = _facts(config, source, part, len(chosen.episodes) - len(part.episodes))
+    fragments = sum(episode.index in targets.fragments for episode in chosen.episodes)
+    facts = _facts(config, source, part, len(chosen.episodes) - len(part.episodes) - fragments, fragments)
     return Evaluation(facts, _about(part, frames), {MODEL: own, **baselines}, missing, blanked)
 
 
@@ -108,13 +108,14 @@ def _baselines(frames: EvaluatedFrames, state_key: str) -> tuple[dict[str, Episo
     return found, missing
 
 
-def _facts(config: EvalConfig, source: Source, part: Part, num_timeouts: int) -> dict[str, Any]:
+def _facts(config: EvalConfig, source: Source, part: Part, num_timeouts: int, num_fragments: int) -> dict[str, Any]:
     return {
         "checkpoint": str(source.checkpoint),
         "dataset": source.dataset.name,
         "split": part.name,
         "frame_skip": config.frame_skip,
         "num_timeouts_left_out": num_timeouts,
+        "num_fragments_left_out": num_fragments,
         "num_trained_on": sum(episode.index in part.seen for episode in part.episodes),
         "num_baseline_episodes": len(part.train),
     }

@@ -33,6 +33,7 @@ from pistar_vf.frames.cache_folder import (
     exclusive_lock,
     find_folder,
     frame_digest,
+    require_sources,
 )
 from pistar_vf.frames.episode_decoder import TIME_COLUMN, DecodeJob, run_jobs
 from pistar_vf.frames.settings import cache_root
@@ -117,7 +118,8 @@ class FrameCache:
         self, episodes: Sequence[Episode], num_workers: int | None, progress: bool
     ) -> UInt8[np.memmap, "t {self.size} {self.size} 3"]:
         """All frames, after decoding those of some episodes, see `open_frame_cache`."""
-        if self.missing(episodes):
+        if missing := self.missing(episodes):
+            require_sources(self.dataset, missing, self.camera_key)
             _check_not_a_worker(self.camera_key)
             with exclusive_lock(self.home / f"{self.digest}.lock"):
                 self._build(episodes, _num_cores() if num_workers is None else num_workers, progress)

@@ -7,11 +7,12 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pistar_vf.errors import DatasetError, VideoError
-from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.video.opening import missing_video
 
 FORMAT_VERSION = 2
@@ -29,25 +30,38 @@ def find_folder(home: Path, dataset: LeRobotDataset, camera_key: str, size: int,
 def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) -> str:
     """Changes with whatever decides the frames of a camera: the source files, their times and how they are resized.
 
-    Raises:
-        VideoError: a file is missing.
+    A file that is missing is one of these facts: nobody may want the episodes that are in it.
     """
-    is_video = dataset.features[camera_key]["dtype"] == "video"
     sources = []
     place: tuple[float, ...]
     for episode in dataset.episodes:
-        if is_video:
-            clip = dataset.video_clip(episode, camera_key)
-            path, place = clip.path, () if clip.end_seconds is None else (clip.start_seconds, clip.end_seconds)
-        else:
-            path, place = episode.parquet, (episode.first_row,) if episode.first_row else ()
-        if not path.is_file():
-            raise VideoError(f"episode {episode.index}, camera {camera_key}: {missing_video(path)}")
-        stat = path.stat()
-        sources.append([path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns, *place])
+        path, *place = _source(dataset, episode, camera_key)
+        stat = path.stat() if path.is_file() else None
+        facts = (None, None) if stat is None else (stat.st_size, stat.st_mtime_ns)
+        sources.append([path.relative_to(dataset.root).as_posix(), *facts, *place])
     lengths = [episode.length for episode in dataset.episodes]
     key = json.dumps([FORMAT_VERSION, camera_key, size, fit, lengths, sources])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def require_sources(dataset: LeRobotDataset, episodes: Sequence[Episode], camera_key: str) -> None:
+    """Refuses to begin with episodes whose pictures are not there.
+
+    Raises:
+        VideoError: a file is missing.
+    """
+    for episode in episodes:
+        path = _source(dataset, episode, camera_key)[0]
+        if not path.is_file():
+            raise VideoError(f"episode {episode.index}, camera {camera_key}: {missing_video(path)}")
+
+
+def _source(dataset: LeRobotDataset, episode: Episode, camera_key: str) -> tuple[Any, ...]:
+    """The file of an episode's pictures, and where they are in it."""
+    if dataset.features[camera_key]["dtype"] != "video":
+        return (episode.parquet, episode.first_row) if episode.first_row else (episode.parquet,)
+    clip = dataset.video_clip(episode, camera_key)
+    return (clip.path,) if clip.end_seconds is None else (clip.path, clip.start_seconds, clip.end_seconds)
 
 
 @contextlib.contextmanager

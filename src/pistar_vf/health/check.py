@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pistar_vf.choices import RolloutSource
 from pistar_vf.health.findings import Finding, Findings, Severity
 from pistar_vf.health.labels import LabelCheck, LabelSummary
 from pistar_vf.health.metadata import check_metadata
 from pistar_vf.health.opening import open_for_check
 from pistar_vf.health.prompts import PromptCheck
+from pistar_vf.health.rollouts import RolloutCheck
 from pistar_vf.health.tables import TableCheck, read_tables
 from pistar_vf.health.videos import CameraSummary, check_videos, decode_all
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -30,6 +32,7 @@ class Contents:
         cameras: camera to what is known of it.
         constant_dimensions: column to the dimensions that are the same in all frames.
         labels: what the labels say.
+        proposed_source: what `--source` should probably be; None where nothing hints at one.
         decoded: whether every frame was decoded.
     """
 
@@ -41,6 +44,7 @@ class Contents:
     cameras: dict[str, CameraSummary]
     constant_dimensions: dict[str, list[str]]
     labels: LabelSummary
+    proposed_source: RolloutSource | None
     decoded: bool
 
 
@@ -92,15 +96,17 @@ def check_dataset(data_dir: str | Path, *, decode: bool = False, progress: bool 
 
 def _check_contents(dataset: LeRobotDataset, findings: Findings, decode: bool, progress: bool) -> Contents:
     check_metadata(dataset, findings)
-    tables, labels, prompts = (
+    tables, labels, prompts, rollouts = (
         TableCheck(dataset, findings),
         LabelCheck(dataset, findings),
         PromptCheck(dataset, findings),
+        RolloutCheck(dataset, findings),
     )
     for episode, columns in read_tables(dataset, findings, progress):
         tables.add(episode, columns)
         labels.add(episode, columns)
         prompts.add(episode, columns)
+        rollouts.add(episode, columns)
     cameras = check_videos(dataset, findings, progress, tables.timestamps)
     if decode:
         decode_all(dataset, findings, progress)
@@ -113,5 +119,6 @@ def _check_contents(dataset: LeRobotDataset, findings: Findings, decode: bool, p
         cameras=cameras,
         constant_dimensions=tables.finish(),
         labels=labels.finish(),
+        proposed_source=rollouts.finish(),
         decoded=decode,
     )

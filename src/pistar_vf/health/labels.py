@@ -7,6 +7,7 @@ import numpy as np
 
 from pistar_vf.errors import LabelError
 from pistar_vf.health.findings import Findings, Place
+from pistar_vf.health.rollouts import OUTCOME_KEY
 from pistar_vf.health.tables import Columns
 from pistar_vf.labels.outcomes import read_outcomes
 from pistar_vf.labels.targets import IN_FRAMES
@@ -14,11 +15,10 @@ from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers, is_number_per_frame
-from pistar_vf.returns import Outcome
+from pistar_vf.returns import OPEN_ENDED, Outcome
 from pistar_vf.returns.outcome import LABEL_TOLERANCE
 from pistar_vf.returns.recognise import LabelColumns, fitting_conventions, shown_failures
 
-OUTCOME_KEY = "outcome"
 _RELABEL = "label the dataset again with `pistar-vf label`"
 
 
@@ -30,7 +30,7 @@ class LabelSummary:
         value_column: where the value labels are, None where there are none.
         conventions: all that fit; none where labels are missing or unknown.
         outcomes_of_labels: outcome to number of episodes, where the convention tells them apart; a value label that
-            is NaN everywhere is a time-out.
+            is NaN everywhere is a time-out, unless the metadata calls it a fragment.
         outcomes_of_metadata: outcome to number of episodes, by the key `outcome` of the metadata.
         intervention_frames: frames in which the operator was driving, None without such a column.
         intervention_episodes: episodes with such frames.
@@ -61,7 +61,7 @@ class LabelCheck:
         self._outcomes = _outcomes_of_metadata(dataset, findings)
         self._labels: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._tasks: dict[int, int] = {}
-        self._timeouts: set[int] = set()
+        self._empty: dict[int, Outcome] = {}
         self._below: list[tuple[np.ndarray, Place]] = []
         """Labels that are wrong unless they count frames, and where they are."""
         self._driven: dict[int, float] | None = {} if INTERVENTION_COLUMN in dataset.columns else None
@@ -80,7 +80,7 @@ class LabelCheck:
         shown = self._outcomes_of_labels(names)
         for index, outcome in shown.items():
             said = self._outcomes.get(index, outcome)
-            if Outcome.TIMEOUT not in (said, outcome) and said is not outcome:
+            if not OPEN_ENDED & {said, outcome} and said is not outcome:
                 problem = f"expected the labels of a {said} (key '{OUTCOME_KEY}'), got those of a {outcome}"
                 self._findings.error("outcomes agree", problem, _RELABEL, episode=index, key=self._value)
         driven = list((self._driven or {}).values())
@@ -104,10 +104,14 @@ class LabelCheck:
                 return
         values = frame_numbers(values, str(episode.parquet))
         missing = np.isnan(values)
-        if missing.all() and self._outcomes.get(episode.index) in (Outcome.TIMEOUT, None):
-            self._timeouts.add(episode.index)
+        said = self._outcomes.get(episode.index, Outcome.TIMEOUT)
+        if missing.all() and said in OPEN_ENDED:
+            self._empty[episode.index] = said
             if not self._outcomes:
-                advice = "if it timed out, say so with --outcome_column or --outcome_file when training"
+                advice = (
+                    "if it timed out or is a fragment, say so with --outcome_column, --outcome_file or --source when "
+                    "training"
+                )
                 self._findings.warning("value labels", "expected labels, got NaN in all frames", advice, **place)
             return
         bad = ~np.isfinite(values) | (values > LABEL_TOLERANCE)
@@ -169,9 +173,8 @@ class LabelCheck:
         failed = shown_failures(self._columns(), names) if names else None
         if failed is None:
             return {}
-        shown = dict.fromkeys(self._timeouts, Outcome.TIMEOUT)
-        shown |= {i: Outcome.FAILURE if lost else Outcome.SUCCESS for i, lost in zip(self._labels, failed)}
-        ended = set(shown.values()) - {Outcome.TIMEOUT}
+        shown = self._empty | {i: Outcome.FAILURE if lost else Outcome.SUCCESS for i, lost in zip(self._labels, failed)}
+        ended = set(shown.values()) - OPEN_ENDED
         if len(ended) == 1:
             (only,) = ended
             advice = "a value function needs both; training on demonstrations alone learns how much time has passed"

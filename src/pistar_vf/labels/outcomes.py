@@ -11,22 +11,20 @@ import numpy as np
 from pistar_vf.choices import OutcomeRule, RolloutSource, TimeoutAs
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.foreign_files import read_text
+from pistar_vf.labels.rollout_sources import outcomes_of_source
 from pistar_vf.lerobot.dataset import LeRobotDataset
-from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, frame_numbers
 from pistar_vf.lerobot.typed_values import whole_number
 from pistar_vf.returns import Outcome
 from pistar_vf.returns.outcome import counted_outcome
 from pistar_vf.settings import Composed
 
-EVAL_COLUMN = "next.success"
-"""What `lerobot-eval` records; in LIBERO and Meta-World an episode ends early with a success and else by time."""
-
 _WORDS = {
     **dict.fromkeys(("success", "true", "1", "1.0"), Outcome.SUCCESS),
     **dict.fromkeys(("failure", "false", "0", "0.0"), Outcome.FAILURE),
     "timeout": Outcome.TIMEOUT,
+    "fragment": Outcome.FRAGMENT,
 }
-_WANTED = "one of success, failure, timeout, true, false, 1, 0"
+_WANTED = "one of success, failure, timeout, fragment, true, false, 1, 0"
 
 
 def read_outcomes(
@@ -38,6 +36,7 @@ def read_outcomes(
     outcome_rule: OutcomeRule | None = None,
     source: RolloutSource | None = None,
     timeout_as: TimeoutAs = "bootstrap",
+    labelled: bool = False,
 ) -> dict[int, Outcome]:
     """The outcome of every episode, from exactly one of three sources.
 
@@ -49,11 +48,12 @@ def read_outcomes(
         outcome_rule: how a column of flags decides: "last", the last row of an episode, or "any" of its rows. Without
             it the two must agree.
         source: of rollouts whose outcome the program that recorded them defines, instead of the other sources:
-            "lerobot_eval" (`next.success` anywhere is a success, the rest are time-outs), or "lerobot_dagger" (as
-            there, but windows in which the operator drove throughout are pieces of episodes: time-outs always).
+            "lerobot_eval" (`next.success` anywhere is a success, the rest are time-outs), or "lerobot_dagger"
+            (episodes are fragments, but for those merged in that say how they ended).
         outcome_file: JSON `{"0": "success", ...}`, JSONL `{"episode_index": 0, "outcome": "success"}` or CSV with
             the header `episode_index,outcome`.
         timeout_as: what a time-out counts as; "bootstrap" leaves it one.
+        labelled: value labels that the dataset has are meant, see `outcomes_of_source`.
 
     Returns:
         Episode index to outcome, for all episodes.
@@ -68,7 +68,10 @@ def read_outcomes(
             f"expected exactly one of outcome, outcome_column, outcome_file and source, got {len(given)}; "
             "say once how the episodes ended, it is never guessed"
         )
-    found = _read(dataset, outcome, outcome_column, outcome_file, outcome_rule, source)
+    if source is not None:
+        found = outcomes_of_source(dataset, source, labelled=labelled)
+    else:
+        found = _read(dataset, outcome, outcome_column, outcome_file, outcome_rule)
     return {index: counted_outcome(ended, timeout_as) for index, ended in found.items()}
 
 
@@ -78,10 +81,7 @@ def _read(
     outcome_column: str | None,
     outcome_file: str | Path | None,
     outcome_rule: OutcomeRule | None,
-    source: RolloutSource | None,
 ) -> dict[int, Outcome]:
-    if source is not None:
-        return outcomes_of_source(dataset, source)
     if outcome is not None:
         return {episode.index: Outcome(outcome) for episode in dataset.episodes}
     if outcome_file is not None:
@@ -96,7 +96,7 @@ def _read(
 
 
 def outcomes_of_flags(dataset: LeRobotDataset, config: Any) -> dict[int, Outcome] | None:
-    """The outcomes that a command's flags name; None where they name none.
+    """The outcomes that the flags of a command that reads labels name; None where they name none.
 
     Args:
         dataset: whose episodes are asked about.
@@ -113,54 +113,7 @@ def outcomes_of_flags(dataset: LeRobotDataset, config: Any) -> dict[int, Outcome
         raise ConfigError("--outcome_rule: expected --outcome_column with it, got none; name the column of flags")
     # `pistar-vf label` asks later, where there is a time-out.
     timeout_as: TimeoutAs = values.get("timeout_as") or "bootstrap"
-    return read_outcomes(dataset, **given, timeout_as=timeout_as) if given else None
-
-
-def outcomes_of_source(dataset: LeRobotDataset, source: RolloutSource) -> dict[int, Outcome]:
-    """The outcomes of rollouts as the program that recorded them means its columns.
-
-    Raises:
-        LabelError: the dataset is none of that program's.
-    """
-    if source == "lerobot_dagger":
-        return _outcomes_of_dagger(dataset)
-    if EVAL_COLUMN not in dataset.columns:
-        raise LabelError(
-            f"{dataset.root}: expected the column '{EVAL_COLUMN}', which --source {source} speaks of, got "
-            f"{sorted(dataset.columns)}"
-        )
-    found = _checked(
-        dataset, _from_column(dataset, EVAL_COLUMN, "any"), f"the column '{EVAL_COLUMN}' of {dataset.root}"
-    )
-    return {index: Outcome.TIMEOUT if ended is Outcome.FAILURE else ended for index, ended in found.items()}
-
-
-def correction_windows(dataset: LeRobotDataset) -> tuple[int, ...]:
-    """Episodes in which the operator drives from the first frame to the last: with `lerobot-rollout`'s DAgger, pieces
-    of an episode that begin in mid-task and end when the policy takes over again.
-
-    Raises:
-        LabelError: the dataset has no flags of interventions.
-    """
-    if INTERVENTION_COLUMN not in dataset.columns:
-        raise LabelError(
-            f"{dataset.root}: expected the column '{INTERVENTION_COLUMN}', which --source lerobot_dagger speaks of, "
-            f"got {sorted(dataset.columns)}"
-        )
-    flags = frame_numbers(dataset.read_column(INTERVENTION_COLUMN), f"column '{INTERVENTION_COLUMN}' of {dataset.root}")
-    return tuple(e.index for e in dataset.episodes if (flags[e.start : e.start + e.length] == 1).all())
-
-
-def _outcomes_of_dagger(dataset: LeRobotDataset) -> dict[int, Outcome]:
-    """Pieces have no outcome: like time-outs, nobody knows how they go on. Whole episodes are told by their flag."""
-    pieces = set(correction_windows(dataset))
-    if EVAL_COLUMN in dataset.columns:
-        found = _from_column(dataset, EVAL_COLUMN, "any")
-        ended = {index for index, flag in found.items() if flag}
-    else:
-        ended = set()
-    indices = [episode.index for episode in dataset.episodes]
-    return {index: Outcome.SUCCESS if index in ended - pieces else Outcome.TIMEOUT for index in indices}
+    return read_outcomes(dataset, **given, timeout_as=timeout_as, labelled=True) if given else None
 
 
 def _from_column(dataset: LeRobotDataset, column: str, rule: OutcomeRule | None) -> dict[int, Any]:

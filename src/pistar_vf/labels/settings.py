@@ -15,8 +15,9 @@ class OutcomeSettings:
     """How the episodes ended, where the value labels do not show it."""
 
     outcome_column: str | None = None
-    """How the episodes ended: a key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, or 1
-    and 0). Training bootstraps time-outs: their targets follow from the model's own value of their last frame."""
+    """How the episodes ended: a key of meta/episodes.jsonl or a column of the tables (success, failure, timeout,
+    fragment, or 1 and 0). Training bootstraps time-outs: their targets follow from the model's own value of their last
+    frame. It leaves fragments out."""
     outcome_file: Path | None = None
     """How the episodes ended, as a .json, .jsonl or .csv file of episodes and outcomes."""
     outcome_rule: OutcomeRule | None = None
@@ -24,7 +25,7 @@ class OutcomeSettings:
     goes off again is refused."""
     source: RolloutSource | None = None
     """Rollouts of LeRobot's own programs, instead of an outcome: of lerobot_eval, next.success is a success and the
-    rest are time-outs; of lerobot_dagger, windows of corrections are pieces of episodes, time-outs too."""
+    rest are time-outs; of lerobot_dagger, episodes are fragments, which are not trained on."""
     timeout_as: TimeoutAs = "bootstrap"
     """What a timeout among these outcomes counts as: bootstrap leaves it one, failure and success make it one of those.
     Say here what `pistar-vf label` was told."""

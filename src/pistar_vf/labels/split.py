@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pistar_vf.errors import ConfigError
+from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.labels.settings import SplitRatios
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode import EpisodeChoice
@@ -197,6 +197,29 @@ def episode_strata(
     else:
         ended = tuple(outcomes[episode.index] for episode in dataset.episodes)
     return [(str(outcome), task) for outcome, task in zip(ended, tasks)]
+
+
+def whole_episodes(
+    dataset: LeRobotDataset, labels: Float[np.ndarray, " t"], outcomes: Mapping[int, Outcome] | None
+) -> tuple[tuple[Episode, ...], list[tuple[str, str]]]:
+    """The episodes that splits are drawn from, and their strata: fragments are in no part.
+
+    Args:
+        dataset: all of its episodes.
+        labels: see `episode_strata`.
+        outcomes: see `episode_strata`.
+
+    Raises:
+        LabelError: there are fragments alone.
+    """
+    strata = episode_strata(dataset, labels, outcomes)
+    whole = [pair for pair in zip(dataset.episodes, strata) if pair[1][0] != Outcome.FRAGMENT]
+    if not whole:
+        raise LabelError(
+            f"{dataset.root}: expected episodes whose end is known, got {len(strata)} fragments and nothing else; "
+            "merge whole episodes with them (`pistar-vf merge`), successes and failures"
+        )
+    return tuple(episode for episode, _ in whole), [stratum for _, stratum in whole]
 
 
 def split_by_ratio(

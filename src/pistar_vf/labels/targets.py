@@ -18,7 +18,7 @@ from pistar_vf.labels.value_labels import (
     read_value_labels,
 )
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words
+from pistar_vf.returns import OPEN_ENDED, Normaliser, Outcome, find_convention, in_words
 from pistar_vf.returns.recognise import LabelColumns, check_convention, fitting_conventions, paper_scale, shown_failures
 from pistar_vf.typing import Float
 
@@ -31,7 +31,7 @@ class Targets:
     """The training targets of a dataset.
 
     Attributes:
-        labels: of every frame, float32 in [-1, 0]; NaN in time-outs.
+        labels: of every frame, float32 in [-1, 0]; NaN in time-outs and fragments.
         column: where they came from, "" when they were computed from outcomes.
         conventions: names of the rules that may have made them; several where the data cannot tell, none where none of
             the known ones fits.
@@ -52,6 +52,16 @@ class Targets:
         """The outcomes, of targets that were computed from them."""
         assert self.outcomes is not None
         return self.outcomes
+
+    @property
+    def fragments(self) -> frozenset[int]:
+        """Indices of the episodes that are pieces of episodes: neither trained nor validated on, nor evaluated."""
+        return _of_outcome(self.outcomes, Outcome.FRAGMENT)
+
+    @property
+    def open_ended(self) -> frozenset[int]:
+        """Indices of the episodes of which nobody knows what their frames are worth."""
+        return _of_outcome(self.outcomes, *OPEN_ENDED)
 
 
 def read_targets(
@@ -90,7 +100,7 @@ def read_targets(
         return _column_targets(dataset, column, convention, outcomes, normaliser)
     column = "" if outcomes is not None else column or find_value_column(dataset)
     outcomes = outcomes or _shown_outcomes(dataset, column, convention)
-    normaliser = normaliser or measure_normaliser([dataset], rule, failure_penalty)
+    normaliser = normaliser or measure_normaliser([dataset], rule, failure_penalty, outcomes=[outcomes])
     return _computed(dataset, normaliser, outcomes, column, rule)
 
 
@@ -107,7 +117,7 @@ def measure_normaliser(
     rule: Literal["episode_ramp", "paper"],
     failure_penalty: float | None = None,
     *,
-    pieces: Sequence[Collection[int]] = (),
+    outcomes: Sequence[Mapping[int, Outcome] | None] | None = None,
 ) -> Normaliser:
     """The normaliser of all episodes of some datasets together; see `Normaliser`.
 
@@ -115,21 +125,25 @@ def measure_normaliser(
         datasets: all of their episodes count.
         rule: see `Normaliser`.
         failure_penalty: see `Normaliser`.
-        pieces: for each dataset, episodes that are pieces of others: their lengths say nothing about a task.
+        outcomes: how the episodes of each dataset ended, where that is known: the length of a fragment says nothing
+            about its task.
 
     Raises:
         ConfigError: a failure penalty where it has no effect.
-        LabelError: an episode has several prompts.
+        LabelError: an episode has several prompts, or there are fragments alone.
     """
-    left_out = pieces or ((),) * len(datasets)
+    pieces = [_of_outcome(own, Outcome.FRAGMENT) for own in outcomes or (None,) * len(datasets)]
     whole = [
         (episode.length, task)
-        for dataset, own in zip(datasets, left_out, strict=True)
+        for dataset, own in zip(datasets, pieces, strict=True)
         for episode, task in zip(dataset.episodes, _tasks(dataset, rule), strict=True)
         if episode.index not in own
     ]
     if not whole:
-        raise LabelError(f"{datasets[0].root}: expected whole episodes to measure tasks by, got pieces alone")
+        raise LabelError(
+            f"{datasets[0].root}: expected whole episodes to measure tasks by, got fragments alone; merge "
+            "demonstrations or whole rollouts of these tasks with them (`pistar-vf merge`)"
+        )
     lengths = np.array([length for length, _ in whole], np.int64)
     return Normaliser.measure(rule, lengths, [task for _, task in whole], failure_penalty)
 
@@ -162,7 +176,7 @@ def _column_targets(
     normaliser: Normaliser | None,
 ) -> Targets:
     column = column or find_value_column(dataset)
-    cut_off = _of_outcome(outcomes, Outcome.TIMEOUT)
+    cut_off = _of_outcome(outcomes, *OPEN_ENDED)
     columns, names = _read_columns(dataset, column, declared, cut_off)
     kept = [episode for episode in dataset.episodes if episode.index not in cut_off]
     failed = shown_failures(columns, names) if kept else None
@@ -170,17 +184,18 @@ def _column_targets(
     if outcomes is not None:
         _check_outcomes(dataset, column, shown or {}, outcomes)
     if names == (IN_FRAMES,):
-        normaliser = normaliser or measure_normaliser([dataset], "paper")
+        normaliser = normaliser or measure_normaliser([dataset], "paper", outcomes=[outcomes])
         return _computed(dataset, normaliser, outcomes or shown or {}, column, IN_FRAMES)
     labels = read_value_labels(dataset, column, cut_off)
     normaliser = normaliser or _shown_normaliser(dataset, columns, names)
-    if cut_off and normaliser is None:
+    timed_out = _of_outcome(outcomes, Outcome.TIMEOUT)
+    if timed_out and normaliser is None:
         raise LabelError(
             f"column '{column}' of {dataset.root}: expected a convention that says what a step is worth, to bootstrap "
-            f"{len(cut_off)} time-outs, got {in_words(names)}; pass --target episode_ramp or paper, "
+            f"{len(timed_out)} time-outs, got {in_words(names)}; pass --target episode_ramp or paper, "
             "or declare it with --label_convention"
         )
-    tasks = _tasks(dataset, normaliser.rule if cut_off and normaliser is not None else "episode_ramp")
+    tasks = _tasks(dataset, normaliser.rule if timed_out and normaliser is not None else "episode_ramp")
     timeouts = _timeouts(dataset, tasks, outcomes or {}, normaliser)
     said = shown if outcomes is None else outcomes
     return Targets(labels, column, names, normaliser, said, timeouts)
@@ -189,7 +204,7 @@ def _column_targets(
 def _read_columns(
     dataset: LeRobotDataset, column: str, declared: str | None, cut_off: Collection[int]
 ) -> tuple[LabelColumns, tuple[str, ...]]:
-    """The label columns of all episodes but the time-outs, and the conventions that they may follow."""
+    """The label columns of all episodes whose end is known, and the conventions that they may follow."""
     if column not in dataset.columns:
         read_value_labels(dataset, column)  # refuses
     columns = _label_columns(dataset, read_numbers(dataset, column), cut_off)
@@ -206,7 +221,7 @@ def _read_columns(
 
 
 def _label_columns(dataset: LeRobotDataset, labels: np.ndarray, cut_off: Collection[int]) -> LabelColumns:
-    """The columns of all episodes but the time-outs, whose labels are nobody's convention."""
+    """The columns of all episodes but time-outs and fragments, whose labels are nobody's convention."""
     kept = ~frames_of(dataset, cut_off)
     rewards = read_rewards(dataset, cut_off)[kept] if REWARD_COLUMN in dataset.columns else None
     episodes = [episode for episode in dataset.episodes if episode.index not in cut_off]
@@ -255,8 +270,8 @@ def _check_outcomes(
             )
 
 
-def _of_outcome(outcomes: Mapping[int, Outcome] | None, wanted: Outcome) -> frozenset[int]:
-    return frozenset(index for index, outcome in (outcomes or {}).items() if outcome is wanted)
+def _of_outcome(outcomes: Mapping[int, Outcome] | None, *wanted: Outcome) -> frozenset[int]:
+    return frozenset(index for index, outcome in (outcomes or {}).items() if outcome in wanted)
 
 
 def _timeouts(

@@ -35,7 +35,7 @@ def read_value_labels(
     Args:
         dataset: all episodes in order.
         column: where the labels are; None for `value_label`, or `value_lable` where only the old spelling exists.
-        timeouts: indices of episodes that timed out; their labels are not looked at and come as NaN.
+        timeouts: indices of time-outs and fragments; their labels are not looked at and come as NaN.
 
     Raises:
         LabelError: the column is missing, or a label is not finite or outside [-1, 0].
@@ -75,7 +75,7 @@ def read_rewards(dataset: LeRobotDataset, timeouts: Collection[int] = ()) -> Flo
 
     Args:
         dataset: all episodes in order.
-        timeouts: indices of episodes that timed out; their rewards may be open.
+        timeouts: indices of time-outs and fragments; their rewards may be missing.
 
     Raises:
         LabelError: a reward is not finite.
@@ -137,6 +137,7 @@ class TargetSummary:
         num_successes: episodes that ended well.
         num_failures: episodes that did not.
         num_timeouts: episodes whose targets are left to training; they are in none of the shares.
+        num_fragments: pieces of episodes, which are not trained on; they are in none of the shares.
         mass: share of the two-hot targets in ten equal bins of [-1, 0], lowest first; sums to 1.
         mass_at_minus_one: share on the lowest atom, where failures are.
         warning: what will go wrong in training on these labels, or None.
@@ -146,15 +147,17 @@ class TargetSummary:
     num_successes: int
     num_failures: int
     num_timeouts: int
+    num_fragments: int
     mass: tuple[float, ...]
     mass_at_minus_one: float
     warning: str | None
 
     def __str__(self) -> str:
-        timeouts = f", {self.num_timeouts} time-outs (bootstrapped in training)" if self.num_timeouts else ""
+        open_ended = f", {self.num_timeouts} time-outs (bootstrapped in training)" if self.num_timeouts else ""
+        open_ended += f", {self.num_fragments} fragments (not trained on)" if self.num_fragments else ""
         lines = [
             f"value targets: {self.num_frames} frames, "
-            f"{self.num_successes} successes, {self.num_failures} failures{timeouts}"
+            f"{self.num_successes} successes, {self.num_failures} failures{open_ended}"
         ]
         for index, share in enumerate(self.mass):
             low = -1 + index / _NUM_BARS
@@ -173,7 +176,7 @@ def describe_targets(
     """Summarises the two-hot targets of a dataset.
 
     Args:
-        labels: of all frames, in [-1, 0], NaN in time-outs, as `read_value_labels` returns them.
+        labels: of all frames, in [-1, 0], NaN in time-outs and fragments, as `read_value_labels` returns them.
         layout: how they divide into episodes.
         outcomes: how each episode ended; None tells it from the labels, see `labelled_outcomes`.
         support_num_atoms: atoms of the value distribution on [-1, 0].
@@ -185,13 +188,18 @@ def describe_targets(
     mass /= max(len(known), 1)
     bars = np.minimum(np.arange(support_num_atoms) * _NUM_BARS // (support_num_atoms - 1), _NUM_BARS - 1)
     shown = labelled_outcomes(labels, layout)
-    ended = [said if own is not Outcome.TIMEOUT else own for own, said in zip(shown, outcomes or shown)]
+    # Labels that are missing make a time-out of anything but a fragment.
+    ended = [
+        said if own is not Outcome.TIMEOUT or said is Outcome.FRAGMENT else own
+        for own, said in zip(shown, outcomes or shown)
+    ]
     counts = collections.Counter(ended)
     return TargetSummary(
         num_frames=len(labels),
         num_successes=counts[Outcome.SUCCESS],
         num_failures=counts[Outcome.FAILURE],
         num_timeouts=counts[Outcome.TIMEOUT],
+        num_fragments=counts[Outcome.FRAGMENT],
         mass=tuple(np.bincount(bars, weights=mass, minlength=_NUM_BARS).tolist()),
         mass_at_minus_one=float(mass[0]),
         warning=_missing_class(counts[Outcome.SUCCESS], counts[Outcome.FAILURE]),

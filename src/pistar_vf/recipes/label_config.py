@@ -21,8 +21,8 @@ class LabelConfig:
     outcome: Literal["success", "failure"] | None = None
     """The same outcome for all episodes."""
     outcome_column: str | None = None
-    """A key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, or 1 and 0). Of a column of
-    flags the last row decides, unless it goes up and down again: see --outcome_rule."""
+    """A key of meta/episodes.jsonl or a column of the tables (success, failure, timeout, fragment, or 1 and 0). Of a
+    column of flags the last row decides, unless it goes up and down again: see --outcome_rule."""
     outcome_file: Path | None = None
     """A list of outcomes: .json {"0": "success"}, .jsonl {"episode_index": 0, "outcome": "success"}, or .csv."""
     outcome_rule: OutcomeRule | None = None
@@ -30,7 +30,7 @@ class LabelConfig:
     goes off again is refused."""
     source: RolloutSource | None = None
     """Rollouts of LeRobot's own programs, instead of an outcome: of lerobot_eval, next.success is a success and the
-    rest are time-outs; of lerobot_dagger, windows of corrections are pieces of episodes, time-outs too."""
+    rest are time-outs; of lerobot_dagger, episodes are fragments, which are not trained on."""
     episodes: str | None = dataclasses.field(default=None, metadata={"words": "joined"})
     """Only these episodes, such as 0-25,30; the copy numbers them anew. The others may be damaged."""
     leave_out: str | None = dataclasses.field(default=None, metadata={"words": "joined"})

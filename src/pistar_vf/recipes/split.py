@@ -15,11 +15,11 @@ from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.labels.split import (
     PARTS,
     draw_folds,
-    episode_strata,
     parse_episodes,
     select_episodes,
     split_by_ratio,
     split_episodes,
+    whole_episodes,
 )
 from pistar_vf.labels.targets import Targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -45,25 +45,25 @@ class Split:
 
 
 def split_dataset(config: TrainConfig, dataset: LeRobotDataset, targets: Targets) -> Split:
-    """The split that the flags ask for.
+    """The split that the flags ask for; fragments are in no part, even where flags name them.
 
     Raises:
         ConfigError: flags name episodes that are not there, or leave none to train on.
+        LabelError: the dataset holds fragments alone.
     """
     ratios = config.split.ratios
+    whole, strata = whole_episodes(dataset, targets.labels, targets.outcomes)
     if config.fold is not None:
-        return _fold(config, dataset, targets)
+        return _fold(config, whole, strata)
     if ratios is None:
-        return Split(*_by_episodes_or_fraction(config, dataset, targets))
-    strata = episode_strata(dataset, targets.labels, targets.outcomes)
-    return Split(*split_by_ratio(dataset.episodes, ratios, config.split_seed, strata))
+        return Split(*_by_episodes_or_fraction(config, dataset, whole, strata))
+    return Split(*split_by_ratio(whole, ratios, config.split_seed, strata))
 
 
-def _fold(config: TrainConfig, dataset: LeRobotDataset, targets: Targets) -> Split:
+def _fold(config: TrainConfig, whole: Sequence[Episode], strata: Sequence[tuple[str, str]]) -> Split:
     """One fold held out, to be watched in training and scored by this model; the others trained on."""
-    strata = episode_strata(dataset, targets.labels, targets.outcomes)
-    held_out = draw_folds(dataset.episodes, config.folds, config.split_seed, strata)[config.fold]
-    train = tuple(episode for episode in dataset.episodes if episode not in held_out)
+    held_out = draw_folds(whole, config.folds, config.split_seed, strata)[config.fold]
+    train = tuple(episode for episode in whole if episode not in held_out)
     return Split(train, held_out if config.val_interval > 0 else ())
 
 
@@ -149,26 +149,32 @@ def _indices(episodes: Sequence[Episode]) -> tuple[int, ...]:
 
 
 def _by_episodes_or_fraction(
-    config: TrainConfig, dataset: LeRobotDataset, targets: Targets
+    config: TrainConfig, dataset: LeRobotDataset, whole: tuple[Episode, ...], strata: Sequence[tuple[str, str]]
 ) -> tuple[tuple[Episode, ...], tuple[Episode, ...]]:
     """(train, held out) episodes of the training dataset."""
     val: tuple[Episode, ...] = ()
-    train = dataset.episodes
+    train = whole
     if config.val_episodes is not None:
-        val = select_episodes(dataset.episodes, parse_episodes(config.val_episodes, "--val_episodes"), "--val_episodes")
-        train = tuple(episode for episode in dataset.episodes if episode not in val)
+        val = _named(config.val_episodes, "--val_episodes", dataset, whole)
+        train = tuple(episode for episode in whole if episode not in val)
     elif config.val_interval > 0 and config.val_data_dir is None and config.train_episodes is None:
-        strata = episode_strata(dataset, targets.labels, targets.outcomes)
-        train, val = split_episodes(dataset.episodes, config.val_fraction, config.seed, strata)
-        once = split_episodes(dataset.episodes, config.val_fraction, config.seed)
+        train, val = split_episodes(whole, config.val_fraction, config.seed, strata)
+        once = split_episodes(whole, config.val_fraction, config.seed)
         if _began_with(config, dataset, once[0]):
             train, val = once
     if config.train_episodes is not None:
-        indices = parse_episodes(config.train_episodes, "--train_episodes")
-        train = select_episodes(dataset.episodes, indices, "--train_episodes")
+        train = _named(config.train_episodes, "--train_episodes", dataset, whole)
     both = {episode.index for episode in train} & {episode.index for episode in val}
     if both:
         raise ConfigError(f"episodes {sorted(both)[:10]} are in both --train_episodes and --val_episodes")
     if not train:
-        raise ConfigError("no episode is left to train on: --val_episodes holds out all of them")
+        raise ConfigError(
+            "no episode is left to train on: --val_episodes holds out all of them, or --train_episodes names fragments "
+            "alone"
+        )
     return train, val if config.val_interval > 0 else ()
+
+
+def _named(text: str, flag: str, dataset: LeRobotDataset, whole: Sequence[Episode]) -> tuple[Episode, ...]:
+    named = select_episodes(dataset.episodes, parse_episodes(text, flag), flag)
+    return tuple(episode for episode in named if episode in whole)

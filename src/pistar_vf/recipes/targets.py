@@ -1,15 +1,15 @@
 """Targets as the flags ask for them: of the training data, and of a second dataset in the same unit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pistar_vf.errors import LabelError
-from pistar_vf.labels.outcomes import correction_windows, outcomes_of_flags
+from pistar_vf.labels.outcomes import outcomes_of_flags
 from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.returns import Normaliser, in_words
+from pistar_vf.returns import Normaliser, Outcome, in_words
 
 _log = logging.getLogger(__name__)
 
@@ -20,15 +20,14 @@ def training_targets(config: TrainConfig, datasets: Sequence[LeRobotDataset]) ->
     Raises:
         PistarError: see `read_targets`.
     """
+    outcomes = [outcomes_of_flags(dataset, config) for dataset in datasets]
     normaliser = None
     if config.target != "dataset":
-        dagger = config.source == "lerobot_dagger"
-        pieces = [correction_windows(dataset) for dataset in datasets] if dagger else ()
-        normaliser = measure_normaliser(datasets, config.target, config.failure_penalty, pieces=pieces)
-    targets = [_targets(config, dataset, normaliser) for dataset in datasets]
+        normaliser = measure_normaliser(datasets, config.target, config.failure_penalty, outcomes=outcomes)
+    targets = [_targets(config, *pair, normaliser) for pair in zip(datasets, outcomes)]
     if normaliser is None and len(datasets) > 1 and {each.conventions for each in targets} == {(IN_FRAMES,)}:
-        together = measure_normaliser(datasets, "paper")
-        return [_targets(config, dataset, together) for dataset in datasets]
+        together = measure_normaliser(datasets, "paper", outcomes=outcomes)
+        return [_targets(config, *pair, together) for pair in zip(datasets, outcomes)]
     return targets
 
 
@@ -38,7 +37,8 @@ def validation_targets(config: TrainConfig, dataset: LeRobotDataset, trained: Ta
     Raises:
         PistarError: see `read_targets`.
     """
-    targets = _targets(config.replace(outcome_file=None), dataset, trained.normaliser)
+    outcomes = outcomes_of_flags(dataset, config.replace(outcome_file=None))
+    targets = _targets(config, dataset, outcomes, trained.normaliser)
     if targets.conventions != trained.conventions:
         _log.warning(
             "the labels of %s follow the convention '%s', those of the training data '%s': validation may measure the "
@@ -63,8 +63,12 @@ def check_timeouts(config: TrainConfig, timeouts: Timeouts, train_episodes: Sequ
         )
 
 
-def _targets(config: TrainConfig, dataset: LeRobotDataset, normaliser: Normaliser | None) -> Targets:
-    outcomes = outcomes_of_flags(dataset, config)
+def _targets(
+    config: TrainConfig,
+    dataset: LeRobotDataset,
+    outcomes: Mapping[int, Outcome] | None,
+    normaliser: Normaliser | None,
+) -> Targets:
     return read_targets(
         dataset,
         config.target,

@@ -26,14 +26,13 @@ def plan_validation(
         targets, held_out = validation_targets(config, dataset, targets), dataset.episodes
     if not held_out:
         return None
-    # Nobody knows what the frames of a time-out are worth: they say nothing about the model.
-    open_ones = {episode.index for episode in targets.timeouts.episodes}
-    rows = EpisodeRows(episode for episode in held_out if episode.index not in open_ones)
+    # Nobody knows what the frames of a time-out or a fragment are worth: they say nothing about the model.
+    rows = EpisodeRows(episode for episode in held_out if episode.index not in targets.open_ended)
     if len(rows) < config.run.batch_size:
         raise ConfigError(
             f"the validation set has {len(rows)} frames in {len(rows.episodes)} episode(s), fewer than one batch "
-            f"of {config.run.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs do not count) or "
-            "pass --val_interval 0"
+            f"of {config.run.batch_size}; hold out more (--val_fraction, --val_episodes; time-outs and "
+            "fragments do not count) or pass --val_interval 0"
         )
     return Validation(dataset, targets, rows)
 

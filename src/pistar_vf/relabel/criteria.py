@@ -49,7 +49,7 @@ def _varies(evidence: Evidence) -> Criterion:
     findings = []
     hopeless = evidence.rollouts.outcome_is(Outcome.FAILURE)[evidence.rollouts.episode]
     for name, inside in evidence.parts():
-        chosen = inside & evidence.rollouts.autonomous
+        chosen = inside & evidence.rollouts.counted
         values = evidence.values[chosen]
         if len(values) and not (name and hopeless[chosen].all()):
             good = values.std() >= thresholds.MIN_STD

@@ -85,13 +85,13 @@ class Evidence:
 
     @property
     def num_episodes(self) -> int:
-        """Episodes in which the policy acted."""
+        """Whole episodes in which the policy acted."""
         return int(self.acted.sum())
 
     @functools.cached_property
     def acted(self) -> Bool[np.ndarray, " e"]:
-        """Episodes in which the policy acted at all; the others are demonstrations."""
-        return np.bincount(self.rollouts.episode, weights=self.rollouts.autonomous) > 0
+        """Whole episodes in which the policy acted at all; the others are demonstrations."""
+        return np.bincount(self.rollouts.episode, weights=self.rollouts.counted) > 0
 
     @functools.cached_property
     def judged(self) -> Bool[np.ndarray, " e"]:

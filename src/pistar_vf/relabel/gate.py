@@ -34,6 +34,7 @@ _SOURCES = {
     Outcome.SUCCESS: "autonomous, success",
     Outcome.FAILURE: "autonomous, failure",
     Outcome.TIMEOUT: "autonomous, time-out",
+    Outcome.FRAGMENT: "autonomous, fragment",
     None: "autonomous, outcome unknown",
 }
 
@@ -105,7 +106,7 @@ def _true_end(evidence: Evidence) -> tuple[str, ...]:
     left, horizons = rollouts.layout.steps_left() + 1, Horizons.of(rollouts)
     taken_over = horizons.layout.spread(horizons.taken_over)
     horizon = evidence.rule.num_steps if evidence.rule.estimator == "n_step" else int(rollouts.lengths.max())
-    sees = ((left <= horizon) & ~taken_over)[rollouts.autonomous].mean()
+    sees = ((left <= horizon) & ~taken_over)[rollouts.counted].mean() if rollouts.counted.any() else 0.0
     note = f"{sees:.0%} of the policy's frames see the true end of their episode"
     if sees > thresholds.WARN_TRUE_END:
         note += ": their labels are the outcome more than V; look less far ahead (--lookahead)"

@@ -63,11 +63,11 @@ class Horizons:
 
 
 def default_lookahead(rollouts: Rollouts) -> int:
-    """50 frames, or a fifth, rounded up, of the median episode in which the policy acted where that is less.
+    """50 frames, or a fifth, rounded up, of the median whole episode in which the policy acted where that is less.
 
     With a longer horizon most frames of short episodes see the true end, and labels hardly depend on V.
     """
-    acted = np.bincount(rollouts.episode, weights=rollouts.autonomous) > 0
+    acted = np.bincount(rollouts.episode, weights=rollouts.counted) > 0
     lengths = rollouts.lengths[acted] if acted.any() else rollouts.lengths
     return min(DEFAULT_LOOKAHEAD, math.ceil(np.median(lengths) / 5))
 

@@ -28,7 +28,8 @@ class Labels:
     Attributes:
         code: NONE, NEGATIVE, POSITIVE or KEPT.
         advantage: of every frame.
-        thresholds: of every task, by its position in `Rollouts.tasks`; NaN for a task without autonomous frames.
+        thresholds: of every task, by its position in `Rollouts.tasks`; NaN for a task without autonomous frames in
+            whole episodes.
         chance: P(A > threshold) of every frame by the predicted distributions; None where nobody asked for it.
     """
 
@@ -82,14 +83,20 @@ def find_thresholds(
             f"{rollouts.name}: expected frames in which the policy acted, got only interventions; demonstrations are "
             "positive by definition and need no relabelling"
         )
+    if not rollouts.counted.any() and rule.threshold is None:
+        raise LabelError(
+            f"{rollouts.name}: expected whole episodes in which the policy acted, to measure thresholds on, got only "
+            "fragments and interventions; merge whole rollouts with them (`pistar-vf merge`), or pass --threshold"
+        )
     percents = positive_percents(rollouts, rule)
     found = np.full(len(rollouts.tasks), np.nan)
     for task in range(len(rollouts.tasks)):
         pool = _pool(rollouts, rule, task)
-        if not pool.any():
-            continue
-        percentile = 100.0 - percents[task]
-        found[task] = np.percentile(advantage[pool], percentile) if rule.threshold is None else rule.threshold
+        if rule.threshold is not None:
+            if _acted(rollouts, task).any():
+                found[task] = rule.threshold
+        elif pool.any():
+            found[task] = np.percentile(advantage[pool], 100.0 - percents[task])
     return found
 
 
@@ -125,8 +132,12 @@ def warn_where_successes_are_rare(rollouts: Rollouts, rule: LabelRule) -> None:
 
 def _pool(rollouts: Rollouts, rule: LabelRule, task: int) -> Bool[np.ndarray, " t"]:
     """The frames that a task's threshold is from; none for a task in which the policy never acted."""
-    own = rollouts.autonomous & (rollouts.task == task)
-    return rollouts.autonomous if own.any() and rule.threshold_per == "dataset" else own
+    own = _acted(rollouts, task)
+    return rollouts.counted if own.any() and rule.threshold_per == "dataset" else own & rollouts.counted
+
+
+def _acted(rollouts: Rollouts, task: int) -> Bool[np.ndarray, " t"]:
+    return rollouts.autonomous & (rollouts.task == task)
 
 
 def label_frames(
@@ -138,8 +149,9 @@ def label_frames(
 ) -> Labels:
     """Cuts advantages at their task's threshold (strictly above is positive) and applies what overrides it.
 
-    In this order: the abstain band makes "none"; the frames before a takeover become negative; interventions become
-    positive, or "none" where the arm stands still; demonstrations keep their labels.
+    In this order: the abstain band makes "none", and so does a task without a threshold; the frames before a takeover
+    become negative; interventions become positive, or "none" where the arm stands still; demonstrations keep their
+    labels.
 
     Args:
         advantage: of every frame.
@@ -152,6 +164,7 @@ def label_frames(
     if rule.abstain:
         assert chance_above is not None
         code[np.abs(chance_above - 0.5) < rule.abstain] = NONE
+    code[np.isnan(thresholds[rollouts.task])] = NONE
     code[before_takeover(rollouts, rule.takeover_frames)] = NEGATIVE
     code[rollouts.intervention] = POSITIVE
     code[rollouts.intervention & rollouts.still] = NONE
@@ -172,16 +185,20 @@ def before_takeover(rollouts: Rollouts, num_frames: int) -> Bool[np.ndarray, " t
 def label_as_upstream(
     values: Float[np.ndarray, " t"], rollouts: Rollouts, lookahead: int, top_percent: float
 ) -> Labels:
-    """Upstream's labels of all frames (`--compat upstream`); `rollouts.reward` is the dataset's own column, float32."""
+    """Upstream's labels of all frames (`--compat upstream`); `rollouts.reward` is the dataset's own column, float32.
+
+    It knows no fragments.
+    """
+    demonstration = rollouts.layout.spread(rollouts.driven)
     positive, advantage, threshold = upstream_labels(
         values,
         rollouts.reward,
         rollouts.lengths,
         intervention=rollouts.intervention,
-        demonstration=rollouts.demonstration,
+        demonstration=demonstration,
         lookahead=lookahead,
         top_percent=top_percent,
     )
     code = np.where(positive, POSITIVE, NEGATIVE).astype(np.int8)
-    code[rollouts.demonstration] = KEPT
+    code[demonstration] = KEPT
     return Labels(code, advantage, np.full(len(rollouts.tasks), threshold, np.float64))

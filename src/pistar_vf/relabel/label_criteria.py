@@ -46,7 +46,7 @@ def _tail(evidence: Evidence) -> int:
 
 
 def _share_in_range(evidence: Evidence) -> Criterion:
-    share = positive_share(evidence.labels, evidence.rollouts.autonomous)
+    share = positive_share(evidence.labels, evidence.rollouts.counted)
     low, high = thresholds.POSITIVE_RANGE
     verdict = Verdict.PASSED if low <= share <= high else Verdict.FAILED
     return Criterion(
@@ -80,7 +80,7 @@ def _before_takeovers(evidence: Evidence) -> Criterion:
 
 
 def _rarely_positive(evidence: Evidence, name: str, frames: np.ndarray, which: str, meaning: str) -> Criterion:
-    bound = thresholds.MAX_TAIL_SHARE * positive_share(evidence.labels, evidence.rollouts.autonomous)
+    bound = thresholds.MAX_TAIL_SHARE * positive_share(evidence.labels, evidence.rollouts.counted)
     positive = (evidence.labels.code == POSITIVE).astype(np.float64)
 
     def find(group: Group) -> Finding | None:

@@ -10,11 +10,11 @@ import numpy as np
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.targets import Targets, episode_tasks, read_targets
-from pistar_vf.labels.value_labels import find_value_column, read_numbers, read_rewards
+from pistar_vf.labels.targets import Targets, read_targets
+from pistar_vf.labels.value_labels import find_value_column, frames_of, read_numbers, read_rewards
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.rollouts import Rollouts, standing_still
-from pistar_vf.returns import Normaliser, Outcome, find_convention, in_words, terminal_bootstrap
+from pistar_vf.returns import OPEN_ENDED, Normaliser, Outcome, find_convention, in_words, terminal_bootstrap
 from pistar_vf.typing import Bool, Float, Int
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def read_rollouts(
             less. 0: it never does.
 
     Returns:
-        Rollouts; rewards and targets of time-outs are NaN until `fill_timeouts`.
+        Rollouts; targets of time-outs and fragments are NaN, and so are their rewards until `fill_rewards`.
 
     Raises:
         LabelError: outcomes are unknown, labels contradict them, nothing says what a step is worth, or the reward
@@ -79,9 +79,10 @@ def read_rollouts(
         unit = spec.normaliser
         in_units = read_targets(dataset, unit.rule, convention=convention, outcomes=outcomes, normaliser=unit)
         if reward_column is None:
-            reward = unit.rewards(lengths, _tasks(dataset, unit), _ended(dataset, in_units))
+            reward = unit.rewards(lengths, tasks_of(dataset, unit), _ended(dataset, in_units))
         else:
             reward, keeps = _own_rewards(dataset, unit, reward_column, convention, in_units.ended)
+            reward[frames_of(dataset, in_units.fragments)] = np.nan  # by the length of the piece, if by anything
     ended = _ended(dataset, in_units)
     return _rollouts(
         dataset,
@@ -90,7 +91,7 @@ def read_rollouts(
         still=_still(dataset, spec, lengths, still_tolerance),
         reward=reward,
         target=in_units.labels,
-        keeps_last_value=np.array([outcome is Outcome.TIMEOUT or outcome in keeps for outcome in ended]),
+        keeps_last_value=np.array([outcome in OPEN_ENDED or outcome in keeps for outcome in ended]),
     )
 
 
@@ -116,14 +117,15 @@ def _measured_progress(
     """Labels of measured progress, which no outcome can stand in for: the dataset must have its own.
 
     Raises:
-        LabelError: the dataset's labels are of another kind, or an episode timed out, whose labels nobody reads.
+        LabelError: the dataset's labels are of another kind, or an episode is a time-out or a fragment, whose labels
+            nobody reads.
     """
     found = read_targets(dataset, convention=declared, outcomes=outcomes)
-    if found.conventions != (PROGRESS,) or found.timeouts.episodes:
+    if found.conventions != (PROGRESS,) or found.open_ended:
         raise LabelError(
             f"{dataset.root}: expected labels of the convention '{PROGRESS}' in every episode, as the model was "
-            f"trained on, got {in_words(found.conventions)} and {len(found.timeouts.episodes)} time-outs; measure "
-            "their progress too, or train a model with --target paper or episode_ramp"
+            f"trained on, got {in_words(found.conventions)} and {len(found.open_ended)} time-outs or fragments; "
+            "measure their progress too, or train a model with --target paper or episode_ramp"
         )
     return found
 
@@ -144,19 +146,6 @@ def by_source(rollouts: Rollouts, dataset: LeRobotDataset) -> Rollouts:
     names, number = np.unique([str(episode.metadata[SOURCE_KEY]) for episode in dataset.episodes], return_inverse=True)
     task = rollouts.layout.spread(number.reshape(-1).astype(np.int64))
     return dataclasses.replace(rollouts, tasks=tuple(names.tolist()), task=task)
-
-
-def fill_timeouts(
-    rollouts: Rollouts, dataset: LeRobotDataset, normaliser: Normaliser | None, values: Float[np.ndarray, " t"]
-) -> Rollouts:
-    """Rewards of time-outs, whose step may be worth something that follows from V of their last frame."""
-    if not np.isnan(rollouts.reward).any():
-        return rollouts
-    assert normaliser is not None, "measured progress has no time-outs"
-    ended = [outcome for outcome in rollouts.outcomes if outcome is not None]  # all: time-outs are told by outcomes
-    last = values[rollouts.layout.last_frames]
-    own = normaliser.rewards(rollouts.lengths, _tasks(dataset, normaliser), ended, last)
-    return dataclasses.replace(rollouts, reward=np.where(np.isnan(rollouts.reward), own, rollouts.reward))
 
 
 def _own_rewards(
@@ -202,13 +191,15 @@ def _check_units(
 ) -> None:
     """An episode must cost about what it costs the model; how the cost is spread over its frames is its own affair.
 
-    The last reward is left out, as conventions differ there, and so are time-outs, whose cost nobody knows yet.
+    The last reward is left out, as conventions differ there, and so are time-outs, whose cost nobody knows yet, and
+    fragments, whose length says nothing about it.
     """
     layout, ended = dataset.layout, [outcomes[episode.index] for episode in dataset.episodes]
     before_end = layout.steps_left() > 0
-    expected = normaliser.rewards(layout.lengths, _tasks(dataset, normaliser), ended)
+    expected = normaliser.rewards(layout.lengths, tasks_of(dataset, normaliser), ended)
     owed, found = (layout.sum(np.where(before_end, rewards, 0.0)) for rewards in (expected, reward))
     wrong = np.abs(found - owed) > _SAME_UNIT * np.abs(owed)  # never for NaN
+    wrong &= np.array([outcome is not Outcome.FRAGMENT for outcome in ended])
     if wrong.any():
         first = int(np.argmax(wrong))
         raise LabelError(
@@ -218,7 +209,8 @@ def _check_units(
         )
 
 
-def _tasks(dataset: LeRobotDataset, normaliser: Normaliser) -> tuple[str, ...]:
+def tasks_of(dataset: LeRobotDataset, normaliser: Normaliser) -> tuple[str, ...]:
+    """The prompt of every episode, for a normaliser that asks for it."""
     return episode_tasks(dataset) if normaliser.rule == "paper" else ("",) * len(dataset.episodes)
 
 

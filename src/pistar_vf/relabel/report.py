@@ -18,7 +18,12 @@ from pistar_vf.returns import Outcome
 from pistar_vf.typing import Float
 
 _MARKS = {Verdict.PASSED: "pass", Verdict.FAILED: "FAIL", Verdict.NOT_SHOWN: "not shown"}
-_COLOURS = {Outcome.SUCCESS: "#2a9d57", Outcome.FAILURE: "#d1495b", Outcome.TIMEOUT: "#8a8f98"}
+_COLOURS = {
+    Outcome.SUCCESS: "#2a9d57",
+    Outcome.FAILURE: "#d1495b",
+    Outcome.TIMEOUT: "#8a8f98",
+    Outcome.FRAGMENT: "#c9a227",
+}
 _NUM_MOMENTS = 50
 
 

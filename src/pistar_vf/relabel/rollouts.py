@@ -23,7 +23,7 @@ class Rollouts:
         intervention: where the operator was driving.
         still: where the arm stands still.
         reward: in units of V.
-        target: the value that each frame turned out to have; NaN where it did not turn out (time-outs).
+        target: the value that each frame turned out to have; NaN where it did not turn out (time-outs, fragments).
         keeps_last_value: episodes past whose end V goes on as it was in the last frame; past the others it is 0.
     """
 
@@ -54,14 +54,29 @@ class Rollouts:
         return self.layout.frame_index()
 
     @property
+    def driven(self) -> Bool[np.ndarray, " e"]:
+        """Episodes in which the operator drove all the way."""
+        return self.layout.all(self.intervention)
+
+    @property
     def demonstration(self) -> Bool[np.ndarray, " t"]:
-        """Frames of episodes in which the operator drove all the way."""
-        return self.layout.spread(self.layout.all(self.intervention))
+        """Frames of whole episodes in which the operator drove all the way; a fragment of that kind is a correction."""
+        return self.layout.spread(self.driven & self.whole)
+
+    @property
+    def whole(self) -> Bool[np.ndarray, " e"]:
+        """Episodes that are no fragments."""
+        return ~self.outcome_is(Outcome.FRAGMENT)
 
     @property
     def autonomous(self) -> Bool[np.ndarray, " t"]:
         """Frames in which the policy acted."""
         return ~self.intervention
+
+    @property
+    def counted(self) -> Bool[np.ndarray, " t"]:
+        """Those of them that thresholds, horizons and the gate's figures are measured on: not those of fragments."""
+        return self.autonomous & self.layout.spread(self.whole)
 
     def outcome_is(self, outcome: Outcome | None) -> Bool[np.ndarray, " e"]:
         """Which episodes ended so."""

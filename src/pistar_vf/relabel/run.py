@@ -37,8 +37,9 @@ from pistar_vf.relabel.label import (
     warn_where_successes_are_rare,
 )
 from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models, scored_anew
+from pistar_vf.relabel.open_rewards import fill_rewards
 from pistar_vf.relabel.provenance import describe_labels, rounded
-from pistar_vf.relabel.read import by_source, fill_timeouts
+from pistar_vf.relabel.read import by_source
 from pistar_vf.relabel.report import as_text, write_report
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.sidecar import doubts, write_sidecar
@@ -103,7 +104,7 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     if config.compat == "upstream":
         labels = label_as_upstream(values.value, rollouts, rule.num_steps, rule.top_percent)
     else:
-        rollouts = fill_timeouts(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
+        rollouts = fill_rewards(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
         labels = _label(values, rollouts, rule, config, dataset, models[0])
     gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, rounds, values), values.second)
     scorers = tuple({model.digest: model for own in rounds for model in own}.values())

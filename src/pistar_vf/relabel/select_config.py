@@ -23,7 +23,7 @@ class Choice:
 
     by: Measure = "mean_advantage"
     """What trajectories are ranked by: mean_advantage and share_positive over their frames, value_at_end (V of the last
-    frame), or outcome (success 1, time-out 0.5, failure 0)."""
+    frame), or outcome (success 1, time-out 0.5, failure 0, fragments last)."""
     top_share: float | None = None
     """Take the best share, in (0, 1]."""
     top: int | None = None

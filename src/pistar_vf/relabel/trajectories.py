@@ -14,7 +14,14 @@ from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
 
 HEAD = ("episode", "frames", "outcome", "mean A", "positive", "V at end", "prompt")
-_OF_OUTCOME = {Outcome.SUCCESS: 1.0, Outcome.TIMEOUT: 0.5, Outcome.FAILURE: 0.0, None: float("nan")}
+_NOBODY_KNOWS = float("nan")
+_OF_OUTCOME = {
+    Outcome.SUCCESS: 1.0,
+    Outcome.TIMEOUT: 0.5,
+    Outcome.FAILURE: 0.0,
+    Outcome.FRAGMENT: _NOBODY_KNOWS,
+    None: _NOBODY_KNOWS,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Trajectory:
         )
 
     def score(self, measure: Measure) -> float:
-        """By one measure; a success counts 1, a time-out ½, a failure 0."""
+        """By one measure; a success counts 1, a time-out ½, a failure 0, and nobody knows what a fragment counts."""
         return _OF_OUTCOME[self.outcome] if measure == "outcome" else getattr(self, measure)
 
 

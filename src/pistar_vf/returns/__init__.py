@@ -6,10 +6,11 @@ Plain numpy. T frames, t = 0 … T-1; several episodes are given as their length
 from pistar_vf.returns.columns import RECAP_COLUMNS, recap_columns
 from pistar_vf.returns.conventions import CONVENTIONS, Convention, find_convention, in_words, terminal_bootstrap
 from pistar_vf.returns.normaliser import Normaliser
-from pistar_vf.returns.outcome import Outcome, as_outcome, labelled_outcomes
+from pistar_vf.returns.outcome import OPEN_ENDED, Outcome, as_outcome, labelled_outcomes
 
 __all__ = [
     "CONVENTIONS",
+    "OPEN_ENDED",
     "RECAP_COLUMNS",
     "Convention",
     "Normaliser",

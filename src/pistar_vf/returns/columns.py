@@ -8,7 +8,7 @@ from pistar_vf.choices import TimeoutAs
 from pistar_vf.errors import LabelError
 from pistar_vf.returns.conventions import WRITABLE, find_convention, step_labels
 from pistar_vf.returns.normaliser import Normaliser
-from pistar_vf.returns.outcome import Outcome, counted_outcome
+from pistar_vf.returns.outcome import OPEN_ENDED, Outcome, counted_outcome
 from pistar_vf.typing import Float, Shaped
 
 RECAP_COLUMNS = ("intervention", "reward", "reward_label", "value_label", "adv_ind")
@@ -38,7 +38,8 @@ def recap_columns(
     Returns:
         `intervention` int64 in {0, 1}; `reward` float32, 1 at the last frame of a success, else 0; `reward_label` and
         `value_label` float32; `adv_ind` strings, "positive" where the operator was driving, else "none". The
-        `value_label` of a time-out that is left one is NaN: it is known only in training.
+        `value_label` of a time-out that is left one is NaN: it is known only in training; that of a fragment is NaN,
+        too, and stays unknown. Their rewards are those of an episode of that length.
 
     Raises:
         LabelError: no frames, an unknown outcome, an intervention that is not one 0 or 1 per frame, an unmapped
@@ -75,7 +76,7 @@ def _convention_labels(
         )
     failed = np.array([outcome is Outcome.FAILURE])
     value, reward = step_labels(convention, np.array([length]), failed)
-    if outcome is Outcome.TIMEOUT:
+    if outcome in OPEN_ENDED:
         value[:] = np.nan
     return value, reward
 

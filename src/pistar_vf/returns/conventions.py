@@ -16,7 +16,7 @@ import numpy as np
 
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.returns.outcome import Outcome, as_outcome
+from pistar_vf.returns.outcome import OPEN_ENDED, Outcome, as_outcome
 from pistar_vf.typing import Bool, Float, Int
 
 Bootstrap = Literal["zero", "last_value"]
@@ -110,7 +110,7 @@ def terminal_bootstrap(convention: Convention, outcome: Outcome | str) -> Bootst
         LabelError: the convention has no failures, but the episode is one; or there is no such outcome.
     """
     outcome = as_outcome(outcome)
-    if outcome is Outcome.TIMEOUT:
+    if outcome in OPEN_ENDED:
         return "last_value"
     if outcome is Outcome.SUCCESS:
         return "zero"

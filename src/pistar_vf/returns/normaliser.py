@@ -2,7 +2,7 @@
 
 Every step costs the same, a success ends at 0, a failure at minus its penalty, and a time-out at what the model itself
 expects of its last frame. The value of a frame is the value of the end minus the cost of the steps until then, clipped
-to [-1, 0].
+to [-1, 0]. Of a fragment nobody knows the end, nor, by the episode's own length, what a step costs.
 
 References:
     Physical Intelligence, "π*0.6", arXiv 2511.14759, section V-C, equation 5.
@@ -17,7 +17,7 @@ import numpy as np
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.returns.outcome import Outcome, as_outcome
-from pistar_vf.typing import Float, Int
+from pistar_vf.typing import Bool, Float, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Normaliser:
             end_values: V of each episode's last frame, in [-1, 0]; only those of time-outs are looked at.
 
         Returns:
-            float32 in [-1, 0]; NaN in time-outs where `end_values` is None.
+            float32 in [-1, 0]; NaN in fragments, and in time-outs where `end_values` is None.
 
         Raises:
             LabelError: a task or an outcome is unknown.
@@ -105,7 +105,8 @@ class Normaliser:
         """The reward of every frame in the units of `targets`; same arguments.
 
         The last reward of a failure carries its penalty, so past the end of a success or a failure the value is zero;
-        past the end of a time-out it is V of its last frame, and the last reward is 0.
+        past the end of a time-out or a fragment it is V of its last frame, and the last reward is 0. Rewards of a
+        fragment are NaN by "episode_ramp".
 
         Raises:
             LabelError: a task or an outcome is unknown.
@@ -125,27 +126,30 @@ class Normaliser:
     ) -> tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]]:
         """What one step costs in each episode, and the value of its last frame."""
         failed, timed_out = _are(outcomes, Outcome.FAILURE), _are(outcomes, Outcome.TIMEOUT)
+        pieces = _are(outcomes, Outcome.FRAGMENT)
         open_end = np.full(len(lengths), np.nan) if end_values is None else end_values.astype(np.float64)
         if self.rule == "episode_ramp":
             # Of a time-out only the share 1 + V of the whole episode is behind: the whole has T / (1 + V) frames.
-            cost = np.where(timed_out, 1.0 + open_end, 1.0) / lengths
+            cost = np.where(pieces, np.nan, np.where(timed_out, 1.0 + open_end, 1.0)) / lengths
             penalty = np.ones(len(lengths))
         else:
-            longest = self._longest(tasks)
+            longest = self._longest(tasks, pieces)
             cost = 1.0 / longest
             penalty = np.ones(len(lengths)) if self.failure_penalty is None else self.failure_penalty / longest
         end = np.where(failed, -penalty, 0.0)
-        return cost, np.where(timed_out, open_end, end)
+        return cost, np.where(pieces, np.nan, np.where(timed_out, open_end, end))
 
-    def _longest(self, tasks: Sequence[str]) -> Float[np.ndarray, " e"]:
-        unknown = sorted(set(tasks) - set(self.max_lengths))
+    def _longest(self, tasks: Sequence[str], pieces: Bool[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
+        """Of each episode's task; NaN for fragments of a task that nobody has seen whole."""
+        whole = {task for task, piece in zip(tasks, pieces, strict=True) if not piece}
+        unknown = sorted(whole - set(self.max_lengths))
         if unknown:
             raise LabelError(
                 f"expected tasks whose maximum length is known ({_quoted(sorted(self.max_lengths))}), got "
                 f"{_quoted(unknown)}; their values have no unit. Train on these tasks too, or train with "
                 "--target episode_ramp, whose unit is the episode's own length"
             )
-        return np.array([self.max_lengths[task] for task in tasks], np.float64)
+        return np.array([self.max_lengths.get(task, np.nan) for task in tasks], np.float64)
 
 
 def _are(outcomes: Sequence[Outcome | str], wanted: Outcome) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How an episode ended, what its labels say about that, and what a time-out counts as."""
+"""How an episode ended, what its labels say about that, and what counts where nobody knows."""
 
 from enum import StrEnum
 
@@ -14,11 +14,21 @@ LABEL_TOLERANCE = 1e-5
 
 
 class Outcome(StrEnum):
-    """How an episode ended. A time-out was cut off: nobody knows how it would have gone on."""
+    """How an episode ended.
+
+    A time-out is a whole episode that was cut off: nobody knows how it would have gone on. A fragment is a piece of an
+    episode: nobody knows how much came before it, either. It is never a failure, says nothing about how long a task
+    takes, is not trained on, and no threshold is measured on it.
+    """
 
     SUCCESS = "success"
     FAILURE = "failure"
     TIMEOUT = "timeout"
+    FRAGMENT = "fragment"
+
+
+OPEN_ENDED = frozenset((Outcome.TIMEOUT, Outcome.FRAGMENT))
+"""Outcomes that leave the value of the last frame open."""
 
 
 def as_outcome(outcome: Outcome | str) -> Outcome:
@@ -63,6 +73,7 @@ def counted_outcome(outcome: Outcome | str, timeout_as: TimeoutAs | None) -> Out
     Args:
         outcome: how the episode ended, an `Outcome` or its word.
         timeout_as: what a time-out counts as; "bootstrap" leaves it one. There is no default: all answers are in use.
+            A fragment stays one whatever it says.
 
     Raises:
         LabelError: there is no such outcome, or it is a time-out and `timeout_as` is None.
