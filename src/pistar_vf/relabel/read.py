@@ -10,7 +10,7 @@ import numpy as np
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import LabelError
 from pistar_vf.frames.open_table import read_state
-from pistar_vf.labels.targets import Targets, read_targets
+from pistar_vf.labels.targets import Targets, episode_tasks, read_targets
 from pistar_vf.labels.value_labels import find_value_column, frames_of, read_numbers, read_rewards
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.relabel.rollouts import Rollouts, standing_still
