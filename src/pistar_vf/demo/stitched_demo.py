@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -59,7 +60,7 @@ def write_stitched_data(folder: Path, *, num_pictures: int, num_episodes: int) -
     return StitchedData(questions, robot, tokenizer)
 
 
-def pretrain(data: StitchedData, folder: Path, **changes) -> Path:
+def pretrain(data: StitchedData, folder: Path, **changes: Any) -> Path:
     """A tiny tower and language model that answer questions, in the place of published weights.
 
     Args:

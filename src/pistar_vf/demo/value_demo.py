@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -45,7 +46,7 @@ _GAIN_FRAMES = 10
 """Over how many frames progress is compared: one second."""
 
 
-def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, float]:
+def run_demo(folder: Path, num_episodes: int = 192, **overrides: Any) -> dict[str, float]:
     """Makes, labels, trains, evaluates, draws and relabels.
 
     Args:
@@ -81,7 +82,7 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides) -> dict[str, fl
     return scores
 
 
-def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides) -> TrainConfig:
+def demo_config(data_dir: Path, checkpoint_dir: Path, **overrides: Any) -> TrainConfig:
     """The demo's settings on the synthetic dataset."""
     return demo_settings().replace(**{"data_dir": str(data_dir), "checkpoint_dir": checkpoint_dir, **overrides})
 

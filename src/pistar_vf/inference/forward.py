@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from pistar_vf.batch import Observation
+from pistar_vf.batch import Observation, ValueBatch
 from pistar_vf.categorical import Support, expected_value
 from pistar_vf.frames.loader import Frames, eval_batches
 from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
@@ -98,7 +98,7 @@ class FrameScorer:
             else:
                 yield batch.observation
 
-    def _batches(self, table: Frames, rows: np.ndarray):
+    def _batches(self, table: Frames, rows: np.ndarray) -> Iterator[ValueBatch]:
         index, count = jax.process_index(), jax.process_count()
         return eval_batches(table, rows, self._batch_size, self._num_workers, index, count)
 

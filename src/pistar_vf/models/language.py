@@ -8,6 +8,8 @@ References:
     Gemma Team, "Gemma 3 Technical Report", arXiv 2503.19786, section 2 (tied embeddings, no cap on the logits).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -89,7 +91,7 @@ def generate(
     tokens, mask = jnp.pad(observation.tokenized_prompt, space), jnp.pad(observation.tokenized_prompt_mask, space)
     place = jnp.arange(tokens.shape[1])[None]
 
-    def append(count, carry):
+    def append(count: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         tokens, mask, ended = carry
         text = observation.replace(tokenized_prompt=tokens, tokenized_prompt_mask=mask)
         hidden = last_hidden(_hidden_of_text(model, *prefix, text), mask)

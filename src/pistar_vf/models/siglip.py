@@ -87,7 +87,7 @@ class Encoder(nnx.Module):
     def __call__(self, x: Float[jax.Array, "b l d"]) -> Float[jax.Array, "b l d"]:
         graphdef, stacked = nnx.split(self.encoderblock)
 
-        def run_block(x, block_state):
+        def run_block(x: jax.Array, block_state: Any) -> tuple[jax.Array, None]:
             return nnx.merge(graphdef, block_state)(x), None  # type: ignore[call-arg]
 
         # prevent_cse is for un-scanned code; inside scan it only costs speed.

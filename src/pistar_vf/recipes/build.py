@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +151,7 @@ def _restore(
     return TrainState(step_array, trainable, flatten(ema), opt_state), frozen, position
 
 
-def _placed(mesh: Mesh, shapes):
+def _placed(mesh: Mesh, shapes: Any) -> Any:
     """Shapes with the placement that `state_sharding` gives them."""
     return jax.tree.map(
         lambda leaf, placement: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement),

@@ -6,7 +6,7 @@ cameras were meant; the digests, what was found there.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +77,7 @@ def _rows(values: np.ndarray, episodes: Sequence[Episode]) -> bytes:
     return values[EpisodeRows(episodes).all()].tobytes()
 
 
-def _digest(parts) -> str:
+def _digest(parts: Iterable[str | bytes]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)

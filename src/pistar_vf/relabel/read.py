@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -63,11 +63,7 @@ def read_rollouts(
     """
     measured = spec.label_conventions == (PROGRESS,)
     if spec.normaliser is None and not measured:
-        raise LabelError(
-            "expected a checkpoint whose value_spec.json says what a step is worth, got one trained on labels of the "
-            f"convention '{in_words(spec.label_conventions)}'; train it with --target paper or episode_ramp, or "
-            "declare the convention of its labels with --label_convention"
-        )
+        _refuse_unknown_unit(spec)
     if outcomes is not None and find_value_column(dataset) in dataset.columns:
         read_targets(dataset, convention=convention, outcomes=outcomes)  # refuses labels that say otherwise
     lengths = dataset.layout.lengths
@@ -92,6 +88,14 @@ def read_rollouts(
         reward=reward,
         target=in_units.labels,
         keeps_last_value=np.array([outcome in OPEN_ENDED or outcome in keeps for outcome in ended]),
+    )
+
+
+def _refuse_unknown_unit(spec: ValueSpec) -> NoReturn:
+    raise LabelError(
+        "expected a checkpoint whose value_spec.json says what a step is worth, got one trained on labels of the "
+        f"convention '{in_words(spec.label_conventions)}'; train it with --target paper or episode_ramp, or "
+        "declare the convention of its labels with --label_convention"
     )
 
 
