@@ -270,3 +270,21 @@ def test_any_type_in_statistics(sound, key, value):
 
     refusal = _refusal(read)
     assert refusal is None or "episodes_stats.jsonl:1: key '" in refusal
+
+
+OUTSIDE = [
+    "/data/episode_{episode_index}",
+    "../data/{episode_index}",
+    "data/../../{episode_index}",
+    "",
+    "  ",
+    "C:\\data",
+]
+
+
+@pytest.mark.parametrize("key", ["data_path", "video_path"])
+@pytest.mark.parametrize("template", OUTSIDE)
+def test_a_path_that_leaves_the_dataset_is_refused(root, key, template):
+    damages.edit_info(root, lambda info: info.update({key: template}))
+    with pytest.raises(DatasetError, match=rf"info.json: key '{key}': expected a path below the dataset's folder"):
+        load_lerobot(root)

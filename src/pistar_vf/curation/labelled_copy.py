@@ -14,6 +14,7 @@ from tqdm_loggable.auto import tqdm
 from pistar_vf.changes.staging import check_output, copy_other_files, staged_folder
 from pistar_vf.choices import TimeoutAs
 from pistar_vf.errors import DatasetError, LabelError
+from pistar_vf.foreign_files import read_text
 from pistar_vf.labels.targets import episode_tasks
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN
 from pistar_vf.lerobot import v21, v30
@@ -137,7 +138,7 @@ def _has_stats(values: Shaped[np.ndarray, " t"]) -> bool:
 
 
 def _extend_info(root: Path, copy: Path) -> None:
-    info = json.loads((root / _INFO).read_text(encoding="utf-8"))
+    info = json.loads(read_text(root / _INFO))
     info["features"].pop(OLD_VALUE_COLUMN, None)
     for name, values in recap_columns(1, Outcome.SUCCESS).items():
         info["features"].pop(name, None)

@@ -22,6 +22,7 @@ from pistar_vf.changes.staging import check_output, copy_other_files, staged_fol
 from pistar_vf.choices import PromptStyle
 from pistar_vf.errors import ConfigError
 from pistar_vf.exports.indicator import NONE, WORDS
+from pistar_vf.foreign_files import read_lines, read_text
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.dataset_stats import replace_stats, stats_files
@@ -83,7 +84,7 @@ def write_prompted_copy(
         write_tasks(dataset.version, copy, dict(enumerate(tasks)))
         replace_stats(dataset, copy, (_TASK_COLUMN,), stats)
         _write_episode_tasks(dataset, copy, {index: [tasks[i] for i in used] for index, used in own.items()})
-        info = json.loads((dataset.root / _INFO).read_text(encoding="utf-8"))
+        info = json.loads(read_text(dataset.root / _INFO))
         v21.write_json(copy / _INFO, info | {"total_tasks": len(tasks)})
     return output_dir
 
@@ -117,7 +118,7 @@ def _write_episode_tasks(dataset: LeRobotDataset, copy: Path, tasks: Mapping[int
             pq.write_table(table, path)
         return
     with (copy / v21.EPISODES_META).open("w", encoding="utf-8") as file:
-        for line in (dataset.root / v21.EPISODES_META).read_text(encoding="utf-8").splitlines():
+        for line in read_lines(dataset.root / v21.EPISODES_META):
             if line.strip():
                 file.write(v21.json_line(_with_tasks(json.loads(line), tasks)))
 

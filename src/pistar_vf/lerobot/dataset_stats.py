@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.metadata import read_jsonl
@@ -77,7 +78,7 @@ def replace_stats(dataset: LeRobotDataset, copy: Path, features: Collection[str]
         if path.suffix == ".jsonl":
             _replace_lines(path, target, features, stats)
         elif path.suffix == ".json":
-            kept = _without(json.loads(path.read_text(encoding="utf-8")), features)
+            kept = _without(json.loads(read_text(path)), features)
             v21.write_json(target, kept | aggregate_stats(list(stats.values())))
         else:
             _replace_columns(path, target, features, stats)

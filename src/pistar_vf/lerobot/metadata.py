@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pistar_vf.errors import DatasetError
@@ -75,17 +75,29 @@ def _typed_info(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     info: dict[str, Any] = {
         "fps": fps,
         "features": _features(mapping(raw["features"], where, "features"), where),
-        "data_path": text(raw["data_path"], where, "data_path"),
+        "data_path": _inside(text(raw["data_path"], where, "data_path"), where, "data_path"),
         "chunks_size": 1000,
     }
     for key in ("robot_type", "video_path"):
         info[key] = None if is_missing(raw.get(key)) else text(raw[key], where, key)
+    if info["video_path"] is not None:
+        _inside(info["video_path"], where, "video_path")
     for key, minimum in (("chunks_size", 1), ("total_frames", 0), ("total_episodes", 0), ("total_tasks", 0)):
         if not is_missing(raw.get(key)):
             info[key] = whole_number(raw[key], where, key, minimum)
         elif key in raw and key != "chunks_size":
             info[key] = None
     return info
+
+
+def _inside(template: str, where: str, key: str) -> str:
+    """Refuses the path of a place that is not in the dataset."""
+    parts = PurePosixPath(template.strip()).parts
+    if not parts or parts[0] == "/" or ".." in parts or PureWindowsPath(template).drive:
+        raise DatasetError(
+            f"{where}: key '{key}': expected a path below the dataset's folder, such as 'data/…', got '{template}'"
+        )
+    return template
 
 
 def _features(features: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from tqdm_loggable.auto import tqdm
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
 from pistar_vf.changes.transaction import Transaction
 from pistar_vf.errors import DatasetError
+from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.parquet import open_parquet
@@ -107,7 +108,7 @@ def write_in_place(
         path for path in tables if not _is_current(dataset, path, _words_of(tables[path], words), words, provenance)
     ]
     new_info = _info_with_column(dataset, words.column)
-    info_changes = new_info != (dataset.root / _INFO).read_text(encoding="utf-8")
+    info_changes = new_info != read_text(dataset.root / _INFO)
     if not stale and not info_changes:
         return 0
     with Transaction(dataset.root, "relabel", summary=provenance, progress=progress) as transaction:
@@ -152,7 +153,7 @@ def encode_provenance(provenance: Mapping[str, Any]) -> bytes:
 
 def _info_with_column(dataset: LeRobotDataset, column: str) -> str:
     """The text of info.json with the column described; as it is where it is described already."""
-    text = (dataset.root / _INFO).read_text(encoding="utf-8")
+    text = read_text(dataset.root / _INFO)
     info = json.loads(text)
     if column in info["features"]:
         return text
