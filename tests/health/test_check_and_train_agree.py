@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.damages import CAMERA, DAMAGES
+from support.folders import contents
 from support.labelled_sets import label, write_unlabelled
 
 from pistar_vf.curation.convert_dataset import convert_dataset
@@ -37,6 +38,8 @@ HARMLESS = {
     "rows: task as float",
     "rows: frames as float",
     "rows: index wrong",
+    "rows: null index",
+    "info: a byte-order mark",
     "rows: times of the day",
     "rows: jitter",
     "rows: reward not a number",
@@ -95,6 +98,7 @@ def _subjects(text: str) -> set[str]:
 def test_they_agree(sound, tmp_path, name, version):
     root = Path(shutil.copytree(sound[version], tmp_path / "set"))
     DAMAGES[name](root)
+    assert (contents(root) == contents(sound[version])) == (name == "nothing")  # the damage was done
     found, stopped = _errors_of_check(root), _error_of_train(root, tmp_path)
     assert (stopped is None) == (not found), f"check: {found}; train: {stopped}"
     assert (stopped is None) == (name in HARMLESS), stopped

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm_loggable.auto import tqdm
@@ -22,9 +23,10 @@ from pistar_vf.lerobot.dataset_stats import aggregate_stats
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table
+from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table, to_numpy
 from pistar_vf.lerobot.schema import conform
 from pistar_vf.lerobot.tasks import write_tasks
+from pistar_vf.lerobot.typed_values import whole_numbers
 
 _MB = 2**20
 _EPISODES_AT_ONCE = 256
@@ -113,7 +115,10 @@ def _schema(dataset: LeRobotDataset, metadata: Mapping[bytes, bytes] | None) -> 
 
 
 def _check_index(table: pa.Table, episode: Episode) -> None:
-    found = table["episode_index"].unique().to_pylist() if "episode_index" in table.column_names else None
+    found = None
+    if "episode_index" in table.column_names:
+        where = f"{episode.parquet}: column 'episode_index'"
+        found = np.unique(whole_numbers(to_numpy(table["episode_index"], 0, where), where)).tolist()
     if found != [episode.index]:
         raise DatasetError(
             f"{episode.parquet}: expected episode_index {episode.index} in every row, got {found}; in v3.0 this column "

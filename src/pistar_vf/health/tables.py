@@ -77,7 +77,9 @@ class _ColumnReader:
         try:
             return column_of(file, path, name, spans)
         except ColumnFormError as error:
-            if name in _NEEDED:
+            if name == "index":  # which training does not read
+                self._findings.warning("index", str(error), _RENUMBER, **place)
+            elif name in _NEEDED:
                 self._findings.error("column", str(error), "write one number into every row", **place)
             elif name not in self._noted:
                 self._noted.add(name)
