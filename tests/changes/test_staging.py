@@ -78,3 +78,14 @@ def test_link_or_copy(tmp_path, monkeypatch):
     link_or_copy(alias, tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "data"
     assert not (tmp_path / "copy").samefile(source)
+
+
+@pytest.mark.parametrize("place", ["video.mp4", "deep/video.mp4", "deep/er/.."])
+def test_links_that_lead_nowhere_are_missing_files(tmp_path, caplog, place):
+    root = tmp_path / "set"
+    (root / "deep/er").mkdir(parents=True)
+    (root / "kept").write_text("data")
+    link = (root / place).resolve() / "gone" if place.endswith("..") else root / place
+    link.symlink_to(tmp_path / "nowhere")
+    assert list(files_below(root)) == [Path("kept")]
+    assert f"{link} is a link that leads nowhere; it is left out" in caplog.text

@@ -1,7 +1,12 @@
 """Joining statistics. Oracle: numpy on all rows at once."""
 
 import numpy as np
+import pytest
+from support.labelled_sets import label, write
 
+from pistar_vf.curation.convert_dataset import convert_dataset
+from pistar_vf.errors import DatasetError
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.dataset_stats import aggregate_stats
 from pistar_vf.lerobot.v21 import column_stats
 
@@ -43,3 +48,22 @@ def test_a_feature_without_standard_deviation_is_left_out():
 def test_episodes_whose_statistics_of_a_feature_are_incomplete_are_left_out():
     whole = column_stats(np.arange(4.0).reshape(-1, 1))
     assert aggregate_stats([{"x": whole}, {"x": {"min": [-9], "max": [9]}}]) == aggregate_stats([{"x": whole}])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"null", "key 'the whole file': expected an object, got null"),
+        (b"[]", "expected an object"),
+        (b"{", "not valid JSON .* or delete it: LeRobot computes it anew"),
+        (b"<html>404</html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a Git LFS pointer"),
+    ],
+)
+def test_statistics_that_cannot_be_read_are_named(tmp_path, content, message):
+    dataset = load_lerobot(convert_dataset(write(tmp_path / "v21"), tmp_path / "v30", progress=False))
+    (dataset.root / "meta/stats.json").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"meta/stats.json: {message}"):
+        label(dataset, tmp_path / "labelled")
+    (dataset.root / "meta/stats.json").write_bytes(b"\xef\xbb\xbf{}")
+    assert label(dataset, tmp_path / "labelled").num_frames == 12

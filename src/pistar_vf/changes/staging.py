@@ -1,6 +1,7 @@
 """Writing a dataset as a whole or not at all, and never into another one."""
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -8,6 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pistar_vf.errors import DatasetError
+
+_log = logging.getLogger(__name__)
 
 
 def check_output(root: Path, output_dir: Path) -> None:
@@ -74,7 +77,10 @@ def copy_other_files(root: Path, copy: Path, written: Collection[Path]) -> None:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Relative paths of all files; hidden folders (version control, download caches, backups) are left out."""
+    """Relative paths of all files; hidden folders (version control, download caches, backups) are left out.
+
+    So are links that lead nowhere, as a download cache leaves them: they are missing files, and this says so.
+    """
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -83,7 +89,11 @@ def files_below(root: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name).relative_to(root) for name in sorted(files))
+        for path in (Path(folder, name) for name in sorted(files)):
+            if path.exists():
+                yield path.relative_to(root)
+            else:
+                _log.warning("%s is a link that leads nowhere; it is left out", path)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

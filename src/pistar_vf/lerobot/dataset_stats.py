@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pistar_vf.errors import DatasetError
 from pistar_vf.foreign_files import read_text
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
@@ -78,10 +79,26 @@ def replace_stats(dataset: LeRobotDataset, copy: Path, features: Collection[str]
         if path.suffix == ".jsonl":
             _replace_lines(path, target, features, stats)
         elif path.suffix == ".json":
-            kept = _without(json.loads(read_text(path)), features)
+            kept = _without(_read(path), features)
             v21.write_json(target, kept | aggregate_stats(list(stats.values())))
         else:
             _replace_columns(path, target, features, stats)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Statistics of a whole dataset.
+
+    Raises:
+        DatasetError: the file holds something else.
+    """
+    text = read_text(path)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(
+            f"{path}: not valid JSON ({error}); restore the file, or delete it: LeRobot computes it anew"
+        ) from error
+    return dict(mapping(content, str(path), "the whole file"))
 
 
 def _replace_lines(source: Path, target: Path, features: Collection[str], stats: Mapping[int, Stats]) -> None:
