@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.lerobot06 import DEPTH, FPS, FRONT, features_of, frame_of, write_as_lerobot06, write_subtasks
 
 from pistar_vf.cli.main import main
 from pistar_vf.health import check_dataset
@@ -33,8 +33,6 @@ if not installed.startswith("0.6."):
         allow_module_level=True,
     )
 
-FPS, SIZE = 10, 64
-FRONT, WRIST, DEPTH = (f"observation.images.{name}" for name in ("front", "wrist", "front_depth"))
 SUBTASKS = (("reach", "grasp"), ("grasp", "lift"))
 NUMBERED = {"index", "episode_index", "task_index", "subtask_index"}
 """What a merge numbers anew."""
@@ -51,50 +49,6 @@ def lerobot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
         patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("hf"))
         yield module
-
-
-def features_of(kind: str) -> dict[str, dict[str, Any]]:
-    """As the program describes them; all share a colour camera, a state and an action."""
-    video = {"dtype": "video", "shape": (SIZE, SIZE, 3), "names": ["height", "width", "channels"]}
-    found: dict[str, dict[str, Any]] = {
-        "observation.state": {"dtype": "float32", "shape": (3,), "names": ["a", "b", "c"]},
-        "action": {"dtype": "float32", "shape": (2,), "names": ["a", "b"]},
-        FRONT: video,
-    }
-    flag = {"dtype": "bool", "shape": (1,), "names": None}
-    if kind == "recorder":
-        found[WRIST] = video | {"dtype": "image"}
-        found[DEPTH] = video | {"shape": (SIZE, SIZE, 1), "info": {"is_depth_map": True}}
-        found["subtask_index"] = {"dtype": "int64", "shape": (1,), "names": None}
-    elif kind == "eval":
-        found["next.reward"] = {"dtype": "float32", "shape": (1,), "names": None}
-        found |= {"next.success": flag, "next.done": flag}
-    else:
-        found["intervention"] = flag
-    return found
-
-
-def frame_of(kind: str, number: int, t: int, length: int) -> dict[str, Any]:
-    rng = np.random.default_rng(100 * number + t)
-    picture = np.full((SIZE, SIZE, 3), 40 * number + 20, np.uint8)
-    picture[:, 4 * t : 4 * t + 8] = (250, 240, 30)
-    frame: dict[str, Any] = {
-        "observation.state": rng.normal(size=3).astype(np.float32) + t / length,
-        "action": rng.normal(size=2).astype(np.float32),
-        FRONT: picture,
-        "task": f"task {number % 2}",
-    }
-    if kind == "recorder":
-        frame[WRIST] = picture[::-1].copy()
-        frame[DEPTH] = np.full((SIZE, SIZE, 1), 500 + 100 * number + 10 * t, np.uint16)
-        frame["subtask_index"] = np.array([int(t >= length // 2)], np.int64)
-    elif kind == "eval":
-        ended, success = t == length - 1, number % 2 == 0
-        frame["next.reward"] = np.float32([ended and success])
-        frame["next.success"], frame["next.done"] = np.array([ended and success]), np.array([ended])
-    else:  # a window of corrections, then a cut that holds one, in turn
-        frame["intervention"] = np.array([number % 2 == 0 or t > length // 2])
-    return frame
 
 
 def record(lerobot: Any, root: Path, kind: str, lengths: tuple[int, ...], first: int = 0) -> Path:
@@ -133,12 +87,6 @@ def annotate(root: Path, staging: Path) -> None:
     path.write_text(json.dumps(info, default=list))
 
 
-def with_subtasks(root: Path, words: tuple[str, ...]) -> Path:
-    index = pa.array(range(len(words)), pa.int64())
-    pq.write_table(pa.table({"subtask_index": index, "__index_level_0__": list(words)}), root / "meta/subtasks.parquet")
-    return root
-
-
 @pytest.fixture(scope="module")
 def recorded(lerobot: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("recorded")
@@ -149,7 +97,8 @@ def recorded(lerobot: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "dagger": record(lerobot, folder / "dagger", "dagger", (14, 6, 5)),
     }
     for number, name in enumerate(("recorder", "second")):
-        annotate(with_subtasks(found[name], SUBTASKS[number]), folder / f"staging{number}")
+        write_subtasks(found[name], SUBTASKS[number])
+        annotate(found[name], folder / f"staging{number}")
     return found
 
 
@@ -202,6 +151,33 @@ def subtasks(root: Path, rows: list[dict[str, Any]]) -> list[str]:
     words = pq.read_table(root / "meta/subtasks.parquet").to_pydict()
     names = dict(zip(words["subtask_index"], words["__index_level_0__"], strict=True))
     return [names[int(item["subtask_index"])] for item in rows]
+
+
+def layout_of(root: Path) -> dict[str, Any]:
+    """The files, the columns of the tables with their types, and what `info.json` says."""
+    found: dict[str, Any] = {path.relative_to(root).as_posix(): None for path in root.rglob("*") if path.is_file()}
+    for path in sorted(root.rglob("*.parquet")):
+        schema = pq.read_schema(path)
+        types = dict(sorted((field.name, str(field.type)) for field in schema))
+        found[path.relative_to(root).as_posix()] = (types, pq.ParquetFile(path).num_row_groups)
+    return found | {"info": json.loads((root / "meta/info.json").read_text())}
+
+
+@pytest.mark.parametrize("kind", ["recorder", "eval", "dagger"])
+def test_the_generated_layout_is_that_of_lerobot(
+    lerobot: Any, recorded: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    lengths = tuple(episode.length for episode in load_lerobot(recorded[kind]).episodes)
+    made = write_as_lerobot06(tmp_path / "made", kind, lengths)
+    if kind == "recorder":
+        write_subtasks(made, SUBTASKS[0])
+    assert layout_of(made) == layout_of(recorded[kind])
+    assert_holds(items(lerobot, made), items(lerobot, recorded[kind]), but={FRONT, DEPTH})
+    ours, theirs = (json.loads((root / "meta/stats.json").read_text()) for root in (made, recorded[kind]))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name].keys() == theirs[name].keys(), name
+        np.testing.assert_equal(np.shape(ours[name]["mean"]), np.shape(theirs[name]["mean"]), err_msg=name)
 
 
 @pytest.mark.parametrize("name", LABELS)
