@@ -130,6 +130,7 @@ OF_OTHER_PROGRAMS = {
     "cli/stages.py": {"--help", *_TRAIN_PY},
     "demo/stitched_demo.py": _TRAIN_PY,
     "doctor": _PIP,
+    "health/rollouts.py": {"--strategy"},  # of lerobot-rollout
     "patching": _GIT,
     "questions/resolve.py": _HF,
     "tokenizer.py": _HF,

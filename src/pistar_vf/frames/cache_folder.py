@@ -33,7 +33,6 @@ def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) 
     A file that is missing is one of these facts: nobody may want the episodes that are in it.
     """
     sources = []
-    place: tuple[float, ...]
     for episode in dataset.episodes:
         path, *place = _source(dataset, episode, camera_key)
         stat = path.stat() if path.is_file() else None

@@ -1,7 +1,6 @@
 """The one compiled way from observations to the value's distribution: for validation, prediction and relabelling."""
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
@@ -89,14 +88,13 @@ class FrameScorer:
 
     def _observations(self, table: Frames, rows: np.ndarray, swapped: Swapped | None) -> Iterator[Observation]:
         """This process's share of every batch."""
-        others = self._batches(table, np.roll(rows, 1)) if swapped else itertools.repeat(None)
-        for batch, other in zip(self._batches(table, rows), others):
-            if swapped:
-                # Of pictures there are pixels, or what a tower made of them.
-                inputs = ("images", "image_tokens") if swapped == "images" else (swapped,)
-                yield batch.observation.replace(**{name: getattr(other.observation, name) for name in inputs})
-            else:
-                yield batch.observation
+        if swapped is None:
+            yield from (batch.observation for batch in self._batches(table, rows))
+            return
+        # Of pictures there are pixels, or what a tower made of them.
+        inputs = ("images", "image_tokens") if swapped == "images" else (swapped,)
+        for batch, other in zip(self._batches(table, rows), self._batches(table, np.roll(rows, 1))):
+            yield batch.observation.replace(**{name: getattr(other.observation, name) for name in inputs})
 
     def _batches(self, table: Frames, rows: np.ndarray) -> Iterator[ValueBatch]:
         index, count = jax.process_index(), jax.process_count()
