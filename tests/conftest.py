@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.hub_stand_in import hub  # noqa: F401
 from support.opened_tables import opened  # noqa: F401
 from support.small_runs import recording, unchecked
 from support.small_runs import small_and_fast as shrunk

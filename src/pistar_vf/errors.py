@@ -3,9 +3,17 @@
 Messages follow one form: what was expected, what was found, where (file, episode, key), what to do.
 """
 
+from typing import Any
+
 
 class PistarError(ValueError):
-    """Base of every error this library raises on purpose."""
+    """Base of every error this library raises on purpose.
+
+    Attributes:
+        downloads: the files on the hub that would cure it (`hub.files.HubFiles`); empty where none would.
+    """
+
+    downloads: tuple[Any, ...] = ()
 
 
 class ConfigError(PistarError):
@@ -34,6 +42,10 @@ class CheckpointError(PistarError):
 
 class NonFiniteLossError(PistarError):
     """The loss or the gradients became NaN or infinite."""
+
+
+class HubError(PistarError):
+    """Something that cannot be downloaded from the hub."""
 
 
 class GateError(PistarError):

@@ -17,6 +17,7 @@ import numpy as np
 import sentencepiece
 
 from pistar_vf.errors import TokenizerError
+from pistar_vf.hub.files import HubFiles, curable
 from pistar_vf.typing import Bool, Int
 
 PROMPT_SUFFIX = "\nValue:"
@@ -29,9 +30,10 @@ TOKENIZER_FILE = "tokenizer.model"
 _PATH_VARIABLES = ("OPENPI_VALUE_TOKENIZER_PATH", "GEMMA_TOKENIZER_PATH")
 _BUNDLE_VARIABLE = "OPENPI_VLM_CKPT_DIR"
 _DEFAULT_BUNDLE = "~/Downloads/vlm_ckpt"
+_GEMMA = "google/gemma-3-270m-it"
 _WHAT_TO_DO = (
-    f"download Gemma 3's {TOKENIZER_FILE} and pass --tokenizer_path=<file>: hf download google/gemma-3-270m-it "
-    f"{TOKENIZER_FILE} --local-dir ~/gemma-3-270m-it"
+    f"download Gemma 3's {TOKENIZER_FILE} and pass --tokenizer_path=<file>: hf download {_GEMMA} {TOKENIZER_FILE} "
+    "--local-dir ~/gemma-3-270m-it"
 )
 
 # 256 bytes, pad, eos, bos, unk and the newline.
@@ -64,17 +66,23 @@ def resolve_tokenizer(tokenizer_path: str | None) -> Path:
     if default.is_file():
         return default
     places = "\n".join(f"  - ${variable}: not set" for variable in (*_PATH_VARIABLES, _BUNDLE_VARIABLE))
-    raise TokenizerError(f"found no tokenizer; looked at\n{places}\n  - {default}: no such file\n{_WHAT_TO_DO}")
+    raise _missing(f"found no tokenizer; looked at\n{places}\n  - {default}: no such file\n", default)
 
 
 def _existing_file(value: str, source: str) -> Path:
     path = Path(value).expanduser()
     candidate = path / TOKENIZER_FILE if path.is_dir() else path
     if not candidate.is_file():
-        raise TokenizerError(
-            f"expected a SentencePiece model at {candidate} (from {source}), got no file; {_WHAT_TO_DO}"
-        )
+        raise _missing(f"expected a SentencePiece model at {candidate} (from {source}), got no file; ", candidate)
     return candidate
+
+
+def _missing(what: str, place: Path) -> TokenizerError:
+    """With how to get Gemma's where it is looked for, if that may be a file of its name."""
+    if place.name != TOKENIZER_FILE:
+        return TokenizerError(what + _WHAT_TO_DO)
+    files = HubFiles(_GEMMA, (TOKENIZER_FILE,), folder=place.parent)
+    return curable(TokenizerError(f"{what}download Gemma 3's: {files.line()}; or pass --tokenizer_path=<file>"), files)
 
 
 _UNBOUNDED = 1 << 20  # tokens: more than any prompt has

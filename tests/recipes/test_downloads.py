@@ -32,8 +32,10 @@ def test_stage_1_names_weights_tokenizer_and_questions_at_once(tmp_path):
     siglip = "hf download google/siglip-so400m-patch14-384 config.json model.safetensors --local-dir"
     assert f"{siglip} {tmp_path}/siglip-so400m-patch14-384" in text
     assert f"{tmp_path}/Downloads/vlm_ckpt/tokenizer.model: no such file" in text
-    assert "hf download google/gemma-3-270m-it tokenizer.model --local-dir ~/gemma-3-270m-it" in text
-    assert "hf download HuggingFaceM4/the_cauldron --repo-type dataset --include vqav2/*" in text
+    tokenizer = f"hf download google/gemma-3-270m-it tokenizer.model --local-dir {tmp_path}/Downloads/vlm_ckpt"
+    assert tokenizer in text
+    assert "hf download HuggingFaceM4/the_cauldron --repo-type dataset --include 'vqav2/*'" in text
+    assert text.endswith("With --download, this command runs the `hf download` lines above itself, and goes on.")
     assert not (tmp_path / "run").exists()
 
 
@@ -43,7 +45,15 @@ def test_stage_4_names_weights_tokenizer_and_every_dataset(tmp_path):
         run_training(settings)
     for words in ("of the VLM bundle at", "found no tokenizer", "no dataset 'a'", "no dataset 'b'"):
         assert words in str(error.value)
-    assert "hf download google/siglip2-so400m-patch14-224-jax siglip2_so400m14_224.npz --local-dir" in str(error.value)
+    assert f"hf download ybpy/vlm_ckpt --local-dir {tmp_path}/Downloads/vlm_ckpt" in str(error.value)
+
+
+def test_base_weights_are_googles_and_the_bundles(tmp_path):
+    settings = TrainConfig.of(data_dir="a", checkpoint_dir=tmp_path / "run", pretrained_source="base")
+    with pytest.raises(PistarError) as error:
+        run_training(settings)
+    siglip = "hf download google/siglip2-so400m-patch14-224-jax siglip2_so400m14_224.npz --local-dir"
+    assert f"{siglip} {tmp_path}/Downloads/vlm_ckpt/siglip2-so400m-patch14-224-jax" in str(error.value)
 
 
 def test_the_bundle_is_found_beside_its_tokenizer(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.hub.revision import is_in_cache
 
 _log = logging.getLogger(__name__)
 
@@ -21,9 +22,14 @@ def check_output(root: Path, output_dir: Path) -> None:
         output_dir: the dataset to write.
 
     Raises:
-        DatasetError: `output_dir` is a symlink, is or lies in `root`, or holds files.
+        DatasetError: `output_dir` is a symlink, is or lies in `root` or a cache of the hub, or holds files.
     """
     source, target = root.resolve(), output_dir.resolve()
+    if is_in_cache(output_dir) or is_in_cache(target):
+        raise DatasetError(
+            f"expected an output folder of your own, got {output_dir} in the hub's cache, which is only ever read; "
+            "pass --output_dir"
+        )
     if output_dir.is_symlink():
         raise DatasetError(f"expected a new folder to write to, got the symlink {output_dir}; name a real folder")
     if source == target or source in target.parents:

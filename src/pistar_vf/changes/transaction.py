@@ -22,8 +22,22 @@ from pistar_vf.changes.lock import CONTROL_FOLDER, command_line, dataset_lock
 from pistar_vf.changes.recovery import put_in_place, settle, take_back
 from pistar_vf.changes.staging import link_or_copy
 from pistar_vf.errors import DatasetError
+from pistar_vf.hub.revision import is_in_cache
 
 _logger = logging.getLogger(__name__)
+
+
+def refuse_in_cache(root: Path) -> None:
+    """Refuses to change a dataset where it lies.
+
+    Raises:
+        DatasetError: it lies in a cache of the hub.
+    """
+    if is_in_cache(root) or is_in_cache(root.resolve()):
+        raise DatasetError(
+            f"{root}: expected a dataset of your own to change in place, got one in the hub's cache, which other "
+            "programs read too; write a new one instead, with --output_dir"
+        )
 
 
 class Transaction:
@@ -57,6 +71,7 @@ class Transaction:
         progress: bool = True,
     ) -> None:
         self.root = Path(root).resolve()
+        refuse_in_cache(self.root)
         self.id = ""
         self._purpose, self._summary, self._progress = purpose, dict(summary or {}), progress
         self._started = started or datetime.datetime.now(datetime.UTC)

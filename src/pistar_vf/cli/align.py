@@ -28,8 +28,7 @@ AlignCommand.__doc__ = AlignmentConfig.__doc__
 def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
     setup_logging()
-    config = parse_alignment(argv)
-    refuse_early(config)
+    config = refuse_early(parse_alignment(argv))
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.alignment import run_alignment
 

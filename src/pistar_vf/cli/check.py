@@ -28,8 +28,9 @@ class CheckArgs:
     errors, 1 with, 2 where a dataset cannot be read at all.
     """
 
-    data_dir: tuple[Path, ...]
-    """The datasets."""
+    data_dir: tuple[str | Path, ...]
+    """The datasets: folders, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>], which is
+    downloaded whole."""
     decode: bool = False
     """Also decode every frame: finds damage inside pictures, and takes as long as the first run of a training. Without
     it the packets of the videos are counted, which finds files that are missing or cut short."""

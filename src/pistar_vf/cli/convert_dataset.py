@@ -16,7 +16,7 @@ class ConvertDatasetArgs:
     keep their values and types. Neither direction is needed for training: both layouts are read directly.
     """
 
-    data_dir: Path
+    data_dir: str | Path
     """The dataset; it is only read."""
     output_dir: Path
     """Where the result goes: a new or empty folder."""

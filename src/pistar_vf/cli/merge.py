@@ -20,7 +20,7 @@ class MergeArgs:
     Training on several datasets needs no merging: `pistar-vf train --data_dir A B`.
     """
 
-    data_dir: tuple[Path, ...]
+    data_dir: tuple[str | Path, ...]
     """The datasets, in the order of the result; they are only read."""
     output_dir: Path
     """Where the result goes: a new or empty folder."""

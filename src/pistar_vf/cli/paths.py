@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pistar_vf.errors import ConfigError
+from pistar_vf.hub.address import is_hub_address
 from pistar_vf.settings import Composed
 
 T = TypeVar("T")
 _ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
+_FROM_HUB = ("data_dir", "val_data_dir")
+"""Flags that take an address on the hub, hf://<owner>/<name>, besides a folder."""
 _NAMES = ("_dir", "_path", "_file", "_checkpoint", "_root")
 
 
@@ -38,10 +41,10 @@ def with_local_paths(settings: T) -> T:
         value = getattr(settings, field.name)
         if isinstance(settings, Composed) and dataclasses.is_dataclass(value):
             new: Any = with_local_paths(value)
-        elif _is_path(field.type):
+        elif _is_path(field.type) and field.name not in _FROM_HUB:
             new = _local(value, f"--{field.name}")
         elif field.name.endswith(_NAMES):
-            new = _text(value, f"--{field.name}")
+            new = _text(value, f"--{field.name}", or_hub=field.name in _FROM_HUB)
         else:
             continue
         if new != value:
@@ -55,11 +58,13 @@ def _local(value: Any, flag: str) -> Any:
     return local_path(value, flag) if isinstance(value, (str, Path)) else value
 
 
-def _text(value: Any, flag: str) -> Any:
+def _text(value: Any, flag: str, *, or_hub: bool = False) -> Any:
     """Of flags that may hold a path or another word, such as a name in a cache."""
     if isinstance(value, tuple):
-        return tuple(_text(entry, flag) for entry in value)
-    if not isinstance(value, str):
+        return tuple(_text(entry, flag, or_hub=or_hub) for entry in value)
+    if isinstance(value, Path):
+        return local_path(value, flag)
+    if not isinstance(value, str) or (or_hub and is_hub_address(value)):
         return value
     checked = _checked(value, flag)
     return str(Path(checked).expanduser()) if checked.startswith("~") else checked

@@ -19,7 +19,7 @@ class RepairArgs:
     changes.
     """
 
-    data_dir: Path
+    data_dir: str | Path
     """The dataset; it is only read."""
     output_dir: Path
     """Where the copy goes: a new or empty folder."""

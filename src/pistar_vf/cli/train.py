@@ -6,13 +6,14 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pistar_vf.cli.parsing import flag_value, parse, required
 from pistar_vf.errors import ConfigError
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.presets import demo_settings, find_preset
 
+C = TypeVar("C", TrainConfig, AlignmentConfig)
 _OWN_OF_DEMO = ("data_dir", "checkpoint_dir", "preset")
 """What the demo decides itself."""
 
@@ -45,8 +46,7 @@ def main(argv: Sequence[str]) -> None:
 
         run_demo(command.demo_dir, **_changes(command))
         return
-    config = settings_of(command)
-    refuse_early(config)
+    config = refuse_early(settings_of(command))
     if config.folds or config.fold is not None:
         print(f"result: {_train_folds(config, argv)}")
         return
@@ -59,20 +59,26 @@ def main(argv: Sequence[str]) -> None:
     print(f"result: {checkpoint}")
 
 
-def refuse_early(config: TrainConfig | AlignmentConfig) -> None:
-    """Looks at flags and folders before JAX is loaded, which takes seconds.
+def refuse_early(config: C) -> C:
+    """Looks at flags and folders before JAX is loaded, which takes seconds; downloads, where that is wanted.
+
+    Returns:
+        The same settings, with the commits of addresses on the hub.
 
     Raises:
         PistarError: something is wrong; the data is looked at, too, where it is there, so that all of it is named.
     """
-    from pistar_vf.recipes.preflight import check_flags, data_is_there
+    from pistar_vf.recipes.from_hub import check_with_downloads, pinned
+    from pistar_vf.recipes.preflight import data_is_there
 
-    problems = check_flags(config)
+    config = pinned(config)
+    problems = check_with_downloads(config)
     if problems and isinstance(config, TrainConfig) and data_is_there(config):
         from pistar_vf.recipes.plan import plan_data
 
         plan_data(config)
     problems.refuse()
+    return config
 
 
 def _train_folds(config: TrainConfig, argv: Sequence[str]) -> Path:

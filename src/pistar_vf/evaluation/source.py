@@ -9,11 +9,13 @@ from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.curation.free_folders.open import dataset_of_folders
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
 from pistar_vf.evaluation.config import EvaluationConfig
+from pistar_vf.hub.address import is_hub_address
 from pistar_vf.inference.predictor import ValuePredictor, load_value_model
 from pistar_vf.labels.outcomes import outcomes_of_flags
 from pistar_vf.labels.targets import Targets, read_targets
 from pistar_vf.labels.value_labels import find_value_column
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.episode import ALL_EPISODES, EpisodeChoice
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.returns import in_words
 
@@ -44,7 +46,9 @@ def open_source(config: EvaluationConfig) -> Source:
     checkpoint = find_checkpoint(config.checkpoint)
     predictor = load_value_model(checkpoint)
     state = predictor.spec.state
-    dataset = load_lerobot(_dataset_root(config, predictor.spec), read_ahead=() if state is None else (state.key,))
+    place = _dataset_place(config, predictor.spec)
+    choice = _choice(config, predictor.spec, place)
+    dataset = load_lerobot(place, choice=choice, read_ahead=() if state is None else (state.key,))
     if config.video_root is not None and config.parquet_dir is None:
         _check_videos(config.video_root, dataset)
     missing = [key for key in predictor.spec.camera_keys.values() if key and key not in dataset.camera_keys]
@@ -80,7 +84,18 @@ def evaluation_targets(config: EvaluationConfig, dataset: LeRobotDataset, spec: 
     return read_targets(dataset, spec.normaliser.rule, outcomes=outcomes, normaliser=spec.normaliser)
 
 
-def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
+def _choice(config: EvaluationConfig, spec: ValueSpec, place: str | Path) -> EpisodeChoice:
+    """Of a dataset on the hub, the episodes that the model knows are enough, where no others are asked for."""
+    then = spec.trained_on.datasets if spec.trained_on else ()
+    others = config.split == "all" or config.part.ratios is not None or getattr(config, "episodes", None) is not None
+    if others or len(then) != 1 or not (is_hub_address(place) and is_hub_address(then[0].path or "")):
+        return ALL_EPISODES
+    if find_dataset(place) != find_dataset(then[0].path):
+        return ALL_EPISODES
+    return EpisodeChoice(only=tuple(sorted({*then[0].train, *then[0].val, *then[0].test})))
+
+
+def _dataset_place(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
     named = {"--data_dir": config.data_dir and find_dataset(config.data_dir)}
     if config.parquet_dir is not None:
         named["--parquet_dir"] = dataset_of_folders(config.parquet_dir, config.video_root, config.cache_dir)
@@ -90,12 +105,15 @@ def _dataset_root(config: EvaluationConfig, spec: ValueSpec) -> str | Path:
             "expected one dataset, got " + " and ".join(f"{flag} {root}" for flag, root in found.items()) + "; "
             "pass only one of the two"
         )
+    if config.data_dir and is_hub_address(config.data_dir):
+        return config.data_dir
     if found:
         return next(iter(found.values()))
     then = spec.trained_on.datasets if spec.trained_on else ()
     if len(then) == 1 and then[0].path is not None:
         with contextlib.suppress(DatasetError):  # it has moved
-            return find_dataset(then[0].path)
+            root = find_dataset(then[0].path)
+            return then[0].path if is_hub_address(then[0].path) else root
     known = " and ".join(f"{dataset.name}, then at {dataset.path}" for dataset in then) or "nobody knows what"
     raise ConfigError(
         f"--data_dir: expected it, as the checkpoint does not lead to one dataset (it was trained on {known}); "

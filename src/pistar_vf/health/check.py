@@ -15,7 +15,9 @@ from pistar_vf.health.prompts import PromptCheck
 from pistar_vf.health.rollouts import RolloutCheck
 from pistar_vf.health.tables import TableCheck, read_tables
 from pistar_vf.health.videos import CameraSummary, check_videos, decode_all
+from pistar_vf.hub.address import is_hub_address, parse_hub_address
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.lerobot.from_hub import everything_from_hub
 from pistar_vf.lerobot.metadata import find_dataset
 
 
@@ -79,7 +81,7 @@ def check_dataset(data_dir: str | Path, *, decode: bool = False, progress: bool 
     One table is in memory at a time; of the labels 8 bytes a frame are kept.
 
     Args:
-        data_dir: a folder, or a name in the LeRobot cache, see `load_lerobot`.
+        data_dir: a folder, a name in the LeRobot cache, or an address on the hub, see `load_lerobot`.
         decode: also decodes every frame; else only the packets of the videos are read.
         progress: shows progress bars on stderr.
 
@@ -87,11 +89,18 @@ def check_dataset(data_dir: str | Path, *, decode: bool = False, progress: bool 
         DatasetError: there is no dataset, or its `meta/info.json` cannot be read.
     """
     start = time.perf_counter()
-    root = find_dataset(data_dir)
+    root = _everything(data_dir)
     findings = Findings(root)
     dataset = open_for_check(root, findings, progress)
     contents = None if dataset is None else _check_contents(dataset, findings, decode, progress)
     return HealthReport(str(data_dir), contents, tuple(findings.items), time.perf_counter() - start)
+
+
+def _everything(data_dir: str | Path) -> Path:
+    """The dataset's folder; of an address on the hub, with all of its files."""
+    if not is_hub_address(data_dir):
+        return find_dataset(data_dir)
+    return everything_from_hub(parse_hub_address(str(data_dir), "--data_dir"))
 
 
 def _check_contents(dataset: LeRobotDataset, findings: Findings, decode: bool, progress: bool) -> Contents:

@@ -21,10 +21,12 @@ from jaxtyping import Int32  # not from pistar_vf.typing: decoding processes mus
 from pistar_vf.changes.journal import check_no_open_transaction
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import DatasetError
+from pistar_vf.hub.address import is_hub_address, parse_hub_address
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.cameras import PICTURE_DTYPES, no_colour_picture, stated_size
 from pistar_vf.lerobot.content import content_digests
 from pistar_vf.lerobot.episode import ALL_EPISODES, Episode, EpisodeChoice, VideoClip
+from pistar_vf.lerobot.from_hub import dataset_name, files_from_hub
 from pistar_vf.lerobot.kept_columns import KeptColumns
 from pistar_vf.lerobot.metadata import find_dataset, read_info
 from pistar_vf.lerobot.parquet import read_parquet_column
@@ -38,7 +40,7 @@ class LeRobotDataset:
 
     Attributes:
         root: the dataset's folder.
-        name: the folder's name.
+        name: the folder's name; of a snapshot of the hub, the repository's.
         version: of its layout: "v2.0", "v2.1" or "v3.0".
         fps: frames per second.
         robot_type: as in `meta/info.json`, None where it says nothing.
@@ -92,7 +94,7 @@ class LeRobotDataset:
         """
         return cls(
             root=root,
-            name=root.resolve().name,
+            name=dataset_name(root),
             version=info["codebase_version"],
             fps=float(info["fps"]),
             robot_type=info["robot_type"],
@@ -273,7 +275,8 @@ def load_lerobot(
 
     Args:
         data_dir: a folder, or `local/<name>` or `<org>/<name>` in the LeRobot cache (`$HF_LEROBOT_HOME`,
-            default `~/.cache/huggingface/lerobot`).
+            default `~/.cache/huggingface/lerobot`), or `hf://<owner>/<name>[@<revision>]` on the hub, of which the
+            files of the chosen episodes are downloaded.
         prompt_column: per-frame string column that holds the prompts, None to use `task_index`.
         choice: which episodes to open, as if it had no others; these may be damaged or missing.
         read_ahead: for who is going to read most columns: every file is then opened once, and all columns of single
@@ -288,6 +291,10 @@ def load_lerobot(
     check_no_open_transaction(root)
     info = read_info(root)
     layout = _layout(info["codebase_version"])
+    if is_hub_address(data_dir):
+        address = parse_hub_address(str(data_dir), "--data_dir")
+        for files in layout.files_of(root, info, choice):
+            files_from_hub(address, root, files)
     tasks, kept = layout.read_tasks(root), KeptColumns(read_ahead)
     episodes, schemas = layout.read_episodes(root, info, choice, kept)
     num_frames = sum(episode.length for episode in episodes)

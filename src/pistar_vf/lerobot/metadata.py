@@ -1,35 +1,41 @@
 """The `meta/` folder of a LeRobot dataset: finding it, parsing it, filling in its path templates."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.foreign_files import read_lines, read_text
+from pistar_vf.hub.address import is_hub_address, parse_hub_address
+from pistar_vf.hub.files import lerobot_home
+from pistar_vf.lerobot.from_hub import metadata_from_hub
 from pistar_vf.lerobot.typed_values import is_missing, mapping, number, shown, text, whole_number
 
 SUPPORTED_VERSIONS = ("v2.0", "v2.1", "v3.0")
 
 
 def find_dataset(data_dir: str | Path) -> Path:
-    """The folder that `data_dir` means: itself, or `<org>/<name>` in the LeRobot cache.
+    """The folder that `data_dir` means: itself, `<org>/<name>` in the LeRobot cache, or a snapshot of an address.
+
+    Of `hf://<owner>/<name>[@<revision>]` the metadata are downloaded, see `from_hub`.
 
     Raises:
         DatasetError: there is no such folder; says where it was looked for.
     """
+    if is_hub_address(data_dir):
+        return metadata_from_hub(parse_hub_address(str(data_dir), "--data_dir"))
     path = Path(data_dir).expanduser()
     tried = [path]
     if not path.is_absolute() and len(path.parts) <= 2:
-        default_home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "lerobot"
-        tried.append(Path(os.environ.get("HF_LEROBOT_HOME", default_home)).expanduser() / path)
+        tried.append(lerobot_home() / path)
     for candidate in tried:
         if candidate.is_dir():
             return candidate
     raise DatasetError(
         f"no dataset '{data_dir}'; tried {' and '.join(str(candidate.absolute()) for candidate in tried)}; pass the "
-        "dataset's folder, or local/<name> or <org>/<name> under $HF_LEROBOT_HOME"
+        "dataset's folder, or local/<name> or <org>/<name> under $HF_LEROBOT_HOME, or hf://<owner>/<name> to download "
+        "the files in use"
     )
 
 
@@ -57,6 +63,15 @@ def read_info(root: Path) -> dict[str, Any]:
             "LeRobot in the parquet format"
         )
     return {**raw, **_typed_info(raw, str(path)), "codebase_version": version}
+
+
+def video_features(info: Mapping[str, Any]) -> list[str]:
+    """The features that are stored as video files; none where there is no path to them, which is told when one is
+    asked for.
+    """
+    if info["video_path"] is None:
+        return []
+    return [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
 
 
 def _version(value: Any, where: str) -> str:

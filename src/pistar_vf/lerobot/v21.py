@@ -6,7 +6,7 @@ References:
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pistar_vf.lerobot.episode import (
     unlisted,
 )
 from pistar_vf.lerobot.kept_columns import KeptColumns
-from pistar_vf.lerobot.metadata import fill_template, read_jsonl
+from pistar_vf.lerobot.metadata import fill_template, read_jsonl, video_features
 from pistar_vf.lerobot.schema import FileSchemas
 
 CODEBASE_VERSION = "v2.1"
@@ -94,6 +94,24 @@ def read_entries(root: Path) -> list[dict[str, Any]]:
         DatasetError: the file is missing or damaged, or a value is of the wrong type.
     """
     return [typed_entry(line, where) for where, line in read_jsonl(root / EPISODES_META, ("episode_index", "length"))]
+
+
+def files_of(root: Path, info: Mapping[str, Any], choice: EpisodeChoice) -> Iterator[list[Path]]:
+    """The tables and videos of the chosen episodes, as the metadata alone tell.
+
+    Yields:
+        Files, those of the ones before being there.
+
+    Raises:
+        DatasetError: the metadata are damaged.
+    """
+    indices = [e["episode_index"] for e in read_entries(root) if choice.keeps(e["episode_index"])]
+    tables = [episode_path(info["data_path"], root, index, info["chunks_size"]) for index in indices]
+    yield tables + [
+        episode_path(info["video_path"], root, index, info["chunks_size"], key)
+        for key in video_features(info)
+        for index in indices
+    ]
 
 
 def _unlisted_tables(root: Path, info: Mapping[str, Any], listed: Collection[int]) -> dict[int, Path]:

@@ -9,7 +9,7 @@ References:
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from pistar_vf.lerobot.episode import (
     unlisted,
 )
 from pistar_vf.lerobot.kept_columns import KeptColumns
-from pistar_vf.lerobot.metadata import fill_template
+from pistar_vf.lerobot.metadata import fill_template, video_features
 from pistar_vf.lerobot.parquet import read_column_names, read_parquet_table, to_numpy
 from pistar_vf.lerobot.schema import FileSchemas
 from pistar_vf.lerobot.typed_values import number, whole_number, whole_numbers
@@ -83,9 +83,7 @@ def read_episodes(
         DatasetError: the metadata or a file is missing or damaged, or they contradict each other.
     """
     _check_templates(root, info)
-    cameras = [key for key, feature in info["features"].items() if feature["dtype"] == "video"]
-    if info["video_path"] is None:
-        cameras = []  # reported when pictures are asked for
+    cameras = video_features(info)
     entries = read_entries(root, cameras)
     rows, schemas, unreadable = _find_rows(root, info["data_path"], columns or KeptColumns(), choice)
     listed = {entry["episode_index"] for entry in entries}
@@ -122,6 +120,35 @@ def read_episodes(
             raise DatasetError(unlisted(rows[index][0], index, f"{root}/{EPISODES_META}"))
     used = {episode.parquet for episode in episodes}
     return episodes, {path: schema for path, schema in schemas.items() if path in used}
+
+
+def files_of(root: Path, info: Mapping[str, Any], choice: EpisodeChoice) -> Iterator[list[Path]]:
+    """As `v21.files_of`; a file that the chosen episodes share with others comes whole.
+
+    Where the metadata name the file before an episode's own, as LeRobot's converter writes them, that one comes next.
+
+    Raises:
+        DatasetError: the metadata are damaged.
+    """
+    cameras = video_features(info)
+    entries = [entry for entry in read_entries(root, cameras) if choice.keeps(entry["episode_index"])]
+    tables = [(entry["data/chunk_index"], entry["data/file_index"]) for entry in entries]
+    yield sorted(
+        {_file_path(info["data_path"], root, *place) for place in tables}
+        | {
+            _file_path(info["video_path"], root, *(entry[f"videos/{key}/{name}"] for name in _CLIP_COLUMNS[:2]), key)
+            for entry in entries
+            for key in cameras
+        }
+    )
+    found, _, _ = _find_rows(root, info["data_path"], KeptColumns(), choice)
+    lacking = {place for entry, place in zip(entries, tables) if entry["episode_index"] not in found}
+    yield sorted(_following_table(root, info, *place) for place in lacking)
+
+
+def _following_table(root: Path, info: Mapping[str, Any], chunk: int, file: int) -> Path:
+    chunk, file = (chunk, file + 1) if file + 1 < info["chunks_size"] else (chunk + 1, 0)
+    return _file_path(info["data_path"], root, chunk, file)
 
 
 def file_path(template: str, root: Path, number: int, chunks_size: int, video_key: str = "") -> Path:

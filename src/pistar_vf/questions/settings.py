@@ -32,7 +32,8 @@ class QuestionSettings:
     """Questions about pictures to train on besides; none without --vqa_data."""
 
     vqa_data: str | None = None
-    """Question-answer data to train on besides: a file, a folder, or a name in the Hugging Face cache."""
+    """Question-answer data to train on besides: a file, a folder, a name in the Hugging Face cache, or
+    hf://<owner>/<name>[@<revision>], which is downloaded."""
     vqa_subset: str | None = None
     """Folder of the question-answer data, such as vqav2."""
     vqa_image_dir: Path | None = None
@@ -69,7 +70,7 @@ class AlignmentQuestions:
 
     dataset_name: str = "HuggingFaceM4/the_cauldron"
     """Questions about pictures: a folder (parquet or arrow files of The Cauldron's layout), a LLaVA .json, a .jsonl, or
-    a name in the local Hugging Face cache. Nothing is downloaded."""
+    a name in the local Hugging Face cache; hf://<owner>/<name>[@<revision>] is downloaded."""
     cauldron_subset: str | None = None
     """Folder of the dataset, such as vqav2."""
     image_dir: Path | None = None

@@ -19,6 +19,7 @@ from pistar_vf.questions.language_table import LanguageTable, train_language_bat
 from pistar_vf.recipes.build import frozen_part
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.from_hub import revisions_of
 from pistar_vf.recipes.inputs import digest_questions
 from pistar_vf.recipes.language import LanguageEvaluator, open_language_table, question_order, vqa_texts
 from pistar_vf.recipes.preflight import check_flags, resume_folder
@@ -71,7 +72,7 @@ def run_alignment(config: AlignmentConfig) -> Path:
         check_settings(resumed, config, inputs)
     fields = towers(config.model, config.devices, tokenizer)
     value_function = ValueFunction(stitched_config(**fields, cameras=(CAMERA,), state_encoding="none"))
-    settings = settings_text(config, inputs)
+    settings = settings_text(config, inputs, revisions_of(config))
     run = _AlignmentRun(config, table, tokenizer, value_function, mesh, settings)
     execute(
         config,

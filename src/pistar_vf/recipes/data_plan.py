@@ -9,9 +9,11 @@ from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
+from pistar_vf.lerobot.episode import ALL_EPISODES, EpisodeChoice
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.from_hub import choice_of
 from pistar_vf.recipes.inputs import Used, digest_inputs, digest_questions
 from pistar_vf.recipes.split import Split
 from pistar_vf.tokenizer import PromptTokenizer
@@ -75,9 +77,14 @@ class DataPlan:
         return np.split(self.targets.labels, [own.first_row for own in self.places[1:]])
 
 
-def open_dataset(config: TrainConfig, data_dir: str) -> LeRobotDataset:
+def open_training(config: TrainConfig, data_dir: str) -> LeRobotDataset:
+    """One of the datasets to train on; of one on the hub, the episodes that the flags name."""
+    return open_dataset(config, data_dir, choice_of(config, data_dir))
+
+
+def open_dataset(config: TrainConfig, data_dir: str, choice: EpisodeChoice = ALL_EPISODES) -> LeRobotDataset:
     """A dataset as the run's settings read it: prompts, and the state with the first columns."""
-    return load_lerobot(data_dir, config.inputs.prompt_column, read_ahead=(config.inputs.state_key,))
+    return load_lerobot(data_dir, config.inputs.prompt_column, choice, read_ahead=(config.inputs.state_key,))
 
 
 def digest_plan(plan: DataPlan) -> dict[str, str]:

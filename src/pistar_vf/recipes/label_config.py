@@ -14,8 +14,9 @@ class LabelConfig:
     Say how the episodes ended with exactly one of --outcome, --outcome_column, --outcome_file and --source.
     """
 
-    data_dir: Path
-    """The dataset; it is only read."""
+    data_dir: str | Path
+    """The dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>]; it is only
+    read."""
     output_dir: Path
     """Where the labelled copy goes: a new or empty folder."""
     outcome: Literal["success", "failure"] | None = None

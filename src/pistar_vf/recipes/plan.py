@@ -21,7 +21,7 @@ from pistar_vf.messages import DATASET_SIZE
 from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
-from pistar_vf.recipes.data_plan import DataPlan, Validation, digest_plan, open_dataset
+from pistar_vf.recipes.data_plan import DataPlan, Validation, digest_plan, open_training
 from pistar_vf.recipes.language import open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import common_cameras, state_statistics
 from pistar_vf.recipes.preflight import check_flags, resume_folder
@@ -46,7 +46,7 @@ def plan_data(config: TrainConfig) -> DataPlan:
     """
     problems = check_flags(config)
     problems.attempt(check_start, config)
-    opened = [problems.attempt(open_dataset, config, path) for path in config.data.data_dirs]
+    opened = [problems.attempt(open_training, config, path) for path in config.data.data_dirs]
     datasets = tuple(dataset for dataset in opened if dataset is not None)
     # Without prompts there is nothing to train one on: that would be one problem told as two.
     tokenizer = problems.attempt(_tokenizer, config, datasets) if datasets else None

@@ -8,6 +8,7 @@ from typing import get_args
 from pistar_vf.checkpoints.layout import BEST_PROJECTOR, complete_steps, step_name
 from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError, DatasetError
+from pistar_vf.hub.unfinished import is_unfinished
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.questions.resolve import find_vqa_data
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
@@ -16,7 +17,7 @@ from pistar_vf.recipes.settings_file import check_settings
 from pistar_vf.tokenizer import resolve_tokenizer
 from pistar_vf.training.settings import RunSettings
 from pistar_vf.weights.bundle import pretrained_paths
-from pistar_vf.weights.downloads import tower_line
+from pistar_vf.weights.downloads import missing_tower
 from pistar_vf.weights.settings import PretrainedSettings
 
 _SMALLEST_SHARE = 1e-4
@@ -70,7 +71,7 @@ def resume_folder(run: RunSettings) -> Path | None:
 
 def _checks_of_both(config: TrainConfig | AlignmentConfig) -> Iterator[Callable[[], object]]:
     yield lambda: _check_positive(config.run)
-    yield lambda: _check_source(config.start, config.model.tokenizer_path)
+    yield from _source_checks(config.start, config.model.tokenizer_path)
     yield lambda: _check_folder(config)
     resumes = config.run.resume_from_checkpoint is not None
     trained = resumes or config.model.gemma_variant == "gemma3_tiny"  # with the run, or for it
@@ -109,18 +110,28 @@ def _check_positive(run: RunSettings) -> None:
             _refuse(f"--{name}", "at least 1 step", getattr(run, name))
 
 
-def _check_source(start: PretrainedSettings, tokenizer_path: str | None) -> None:
+def _source_checks(start: PretrainedSettings, tokenizer_path: str | None) -> Iterator[Callable[[], object]]:
+    """One for each path, so that each that is missing is named."""
+    yield lambda: _pretrained_paths(start, tokenizer_path)
+    named = start.pretrained_path if getattr(start, "source", None) != "bundle" else ()  # whose parts are looked for
+    for path in named:
+        yield lambda path=path: _check_weights(path.expanduser())
+
+
+def _pretrained_paths(start: PretrainedSettings, tokenizer_path: str | None) -> None:
     source = getattr(start, "source", start.pretrained_source)
     if source is None and start.pretrained_path:
         raise ConfigError(
             f"--pretrained_path {start.pretrained_path[0]}: expected --pretrained_source with it, to say what it is: "
             f"one of {', '.join(get_args(PretrainedSource))}"
         )
-    if source is None:
-        return
-    for path in pretrained_paths(source, start.pretrained_path, tokenizer_path):
-        if not path.exists():
-            raise CheckpointError(f"--pretrained_path {path}: no such file or folder; {tower_line(path)}")
+    if source is not None:
+        pretrained_paths(source, start.pretrained_path, tokenizer_path)
+
+
+def _check_weights(path: Path) -> None:
+    if not path.exists() or is_unfinished(path):
+        raise missing_tower(path, f"--pretrained_path {path}: no such file or folder")
 
 
 def _check_mixture(config: TrainConfig) -> None:

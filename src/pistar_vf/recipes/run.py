@@ -21,6 +21,7 @@ from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.from_hub import pinned, revisions_of
 from pistar_vf.recipes.language import LanguageEvaluator, question_order
 from pistar_vf.recipes.position import check_position, is_of_older_version, position_of
 from pistar_vf.recipes.prepare import TrainingData, prepare_data
@@ -42,6 +43,7 @@ def run_training(config: TrainConfig) -> Path:
     Raises:
         PistarError: anything a user can put right; see each part.
     """
+    config = pinned(config)
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
     _log.info(messages.LOCAL_BATCH_SIZE.format(size=config.batch_size // jax.process_count()))
@@ -49,7 +51,7 @@ def run_training(config: TrainConfig) -> Path:
     model = model_config(config, data)
     spec, value_function = value_spec(config, data, model), ValueFunction(model)
     folder, tokenizer = Path(config.run.checkpoint_dir), data.tokenizer.model
-    settings = settings_text(config, data.inputs)
+    settings = settings_text(config, data.inputs, revisions_of(config))
     frozen = frozen_part(config)
     run = _ValueRun(config, data, value_function, mesh, settings)
     return execute(

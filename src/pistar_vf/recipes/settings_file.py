@@ -9,6 +9,7 @@ import logging
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pistar_vf import __version__
@@ -30,7 +31,7 @@ MAY_CHANGE = frozenset(
         *("data_dir", "val_data_dir", "checkpoint_dir", "cache_dir", "tokenizer_path", "outcome_file"),
         *("vqa_data", "vqa_image_dir", "dataset_name", "image_dir", "pretrained_path", "projector_path"),
         # Machines and logs; and where defaults came from.
-        *("num_workers", "fsdp_devices", "remat", "preset"),
+        *("num_workers", "fsdp_devices", "remat", "preset", "download"),
         *("wandb_project", "wandb_entity", "wandb_run_name", "wandb_tags", "wandb_mode"),
     }
 )
@@ -42,14 +43,19 @@ _NOT_COMPARED = (
 )
 
 
-def settings_text(config: Composed, inputs: Mapping[str, str]) -> str:
+def settings_text(
+    config: Composed, inputs: Mapping[str, str], revisions: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The file's content.
 
     Args:
         config: of the run.
         inputs: what the run reads, to a digest of it.
+        revisions: places of files that came from the hub, to their commit; for people, as the digests decide.
     """
     content = {"pistar_vf": __version__, "settings": config.to_json(), "inputs": dict(inputs)}
+    if revisions:
+        content["revisions"] = dict(revisions)
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -16,7 +16,7 @@ class SourceSettings:
     """The dataset, and the models that judge it."""
 
     data_dir: str
-    """Dataset: a folder, or local/<name> in the LeRobot cache."""
+    """Dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>] on the hub."""
     checkpoint_dir: tuple[Path, ...]
     """A checkpoint (step_…) or a training directory (its best, else its last checkpoint). The folder of a training with
     --folds, or several checkpoints: out-of-fold, each episode is scored by the first model that was not trained on
@@ -38,7 +38,7 @@ class ResultSettings:
     """Where the labels go."""
 
     output_dir: Path | None = None
-    """The new dataset; default: <data_dir>_relabelled. Videos are hard links."""
+    """The new dataset; default: <data_dir>_relabelled, of a dataset on the hub none. Videos are hard links."""
     in_place: bool = False
     """Write into the dataset itself: all files or none, with a backup."""
     output: Literal["dataset", "sidecar"] = "dataset"

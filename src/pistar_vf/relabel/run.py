@@ -11,6 +11,7 @@ import numpy as np
 from pistar_vf.categorical import Support
 from pistar_vf.changes.lock import dataset_lock
 from pistar_vf.changes.recovery import recover
+from pistar_vf.changes.transaction import refuse_in_cache
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.relabel.chance import chance_above
@@ -84,7 +85,9 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     """
     rule = config.rule  # a setting that cannot work is refused before anything is opened
     if config.in_place:
-        recover(find_dataset(config.data_dir))  # a writer that was killed must not be in the way
+        root = find_dataset(config.data_dir)
+        refuse_in_cache(root)
+        recover(root)  # a writer that was killed must not be in the way
     dataset = load_lerobot(config.data_dir, prompt_column=config.instruction_col, read_ahead=())
     output_dir = output_folder(config, dataset)
     models = load_scoring_models(

@@ -34,6 +34,9 @@ class RunSettings:
     frozen is written once for the whole run, into the folder frozen/ beside the checkpoints."""
     resume_from_checkpoint: str | None = None
     """Go on from a checkpoint of checkpoint_dir: its name (step_00001000) or "latest"."""
+    download: bool = False
+    """Download what is missing and published on the Hugging Face hub: weights, tokenizer and questions, to where they
+    are looked for. What is complete is kept, so a stopped download goes on when the command is given again."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,9 @@ from pathlib import Path
 from pistar_vf.checkpoints.layout import complete_steps, find_checkpoint, step_name
 from pistar_vf.choices import PretrainedSource
 from pistar_vf.errors import CheckpointError, ConfigError
-from pistar_vf.weights.downloads import siglip2_line
+from pistar_vf.hub.files import curable
+from pistar_vf.hub.unfinished import is_unfinished
+from pistar_vf.weights.downloads import bundle_files, siglip2_files
 
 BUNDLE_VARIABLE = "OPENPI_VLM_CKPT_DIR"
 DEFAULT_BUNDLE = "~/Downloads/vlm_ckpt"
@@ -71,11 +73,13 @@ def _bundle(tokenizer_path: str | None) -> Path:
 
 
 def _part_of_bundle(bundle: Path, part: Path) -> Path:
-    if not (bundle / part).exists():
-        raise CheckpointError(
+    if not (bundle / part).exists() or is_unfinished(bundle / part):
+        files = siglip2_files(bundle) if part == SIGLIP_FILE else bundle_files(bundle)
+        error = CheckpointError(
             f"--load_pretrained: expected {part} of the VLM bundle at {bundle}, found nothing. Download the bundle "
             f"(tokenizer.model, {VALUE_MODEL_FOLDER}/, and for base weights {SIGLIP_FILE} and {GEMMA_FOLDER}/) and put "
             f"it at {DEFAULT_BUNDLE} or beside the file of --tokenizer_path, or set {BUNDLE_VARIABLE} to where it is; "
-            f"docs/weights.md has the whole list. The base vision tower: {siglip2_line(bundle)}"
+            f"docs/weights.md has the whole list. This part: {files.line()}"
         )
+        raise curable(error, files)
     return bundle / part

@@ -13,7 +13,7 @@ from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import flatten
 from pistar_vf.weights import huggingface_config as hf
 from pistar_vf.weights import name_tables as tables
-from pistar_vf.weights.downloads import tower_line
+from pistar_vf.weights.downloads import missing_tower
 from pistar_vf.weights.name_tables import Leaves, Table
 from pistar_vf.weights.sources import NpzSource, OrbaxSource, SafetensorsSource, Source
 from pistar_vf.weights.torch_file import SUFFIXES as TORCH_SUFFIXES
@@ -78,7 +78,7 @@ def open_weights(path: Path, key: Key = "params") -> WeightFile:
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise CheckpointError(f"{path}: expected weights, found nothing; {tower_line(path)}")
+        raise missing_tower(path, f"{path}: expected weights, found nothing")
     if path.suffix == ".npz":
         return WeightFile(NpzSource(path), "vision tower", tables.siglip_npz_table)
     if path.suffix == ".safetensors":

@@ -1,0 +1,62 @@
+"""Files on the hub that somebody lacks: the line that downloads them, and what `--download` downloads."""
+
+import dataclasses
+import os
+import shlex
+from pathlib import Path
+from typing import TypeVar
+
+from pistar_vf.errors import PistarError
+
+E = TypeVar("E", bound=PistarError)
+
+
+@dataclasses.dataclass(frozen=True)
+class HubFiles:
+    """Some files of a repository, and where they belong.
+
+    Attributes:
+        repository: "owner/name".
+        names: of the files; each must be there.
+        patterns: of more of them, such as "vqav2/*"; with neither, all files.
+        is_dataset: whether it is a repository of data, not of a model.
+        revision: a branch, a tag or a commit.
+        folder: where they go; None for a snapshot in `cache`.
+        cache: of snapshots; None for the hub's own.
+    """
+
+    repository: str
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    is_dataset: bool = False
+    revision: str = "main"
+    folder: Path | None = None
+    cache: Path | None = None
+
+    def line(self) -> str:
+        """The command of the hub's own client that does it."""
+        words = ["hf", "download", self.repository, *self.names]
+        words += ["--repo-type", "dataset"] if self.is_dataset else []
+        words += ["--revision", self.revision] if self.revision != "main" else []
+        words += ["--include", *self.patterns] if self.patterns else []
+        words += ["--local-dir", str(self.folder)] if self.folder is not None else []
+        words += ["--cache-dir", str(self.cache)] if self.folder is None and self.cache is not None else []
+        return shlex.join(words)
+
+
+def curable(error: E, *files: HubFiles) -> E:
+    """The same error, noting what would cure it: `--download` downloads it."""
+    error.downloads = files
+    return error
+
+
+def hub_cache() -> Path:
+    """Where the hub's client keeps snapshots: `$HF_HUB_CACHE`, else in `$HF_HOME`."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+
+
+def lerobot_home() -> Path:
+    """Where LeRobot keeps datasets: `$HF_LEROBOT_HOME`, else in `$HF_HOME`."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "lerobot"
+    return Path(os.environ.get("HF_LEROBOT_HOME", home)).expanduser()
