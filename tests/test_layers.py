@@ -16,7 +16,7 @@ TABLE = """\
 |---|---|
 | 0 | `__init__`, `choices`, `errors`, `messages`, `typing` |
 | 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `hub`, `installation`, `intervals` |
-| 1 | `metrics`, `multihost`, `params`, `returns`, `settings`, `sharding` |
+| 1 | `launch`, `metrics`, `multihost`, `params`, `returns`, `settings`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |

@@ -1,18 +1,14 @@
-"""Joins the processes of a multi-process launch into one JAX job.
-
-`accelerate launch` and `torchrun` start one process per device and describe the job in environment variables; JAX
-needs to be told. Their MASTER_PORT belongs to the launcher, so JAX's coordinator listens one port above it.
-"""
+"""Joins the processes of one training into one JAX job, and waits for all of them where that is needed."""
 
 import itertools
-import logging
 import os
 import sys
 
 import jax
 from jax._src import distributed
 
-_log = logging.getLogger(__name__)
+from pistar_vf.launch import Job
+
 _PATIENCE_MS = 60 * 60 * 1000
 _calls = itertools.count()
 """Of `wait_for_all`: JAX knows a barrier by its name, and each one works once."""
@@ -20,35 +16,22 @@ _questions = itertools.count()
 """Of `any_process`: what was answered to an earlier one is not looked at."""
 
 
-def initialize_processes() -> None:
-    """Reads RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; without them the job is this process alone.
-
-    Call before anything else touches a device.
-    """
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if "RANK" not in os.environ or num_processes < 2:
+def initialize_processes(job: Job | None) -> None:
+    """Joins the job; without one, this process is alone. Call before anything else touches a device."""
+    if job is None:
         return
-    address = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    port = int(os.environ.get("MASTER_PORT", "29500")) + 1
     on_cpu = os.environ.get("JAX_PLATFORMS", "").startswith("cpu")
     if on_cpu:
         # Older JAX has no collectives between CPU processes unless one is chosen.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
-        coordinator_address=f"{address}:{port}",
-        num_processes=num_processes,
-        process_id=int(os.environ["RANK"]),
-        local_device_ids=None if on_cpu else [int(os.environ.get("LOCAL_RANK", "0"))],
+        coordinator_address=job.coordinator,
+        num_processes=job.num_processes,
+        process_id=job.process_id,
+        local_device_ids=None if on_cpu or job.local_device is None else [job.local_device],
     )
-    _log.info("process %d of %d, %d device(s) here", jax.process_index(), num_processes, jax.local_device_count())
-    if jax.process_index() != 0:
-        _be_quiet()
-
-
-def _be_quiet() -> None:
-    """What is said once is said by the first process; the others report errors only."""
-    logging.getLogger().setLevel(logging.ERROR)
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process lives)
+    here = f"process {jax.process_index()} of {job.num_processes}, {jax.local_device_count()} device(s) here"
+    print(here, file=sys.stderr, flush=True)  # every one says so, quiet or not
 
 
 def wait_for_all(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Two processes, started as `accelerate launch` starts them, give the checkpoint that one gives."""
+"""Two processes, started by a launcher or by flags, give what one gives, and speak once."""
 
 import itertools
 import json
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +19,12 @@ import numpy as np
 import pytest
 from support.places import ROOT
 
-from pistar_vf import multihost
+from pistar_vf import launch, multihost
 from pistar_vf.checkpoints.orbax_tree import read_arrays, tree_metadata
+from pistar_vf.cli.train import join_quietly
+from pistar_vf.errors import ConfigError
 from pistar_vf.params import flatten
+from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.training import engine
 
 FLAGS = {
@@ -70,13 +74,59 @@ def wait_until(condition, processes, seconds=240):
         time.sleep(0.1)
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_checkpoint_of_one(tiny_dataset, frame_cache_dir, tmp_path):
-    finish(start(tiny_dataset, tmp_path / "one", frame_cache_dir, {}))
-    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+def as_a_launcher_does(rank: int, port: int) -> tuple[dict[str, str], dict[str, object]]:
+    """(environment, flags) of a process of `accelerate launch` or `torchrun`."""
+    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, {}
+
+
+def by_flags(rank: int, port: int) -> tuple[dict[str, str], dict[str, object]]:
+    return {}, {"coordinator": f"127.0.0.1:{port}", "num_processes": 2, "process_id": rank}
+
+
+def losses(commands, environments) -> list[str]:
+    """What `joined_process.py` prints, one process for each (environment, words)."""
+    program = ROOT / "tests" / "support" / "joined_process.py"
+    quick = {**os.environ, "JAX_PLATFORMS": "cpu"}
     processes = [
-        start(tiny_dataset, tmp_path / "two", frame_cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
+        subprocess.Popen(
+            [sys.executable, program, *words],
+            env={**quick, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for environment, words in zip(environments, commands, strict=True)
+    ]
+    return [finish(process) for process in processes]
+
+
+@pytest.mark.parametrize("how", [as_a_launcher_does, by_flags])
+def test_two_processes_give_the_losses_of_one(how):
+    """Each has half of every batch; the first one alone prints, and each says that it is there."""
+    port = free_port()
+    started = [how(rank, port) for rank in range(2)]
+    words = [[str(value) for value in flags.values()] for _, flags in started]
+    outputs = losses(words, [environment for environment, _ in started])
+    (alone,) = losses([[]], [{}])
+    found = [[line for line in text.splitlines() if line.startswith("losses:")] for text in (alone, *outputs)]
+    assert [len(lines) for lines in found] == [1, 1, 0]
+    one, two = (json.loads(lines[0].removeprefix("losses:")) for lines in found[:2])
+    assert two == pytest.approx(one, rel=1e-5)
+    assert len(set(one)) == 4
+    for rank, text in enumerate(outputs):
+        assert f"process {rank} of 2, 1 device(s) here" in text
+    assert "process " not in alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [as_a_launcher_does, by_flags])
+def test_two_processes_give_the_checkpoint_of_one(how, tiny_dataset, frame_cache_dir, tmp_path):
+    finish(start(tiny_dataset, tmp_path / "one", frame_cache_dir, {}))
+    port = free_port()
+    jobs = [how(rank, port) for rank in range(2)]
+    processes = [
+        start(tiny_dataset, tmp_path / "two", frame_cache_dir, environment, **flags) for environment, flags in jobs
     ]
     outputs = [finish(process) for process in processes]
     for rank, output in enumerate(outputs):
@@ -156,12 +206,49 @@ def test_the_documented_accelerate_line(tiny_dataset, frame_cache_dir, tmp_path)
         assert output.count(once) == 1, once
 
 
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        (
+            ("10.0.0.1:12345", 2, None),
+            r"--coordinator host:port, --num_processes and --process_id together.*--process_id",
+        ),
+        ((None, 2, None), "got none for --coordinator and --process_id"),
+        (("10.0.0.1", 2, 0), "--coordinator 10.0.0.1: expected host:port"),
+        (("10.0.0.1:1", 2, 2), "--process_id 2: expected a number from 0 to 1"),
+    ],
+)
+def test_flags_that_describe_no_job_are_refused(flags, match):
+    with pytest.raises(ConfigError, match=match):
+        launch.job_of_flags(*flags)
+
+
+def test_a_launcher_has_its_port_for_itself(monkeypatch):
+    environment, _ = as_a_launcher_does(1, 29_500)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launch.job_of_environment() == launch.Job("127.0.0.1:29501", 2, 1, local_device=1)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert launch.job_of_environment() is None
+
+
+def test_flags_come_before_the_environment(monkeypatch):
+    for name, value in as_a_launcher_does(1, 29_500)[0].items():
+        monkeypatch.setenv(name, value)
+    flags = {"coordinator": "10.0.0.1:7", "num_processes": 3, "process_id": 0}
+    config = TrainConfig.of(data_dir="d", checkpoint_dir=Path("c"), **flags)
+    assert join_quietly(config) == launch.Job("10.0.0.1:7", 3, 0)
+
+
 def test_what_is_said_once_is_said_by_the_first(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")
     before = logging.getLogger().level
     try:
-        multihost._be_quiet()
+        with warnings.catch_warnings():
+            launch.be_quiet_unless_first(launch.Job("10.0.0.1:7", 2, 1))
         print("said")
+        assert os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1"
         assert not logging.getLogger("pistar_vf.recipes.run").isEnabledFor(logging.WARNING)
         assert logging.getLogger("pistar_vf.recipes.run").isEnabledFor(logging.ERROR)
     finally:

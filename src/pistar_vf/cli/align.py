@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import flag_value, parse
-from pistar_vf.cli.train import out_of_memory_advice, refuse_early, resume_advice, setup_logging
+from pistar_vf.cli.train import join_quietly, out_of_memory_advice, refuse_early, resume_advice, setup_logging
 from pistar_vf.recipes.config import AlignmentConfig
 
 
@@ -28,11 +28,13 @@ AlignCommand.__doc__ = AlignmentConfig.__doc__
 def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
     setup_logging()
-    config = refuse_early(parse_alignment(argv))
+    config = parse_alignment(argv)
+    job = join_quietly(config)
+    config = refuse_early(config)
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.alignment import run_alignment
 
-    initialize_processes()
+    initialize_processes(job)
     with resume_advice(), out_of_memory_advice():
         projector = run_alignment(config)
     print(f"result: {projector}; go on with: pistar-vf train --preset stitched --projector_path {projector} …")

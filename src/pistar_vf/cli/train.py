@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pistar_vf.cli.parsing import flag_value, parse, required
 from pistar_vf.errors import ConfigError
+from pistar_vf.launch import Job, be_quiet_unless_first, job_of_environment, job_of_flags
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.presets import demo_settings, find_preset
 
@@ -46,17 +46,31 @@ def main(argv: Sequence[str]) -> None:
 
         run_demo(command.demo_dir, **_changes(command))
         return
-    config = refuse_early(settings_of(command))
+    config = settings_of(command)
+    job = join_quietly(config)
+    config = refuse_early(config)
     if config.folds or config.fold is not None:
-        print(f"result: {_train_folds(config, argv)}")
+        print(f"result: {_train_folds(config, argv, job)}")
         return
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.run import run_training
 
-    initialize_processes()
+    initialize_processes(job)
     with resume_advice(), out_of_memory_advice():
         checkpoint = run_training(config)
     print(f"result: {checkpoint}")
+
+
+def join_quietly(config: TrainConfig | AlignmentConfig) -> Job | None:
+    """Which processes train together, from the flags, else from a launcher; from here on only the first one speaks.
+
+    Raises:
+        ConfigError: the flags do not describe any.
+    """
+    own = config.devices
+    job = job_of_flags(own.coordinator, own.num_processes, own.process_id) or job_of_environment()
+    be_quiet_unless_first(job)
+    return job
 
 
 def refuse_early(config: C) -> C:
@@ -81,19 +95,19 @@ def refuse_early(config: C) -> C:
     return config
 
 
-def _train_folds(config: TrainConfig, argv: Sequence[str]) -> Path:
+def _train_folds(config: TrainConfig, argv: Sequence[str], job: Job | None) -> Path:
     """All folds, one per device where there are several and nobody else divides them."""
     from pistar_vf.cli.fold_processes import train_on_devices, visible_gpus
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.folds import open_folds, prepare_folds, run_folds
 
-    alone = config.fold is None and config.fsdp_devices == 1 and "RANK" not in os.environ
+    alone = config.fold is None and config.fsdp_devices == 1 and job is None
     devices = visible_gpus() if alone else ()
     if len(devices) > 1:
         plan = prepare_folds(config)
         train_on_devices(argv, open_folds(config, plan), devices, config.run.checkpoint_dir)
         return config.run.checkpoint_dir
-    initialize_processes()
+    initialize_processes(job)
     with out_of_memory_advice():
         return run_folds(config)
 

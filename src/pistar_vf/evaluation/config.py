@@ -19,8 +19,8 @@ class SourceSettings:
     """A checkpoint (step_…), or a training directory: its best checkpoint by validation loss, else its last one. The
     folder of a training with --folds: eval scores every episode by the fold that has not seen it."""
     data_dir: str | None = None
-    """Dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>] on the hub. Default: the
-    one the model was trained on."""
+    """Dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>] on the hub. Default:
+    the one the model was trained on."""
     parquet_dir: Path | None = None
     """Instead of --data_dir: a folder of parquet files. Inside a LeRobot dataset, such as <dataset>/data/chunk-000: the
     episodes whose files are there. Anywhere else: docs/data.md says which columns the files need."""

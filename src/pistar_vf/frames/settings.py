@@ -15,9 +15,9 @@ class DataSettings:
     """The datasets to train and to validate on."""
 
     data_dir: str | tuple[str, ...]
-    """Dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>] on the hub, of which the
-    files of the episodes in use are downloaded. Several, after one flag or after a flag each, are mixed
-    in the shares of --data_weight."""
+    """Dataset: a folder, local/<name> in the LeRobot cache, or hf://<owner>/<name>[@<revision>] on the hub, of which
+    the files of the episodes in use are downloaded. Several, after one flag or after a flag each, are mixed in the
+    shares of --data_weight."""
     data_weight: tuple[float, ...] = ()
     """Share of each dataset in every batch, in any unit, in the order of --data_dir; default: their numbers of
     frames."""

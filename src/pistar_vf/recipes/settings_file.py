@@ -31,7 +31,7 @@ MAY_CHANGE = frozenset(
         *("data_dir", "val_data_dir", "checkpoint_dir", "cache_dir", "tokenizer_path", "outcome_file"),
         *("vqa_data", "vqa_image_dir", "dataset_name", "image_dir", "pretrained_path", "projector_path"),
         # Machines and logs; and where defaults came from.
-        *("num_workers", "fsdp_devices", "remat", "preset", "download"),
+        *("num_workers", "fsdp_devices", "remat", "coordinator", "num_processes", "process_id", "preset", "download"),
         *("wandb_project", "wandb_entity", "wandb_run_name", "wandb_tags", "wandb_mode"),
     }
 )

@@ -92,6 +92,13 @@ class DeviceSettings:
     """How the matrices of frozen parts are held in memory and in checkpoints; bfloat16 halves both."""
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more compute."""
+    coordinator: str | None = None
+    """Address of the first of several processes that train one model, host:port, such as 10.0.0.1:12345: the same in
+    all of them. `accelerate launch` and `torchrun` need no flag. See docs/training.md."""
+    num_processes: int | None = None
+    """Number of these processes, with --coordinator."""
+    process_id: int | None = None
+    """Number of this one, from 0 on, with --coordinator; the first one prints and writes."""
 
 
 @dataclasses.dataclass(frozen=True)
