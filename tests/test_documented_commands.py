@@ -54,7 +54,7 @@ class Parsed(Exception):
 
 def module_of(words: list[str]) -> tuple[str, list[str]] | None:
     """(module of ours, its words), or None for a program that is not ours."""
-    if words[0] == "accelerate":
+    if words[0] in ("accelerate", "torchrun"):
         words = ["python", *words[next(i for i, word in enumerate(words) if word.endswith(".py")) :]]
     if words[0] == "pistar-vf":
         return COMMANDS[words[1]][0], words[2:]
