@@ -88,9 +88,10 @@ def _choice(config: EvaluationConfig, spec: ValueSpec, place: str | Path) -> Epi
     """Of a dataset on the hub, the episodes that the model knows are enough, where no others are asked for."""
     then = spec.trained_on.datasets if spec.trained_on else ()
     others = config.split == "all" or config.part.ratios is not None or getattr(config, "episodes", None) is not None
-    if others or len(then) != 1 or not (is_hub_address(place) and is_hub_address(then[0].path or "")):
+    path = then[0].path if len(then) == 1 else None
+    if others or path is None or not (is_hub_address(place) and is_hub_address(path)):
         return ALL_EPISODES
-    if find_dataset(place) != find_dataset(then[0].path):
+    if find_dataset(place) != find_dataset(path):
         return ALL_EPISODES
     return EpisodeChoice(only=tuple(sorted({*then[0].train, *then[0].val, *then[0].test})))
 

@@ -133,14 +133,12 @@ def files_of(root: Path, info: Mapping[str, Any], choice: EpisodeChoice) -> Iter
     cameras = video_features(info)
     entries = [entry for entry in read_entries(root, cameras) if choice.keeps(entry["episode_index"])]
     tables = [(entry["data/chunk_index"], entry["data/file_index"]) for entry in entries]
-    yield sorted(
-        {_file_path(info["data_path"], root, *place) for place in tables}
-        | {
-            _file_path(info["video_path"], root, *(entry[f"videos/{key}/{name}"] for name in _CLIP_COLUMNS[:2]), key)
-            for entry in entries
-            for key in cameras
-        }
-    )
+    videos = {
+        _file_path(info["video_path"], root, entry[f"videos/{key}/chunk_index"], entry[f"videos/{key}/file_index"], key)
+        for entry in entries
+        for key in cameras
+    }
+    yield sorted({_file_path(info["data_path"], root, *place) for place in tables} | videos)
     found, _, _ = _find_rows(root, info["data_path"], KeptColumns(), choice)
     lacking = {place for entry, place in zip(entries, tables) if entry["episode_index"] not in found}
     yield sorted(_following_table(root, info, *place) for place in lacking)

@@ -1,5 +1,6 @@
 """What a run takes from the hub: addresses with a commit, what is missing, and which commit everything is of."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,14 +92,14 @@ def _places(config: TrainConfig | AlignmentConfig) -> Iterator[Callable[[], Path
     if isinstance(config, TrainConfig):
         for data_dir in (*config.data.data_dirs, config.data.val_data_dir):
             if data_dir is not None:
-                yield lambda data_dir=data_dir: find_dataset(data_dir)
+                yield functools.partial(find_dataset, data_dir)
     if vqa is not None:
-        yield lambda: find_vqa_data(vqa.data, vqa.subset)
+        yield functools.partial(find_vqa_data, vqa.data, vqa.subset)
     source = getattr(config.start, "source", None)
     if source is not None:
         try:
             paths = pretrained_paths(source, config.start.pretrained_path, config.model.tokenizer_path)
         except PistarError:
             paths = []
-        yield from (lambda path=path: path for path in paths)
-    yield lambda: resolve_tokenizer(config.model.tokenizer_path)
+        yield from (functools.partial(Path, path) for path in paths)
+    yield functools.partial(resolve_tokenizer, config.model.tokenizer_path)

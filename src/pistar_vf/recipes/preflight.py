@@ -115,7 +115,7 @@ def _source_checks(start: PretrainedSettings, tokenizer_path: str | None) -> Ite
     yield lambda: _pretrained_paths(start, tokenizer_path)
     named = start.pretrained_path if getattr(start, "source", None) != "bundle" else ()  # whose parts are looked for
     for path in named:
-        yield lambda path=path: _check_weights(path.expanduser())
+        yield functools.partial(_check_weights, path.expanduser())
 
 
 def _pretrained_paths(start: PretrainedSettings, tokenizer_path: str | None) -> None:
