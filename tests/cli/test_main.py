@@ -74,7 +74,7 @@ def test_the_traceback_can_be_asked_for(command, capsys, monkeypatch):
 )
 def test_a_run_that_was_asked_to_stop_says_how_to_go_on(words, runner, monkeypatch, capsys):
     for command in (train, align):
-        monkeypatch.setattr(command, "refuse_early", lambda config: None)
+        monkeypatch.setattr(command, "refuse_early", lambda config: config)
     monkeypatch.setattr(runner, raises(Stopped(7)))
     assert main(words) == 130
     out, err = capsys.readouterr()

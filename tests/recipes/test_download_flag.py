@@ -107,6 +107,16 @@ def test_an_address_of_questions_is_downloaded_at_its_revision(commits, hub, tmp
     assert "vqav2/train-00000.parquet" not in hub.downloaded()
 
 
+def test_nothing_is_downloaded_for_a_run_that_is_refused(commits, hub, tmp_path):
+    """The documented quick start of stage 1, verbatim: what it lacks is named at once, the weights among it."""
+    problems = check_with_downloads(AlignmentConfig.of(checkpoint_dir=tmp_path / "run", download=True))
+    with pytest.raises(ConfigError) as error:
+        problems.refuse()
+    for words in ("expected weights for the vision tower and the language model", "found no tokenizer", "the_cauldron"):
+        assert words in str(error.value)
+    assert hub.requests == []
+
+
 def test_without_the_flag_nothing_is_downloaded(commits, hub, tmp_path):
     problems = check_with_downloads(alignment(tmp_path, download=False))
     assert len(problems.downloads) == 4

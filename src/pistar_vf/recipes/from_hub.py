@@ -17,6 +17,7 @@ from pistar_vf.questions.resolve import find_vqa_data
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.preflight import check_flags
 from pistar_vf.recipes.problems import Problems
+from pistar_vf.recipes.start import refuse_random_start
 from pistar_vf.tokenizer import resolve_tokenizer
 from pistar_vf.weights.bundle import pretrained_paths
 
@@ -53,9 +54,14 @@ def check_with_downloads(config: C) -> Problems:
 
     One download may bring what another was for, as the bundle has a tokenizer: after each, all is looked at again.
     """
-    problems, failed = check_flags(config), Problems()
-    tried = set()
-    while config.run.download and (wanted := [files for files in problems.downloads if files not in tried]):
+    problems, failed, tried = check_flags(config), Problems(), set()
+    failed.attempt(refuse_random_start, config)
+    refused = bool(failed)  # no gigabytes would cure it
+    while (
+        config.run.download
+        and not refused
+        and (wanted := [files for files in problems.downloads if files not in tried])
+    ):
         tried.add(wanted[0])
         _log.info("downloading: %s", wanted[0].line())
         failed.attempt(download, wanted[0])

@@ -3,8 +3,7 @@
 import logging
 from pathlib import Path
 
-from pistar_vf.checkpoints.layout import find_checkpoint
-from pistar_vf.checkpoints.value_spec import FILE_NAME, load_value_spec
+from pistar_vf.checkpoints.layout import SPEC_FILE, find_checkpoint
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.messages import RANDOM_TOWERS
 from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
@@ -40,7 +39,16 @@ def check_start(config: TrainConfig | AlignmentConfig) -> None:
     """Refuses a run whose frozen towers are random, before data is opened; where that is wanted, it warns.
 
     Raises:
-        ConfigError: they are, and `allow_random_towers` is not set.
+        ConfigError: see `refuse_random_start`.
+    """
+    warn_of_random_towers(refuse_random_start(config))
+
+
+def refuse_random_start(config: TrainConfig | AlignmentConfig) -> tuple[str, ...]:
+    """The frozen towers that are random, where they may be; loads JAX only to look into a checkpoint.
+
+    Raises:
+        ConfigError: there are some, and `allow_random_towers` is not set.
     """
     towers = random_towers(config)
     if towers and not config.start.allow_random_towers:
@@ -49,11 +57,12 @@ def check_start(config: TrainConfig | AlignmentConfig) -> None:
             f"{_are(towers)} frozen, got random ones: nothing would ever teach them to see or to read. Start from\n"
             "  the VLM bundle:       --pretrained_source bundle (pistar-vf train: --load_pretrained)\n"
             "  published towers:     --pretrained_source huggingface --pretrained_path <SigLIP folder> <Gemma folder>\n"
+            "                        (such as ~/siglip-so400m-patch14-384 ~/gemma-3-270m-it: --download fills them)\n"
             "  a run of yours:       --pretrained_source checkpoint --pretrained_path <training directory>\n"
             "docs/weights.md says what to download. Or train the towers too (--freeze_mode none); or try the machine "
             "with --allow_random_towers, whose values mean nothing"
         )
-    warn_of_random_towers(towers)
+    return towers
 
 
 def warn_of_random_towers(towers: tuple[str, ...]) -> None:
@@ -68,10 +77,12 @@ def _are(towers: tuple[str, ...]) -> str:
 
 def _stored(path: Path) -> tuple[str, ...]:
     """What a checkpoint says of its own towers; nothing where it has no spec, as those of upstream."""
+    from pistar_vf.checkpoints.value_spec import load_value_spec  # loads JAX, which a wrong flag need not wait for
+
     path = Path(path).expanduser()
-    if not (path / FILE_NAME).is_file():
+    if not (path / SPEC_FILE).is_file():
         try:
             path = find_checkpoint(path)
         except CheckpointError:  # whoever loads it says what is wrong with it
             return ()
-    return load_value_spec(path).random_towers if (path / FILE_NAME).is_file() else ()
+    return load_value_spec(path).random_towers if (path / SPEC_FILE).is_file() else ()
