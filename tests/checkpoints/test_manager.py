@@ -150,6 +150,17 @@ def test_the_best_of_a_replaced_history_makes_way(tmp_path):
     assert find_checkpoint(tmp_path).name == "step_00000003"
 
 
+def test_later_steps_are_removed_with_their_training_state(tmp_path):
+    manager = CheckpointManager(tmp_path, SPEC, TOKENIZER.model)
+    for step in (2, 8, 10):
+        save(manager, step)
+    manager.wait()
+    assert not manager.remove_later(10)
+    assert manager.remove_later(7)
+    assert steps(tmp_path) == steps(tmp_path / "train_state") == ["step_00000002"]
+    manager.close()
+
+
 def test_saving_a_step_again_replaces_it(manager):
     save(manager, 5)
     save(manager, 5, params=tree(99))

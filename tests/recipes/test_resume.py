@@ -10,6 +10,7 @@ import orbax.checkpoint as ocp
 import pytest
 from support.small_runs import recording
 
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.errors import CheckpointError, ConfigError
 from pistar_vf.params import flatten
 from pistar_vf.recipes import run
@@ -33,8 +34,13 @@ def stopped_after_two_steps(trained_run, folder):
 
 @pytest.fixture(scope="module")
 def resumed(trained_run, tmp_path_factory):
-    """(the resumed run's last checkpoint, its rows)."""
-    config = stopped_after_two_steps(trained_run, tmp_path_factory.mktemp("resumed") / "run")
+    """(the resumed run's last checkpoint, its rows); the run had a best state of step 9, and an unbeatable loss."""
+    folder = tmp_path_factory.mktemp("resumed") / "run"
+    config = stopped_after_two_steps(trained_run, folder)
+    (best,) = (folder / "best").iterdir()
+    best.rename(folder / "best" / "step_00000009")
+    position = folder / "train_state" / "step_00000002" / "position.json"
+    position.write_text(json.dumps({**json.loads(position.read_text()), "best_loss": 0.0}))
     rows = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "train_loop", recording(engine.train_loop, rows))
@@ -55,6 +61,12 @@ def test_a_resumed_run_ends_with_the_same_bits(trained_run, resumed, part):
     assert len(straight) > 20
     for name in straight:
         np.testing.assert_array_equal(np.asarray(again[name]), np.asarray(straight[name]), err_msg=name)
+
+
+def test_a_best_state_of_the_replaced_history_is_gone(resumed):
+    """It was of a later step than the run went on from; the best one of this history is in its place."""
+    assert find_checkpoint(resumed[0].parent) == resumed[0].parent / "best" / "step_00000004"
+    assert [path.name for path in (resumed[0].parent / "best").glob("step_*")] == ["step_00000004"]
 
 
 def test_training_moved_everything_between_the_two_checkpoints(trained_run):

@@ -61,4 +61,5 @@ def test_an_episode_with_one_model_has_no_second_opinion(dataset):
     values = [np.full(sum(lengths), value, np.float32) for value in (-0.5, -0.3)]
     tables = [ValueTable(Path("values"), value, np.full((len(value), 1), 1.0), {}) for value in values]
     second = ValueTable.combine(tables, "mean", anew).second
-    np.testing.assert_array_equal(second, np.where(anew, np.float32(-0.3), np.nan))
+    assert second.by == "another model"
+    np.testing.assert_array_equal(second.value, np.where(anew, np.float32(-0.3), np.nan))

@@ -9,10 +9,10 @@ from support.rollout_sets import flags, make_rollouts
 from pistar_vf.errors import LabelError
 from pistar_vf.relabel.clock import Clock
 from pistar_vf.relabel.config import LabelRule
-from pistar_vf.relabel.evidence import Evidence, ImageProbe, Scorers
+from pistar_vf.relabel.evidence import Evidence, ImageProbe, Scorers, SecondLook
 from pistar_vf.relabel.gate import examine
-from pistar_vf.relabel.label import compute_advantages, find_thresholds, label_as_upstream, label_frames
 from pistar_vf.relabel.label_criteria import before_takeovers, kappa
+from pistar_vf.relabel.labeller import Labeller
 from pistar_vf.relabel.verdict import Share, Verdict
 from pistar_vf.returns import Outcome
 
@@ -27,16 +27,16 @@ LENGTH = np.repeat(ROLLOUTS.lengths, ROLLOUTS.lengths)
 SUCCEEDS = ROLLOUTS.outcome_is(Outcome.SUCCESS)[ROLLOUTS.episode]
 
 
-def gate(values, rollouts=ROLLOUTS, rule=RULE, model=None, seen=None, probes=None, second=None):
-    advantage = compute_advantages(values, rollouts, rule)
-    labels = label_frames(advantage, find_thresholds(advantage, rollouts, rule), rollouts, rule)
+def gate(values, rollouts=ROLLOUTS, rule=RULE, model=None, seen=None, probes=None, second=None, **how):
+    labeller = Labeller(rollouts, rule, **how)
     num_episodes = len(rollouts.lengths)
     scorers = Scorers(
         model=np.zeros(num_episodes, int) if model is None else np.asarray(model),
         seen=np.zeros(num_episodes, bool) if seen is None else np.asarray(seen),
         probes={0: SEES} if probes is None else probes,
     )
-    return examine(values, rollouts, labels, rule, scorers, second)
+    look = None if second is None else SecondLook(second, "another view")
+    return examine(values, labeller.label(values), labeller, scorers, look)
 
 
 def failed(*args, **kwargs):
@@ -182,19 +182,17 @@ def test_mistakes_before_takeovers_are_found():
 def test_frames_before_takeovers_are_of_the_same_episode():
     """An episode of 3 frames, then one of 10 with a takeover at its frame 4: the tail would reach into the former."""
     rollouts = make_rollouts([3, 10], intervention=flags((7, 9), size=13))
-    labels = label_as_upstream(GOOD[:13], rollouts, 10, 30.0)
+    labeller = Labeller(rollouts, RULE, as_upstream=True)
     scorers = Scorers(np.zeros(2, int), np.zeros(2, bool), {0: SEES})
-    evidence = Evidence(GOOD[:13], rollouts, labels, RULE, scorers, Clock.of(rollouts))
+    evidence = Evidence(GOOD[:13], labeller.label(GOOD[:13]), labeller, scorers, Clock.of(rollouts))
     assert np.flatnonzero(before_takeovers(evidence)).tolist() == [3, 4, 5, 6]
 
 
 def test_interventions_alone_are_refused():
     """Upstream's rule would label them, but nothing there is the policy's."""
     rollouts = make_rollouts([10, 12], intervention=np.ones(22, bool))
-    labels = label_as_upstream(GOOD[:22], rollouts, 10, 30.0)
-    scorers = Scorers(np.zeros(2, int), np.zeros(2, bool), {0: SEES})
     with pytest.raises(LabelError, match="expected frames in which the policy acted, got only interventions"):
-        examine(GOOD[:22], rollouts, labels, RULE, scorers)
+        gate(GOOD[:22], rollouts)
 
 
 def test_labels_that_do_not_follow_v_are_not_shown():
@@ -203,12 +201,35 @@ def test_labels_that_do_not_follow_v_are_not_shown():
     assert "labels follow V" not in not_shown(GOOD)
 
 
-def test_labels_that_another_model_does_not_repeat_are_found():
-    other = (GOOD - 0.02 * np.sin(np.arange(len(GOOD)) / 7)).astype(np.float32)
+def test_labels_that_another_view_does_not_repeat_are_found():
+    """The small waves on V decide inside failures, and another view has others."""
+    flat = (GOOD - 0.02 * np.sin(np.arange(len(GOOD)) / 7)).astype(np.float32)
     assert "labels repeat" not in {c.name for c in gate(GOOD).criteria}
-    assert "labels repeat" not in failed(GOOD, second=GOOD)
-    moved = (other + 0.02 * np.sin(np.arange(len(GOOD)) / 7 + np.pi / 2)).astype(np.float32)
+    assert "labels repeat" in gate(GOOD, second=GOOD).named(Verdict.PASSED)
+    moved = (flat + 0.02 * np.sin(np.arange(len(GOOD)) / 7 + np.pi / 2)).astype(np.float32)
     assert "labels repeat" in failed(GOOD, second=moved)
+
+
+def test_a_second_look_at_part_of_the_frames():
+    """Of half of the episodes; in the others there is nothing to compare. Without any success nothing is shown."""
+    half = np.where(ROLLOUTS.episode < 20, GOOD, np.float32(np.nan))
+    assert "labels repeat" in gate(GOOD, second=half).named(Verdict.PASSED)
+    failures = np.where(SUCCEEDS, np.float32(np.nan), GOOD)
+    found = gate(GOOD, second=failures)
+    assert found.named(Verdict.NOT_SHOWN) == ("labels repeat",)
+    assert found.criteria[-1].found == "no success was looked at again"
+
+
+def test_agreement_of_two_looks_by_hand():
+    """A success and a failure of four frames; of the success three labels differ, one and two are positive."""
+    rollouts = make_rollouts([4, 4], [Outcome.SUCCESS, Outcome.FAILURE])
+    values = np.array([-1, -0.9, -0.8, 0, -1, -1, -1, -1], np.float32)
+    rule = LabelRule(lookahead=1, threshold=0.2)  # A = V(next) - V - 1/4, in the last frame 0 - V
+    found = gate(values, rollouts, rule, second=np.array([-1, -0.5, 0, 0, -1, -1, -1, -1], np.float32))
+    repeat = found.criteria[-1]
+    assert repeat.name == "labels repeat"
+    by_chance = 0.25 * 0.5 + 0.75 * 0.5
+    assert repeat.found.startswith(f"{1 - 0.75 / by_chance:.2f} and 1.00 above chance with the labels of another view")
 
 
 def test_kappa_by_hand():

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pistar_vf.relabel.permutation import same_time_p_value, trajectories
+from pistar_vf.relabel.permutation import same_time_p_value, same_time_slope, trajectories
 
 
 def episodes_of(lengths):
@@ -49,3 +49,17 @@ def test_tasks_are_not_mixed():
     target = -0.5 * task - 0.1 * (episode // 2)
     assert same_time_p_value(-task.astype(float), target, time, episode, task) == 1.0
     assert same_time_p_value(-task.astype(float), target, time, episode, np.zeros(80, int)) < 0.06
+
+
+def test_slope_by_hand():
+    """Two episodes of two tasks each: V differs by half of what the targets do, in task 1 by nothing; time is out."""
+    time, episode = episodes_of([3, 3, 3, 3])
+    task = episode // 2
+    target = np.where(task == 0, 1.0, 2.0) * (episode % 2) - 5.0 * time
+    value = np.where(task == 0, 0.5, 0.0) * (episode % 2) + time**2 + 7.0 * task
+    arguments = (target, time, episode, task)
+    # Differences from the mean are ±1/2 and ±1 in the targets: (1/4 · 1/2 + 0) / (1/4 + 1).
+    assert same_time_slope(value, *arguments) == pytest.approx(0.125 / 1.25)
+    assert same_time_slope(2.0 * target, *arguments) == pytest.approx(2.0)
+    assert same_time_slope(time.astype(float), *arguments) == 0.0
+    assert np.isnan(same_time_slope(value, time.astype(float), time, episode, task))

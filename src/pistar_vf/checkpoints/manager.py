@@ -104,6 +104,15 @@ class CheckpointManager:
         """The directory of a step's checkpoint."""
         return self.root / step_name(step)
 
+    def remove_later(self, step: int) -> bool:
+        """Removes the checkpoints of later steps, and their training state; whether there were any."""
+        later = [other for other in complete_steps(self.root) if other > step]
+        _synchronize(f"looked for steps after {step} in {self.root.name}")  # before the first of them is gone
+        if jax.process_index() == 0:
+            for other in later:
+                self._remove_with_state(other)
+        return bool(later)
+
     def check(self) -> None:
         """Looks whether a background save has failed; does not wait for one that is under way.
 
@@ -210,8 +219,7 @@ class CheckpointManager:
 
     def _thin_out(self, newest: int) -> None:
         for step in self._too_many(newest):
-            self._remove(self.root / step_name(step))
-            shutil.rmtree(self.root / "train_state" / step_name(step), ignore_errors=True)
+            self._remove_with_state(step)
 
     def _too_many(self, newest: int) -> list[int]:
         steps = complete_steps(self.root)
@@ -222,8 +230,13 @@ class CheckpointManager:
         # Later steps belong to the history that this run, resumed from an earlier step, replaces.
         return [step for step in steps if step <= newest][: -self._max_to_keep]
 
+    def _remove_with_state(self, step: int) -> None:
+        self._remove(self.root / step_name(step))
+        shutil.rmtree(self.root / "train_state" / step_name(step), ignore_errors=True)
+
     def _remove(self, path: Path) -> None:
         """Out of sight in one rename, so that a kill during the deletion leaves no half checkpoint."""
+        self._staging.mkdir(exist_ok=True)
         doomed = self._staging / f"old_{path.name}"
         path.rename(doomed)
         shutil.rmtree(doomed)

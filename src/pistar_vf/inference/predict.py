@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pistar_vf.categorical import Support
-from pistar_vf.frames.loader import FrameTable
+from pistar_vf.frames.loader import Frames, FrameTable
 from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.inference.forward import FrameMeasure, FrameScorer, value_and_probs
 from pistar_vf.inference.predictor import ValuePredictor, warn_of_unknown_prompts
@@ -36,7 +36,7 @@ class FramePredictor:
         self._params: tuple[Params, Params] = (jax.device_put(flatten(predictor.params), replicated(mesh)), {})
         self._measure = measure
 
-    def values(self, table: FrameTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def values(self, table: Frames, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(V float32, probabilities float16) of the table's rows, batch by batch."""
         for found in self._scorer.measure(self._params, table, rows, _distribution):
             yield found["value"], found["probs"]

@@ -151,6 +151,10 @@ class _BestProjector:
     def __init__(self, folder: Path, *, whole_model: bool):
         self._folder, self._whole_model = folder, whole_model
 
+    def forget_later(self, step: int) -> bool:
+        """A projector does not say of which step it is: it stays until a better one."""
+        return False
+
     def write(self, best: Copy) -> None:
         if jax.process_index() == 0:
             write_projector(self._folder / BEST_PROJECTOR, flatten(best.ema))

@@ -1,6 +1,7 @@
 """From a plan to its last checkpoint: what the value run and the alignment run have in common."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,14 @@ def execute(
     num_trainable = num_parameters(state.trainable)
     _log.info(messages.MODEL_READY.format(parameters=num_parameters(frozen) + num_trainable, trainable=num_trainable))
     towers = random_towers(config)
-    best_loss = position.get("best_loss", float("inf"))
-    copies = Copies(manager, frozen, best_writer, facts, best_loss, after_save=lambda: warn_of_random_towers(towers))
+    copies = Copies(
+        manager,
+        frozen,
+        best_writer,
+        facts,
+        _best_loss(position, best_writer),
+        after_save=lambda: warn_of_random_towers(towers),
+    )
     recorder = Recorder(config.run.checkpoint_dir, config.wandb, {**config.as_text(), **recorded})
     try:
         train(plan, state, frozen, mesh, copies, recorder)
@@ -96,3 +103,17 @@ def execute(
     path = manager.path(num_train_steps)
     _log.info(messages.FINISHED.format(path=path))
     return path
+
+
+def _best_loss(position: dict[str, Any], best_writer: BestWriter) -> float:
+    """What the next best state must be below.
+
+    A best state of a later step is of the history that this run, resumed from an earlier step, replaces; the one before
+    it made way for it, so nothing is left to be better than.
+    """
+    if position and best_writer.forget_later(position["step"]):
+        _log.warning(
+            "the best state was of a later step than %d, from which this run goes on: removed", position["step"]
+        )
+        return math.inf
+    return position.get("best_loss", math.inf)

@@ -213,6 +213,9 @@ class _BestCheckpoint:
     def __init__(self, manager: CheckpointManager):
         self._manager = manager
 
+    def forget_later(self, step: int) -> bool:
+        return self._manager.remove_later(step)
+
     def write(self, best: Copy) -> None:
         self._manager.save(best.step, best.params, best.ema, None, {})
 

@@ -9,7 +9,7 @@ from pistar_vf.metrics import auc_within, same_time_concordance
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.evidence import Evidence, Group
 from pistar_vf.relabel.judging import MORE_EPISODES, at_least, at_most_share, at_most_zero, by_group, significant
-from pistar_vf.relabel.permutation import NUM_DRAWS, same_time_p_value
+from pistar_vf.relabel.permutation import NUM_DRAWS, same_time_p_value, same_time_slope
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
@@ -132,18 +132,20 @@ def _knows_progress(evidence: Evidence) -> Criterion:
         if not group.alone:
             return None
         concordance = same_time_concordance(*_at(evidence, frames))
-        p_value = _same_time_p_value(evidence, frames)
         if math.isnan(concordance):
             return Finding(group.name, "no two successes that differ at the same time", Verdict.NOT_SHOWN)
-        verdict = significant(p_value) if concordance >= thresholds.MIN_CONCORDANCE else Verdict.NOT_SHOWN
+        p_value, slope = _same_time_p_value(evidence, frames), _same_time_slope(evidence, frames)
+        enough = concordance >= thresholds.MIN_CONCORDANCE and slope >= thresholds.MIN_SLOPE
+        verdict = significant(p_value) if enough else Verdict.NOT_SHOWN
         if concordance <= 0.5 and (group.episodes & evidence.success).sum() >= 2 * thresholds.MIN_SUCCESSES:
             verdict = Verdict.FAILED
-        return Finding(group.name, f"{concordance:.3f} of pairs in the right order, p = {p_value:.3f}", verdict)
+        figure = f"{concordance:.3f} of pairs in the right order, {slope:.2f} of the difference, p = {p_value:.3f}"
+        return Finding(group.name, figure, verdict)
 
     return Criterion(
         "V knows progress",
         by_group(evidence, find),
-        f">= {thresholds.MIN_CONCORDANCE}, p <= {thresholds.SIGNIFICANCE}",
+        f">= {thresholds.MIN_CONCORDANCE}, >= {thresholds.MIN_SLOPE}, p <= {thresholds.SIGNIFICANCE}",
         "of two successes at the same frame index V does not say which is further: it knows outcome and time",
         "record more successes, of different speed",
     )
@@ -211,6 +213,11 @@ def _at(evidence: Evidence, frames: Bool[np.ndarray, " t"]) -> tuple[np.ndarray,
 def _same_time_p_value(evidence: Evidence, frames: Bool[np.ndarray, " t"]) -> float:
     values, target, episode, frame_index, task = _at(evidence, frames)
     return same_time_p_value(values, target, frame_index, episode, task)
+
+
+def _same_time_slope(evidence: Evidence, frames: Bool[np.ndarray, " t"]) -> float:
+    values, target, episode, frame_index, task = _at(evidence, frames)
+    return same_time_slope(values, target, frame_index, episode, task)
 
 
 def _correlations(evidence: Evidence, frames: Bool[np.ndarray, " t"]) -> Float[np.ndarray, " e"]:

@@ -9,6 +9,7 @@ from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.clock import Clock
 from pistar_vf.relabel.config import LabelRule
 from pistar_vf.relabel.label import Labels
+from pistar_vf.relabel.labeller import Labeller
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float, Int
@@ -27,6 +28,19 @@ class ImageProbe:
     mean_change: float
     value_std: float
     num_frames: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondLook:
+    """V of some frames once more, by a model that has not seen them either.
+
+    Attributes:
+        value: of every frame; NaN where there is none.
+        by: "another model" or "another view".
+    """
+
+    value: Float[np.ndarray, " t"]
+    by: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,22 +80,29 @@ class Evidence:
 
     Attributes:
         values: V of every frame.
-        rollouts: the frames.
         labels: what would be written.
-        rule: how they were made.
+        labeller: how they were made, and labels of other values would be.
         scorers: who made the values.
         clock: what the frame index alone predicts.
-        second: V of the same frames by another model or of another view that has not seen them either; NaN or None
-            where there is none.
+        second: V of some of the frames once more; None where there is none.
     """
 
     values: Float[np.ndarray, " t"]
-    rollouts: Rollouts
     labels: Labels
-    rule: LabelRule
+    labeller: Labeller
     scorers: Scorers
     clock: Clock
-    second: Float[np.ndarray, " t"] | None = None
+    second: SecondLook | None = None
+
+    @property
+    def rollouts(self) -> Rollouts:
+        """The frames."""
+        return self.labeller.rollouts
+
+    @property
+    def rule(self) -> LabelRule:
+        """The settings of the labels."""
+        return self.labeller.rule
 
     @property
     def num_episodes(self) -> int:

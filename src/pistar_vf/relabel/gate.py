@@ -15,12 +15,13 @@ from pistar_vf.errors import GateError, GateNotShownError
 from pistar_vf.metrics import auc
 from pistar_vf.relabel import thresholds
 from pistar_vf.relabel.clock import Clock
-from pistar_vf.relabel.config import LabelRule, RelabelConfig
+from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.criteria import judge_values
-from pistar_vf.relabel.evidence import Evidence, Scorers
+from pistar_vf.relabel.evidence import Evidence, Scorers, SecondLook
 from pistar_vf.relabel.horizons import Horizons
 from pistar_vf.relabel.label import KEPT, NEGATIVE, NONE, POSITIVE, Labels
 from pistar_vf.relabel.label_criteria import judge_labels, positive_share
+from pistar_vf.relabel.labeller import Labeller
 from pistar_vf.relabel.noise_criteria import judge_noise
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.verdict import Gate, Share, Verdict
@@ -41,23 +42,22 @@ _SOURCES = {
 
 def examine(
     values: Float[np.ndarray, " t"],
-    rollouts: Rollouts,
     labels: Labels,
-    rule: LabelRule,
+    labeller: Labeller,
     scorers: Scorers,
-    second: Float[np.ndarray, " t"] | None = None,
+    second: SecondLook | None = None,
 ) -> Gate:
     """Asks every question.
 
     Args:
         values: V of every frame.
-        rollouts: the frames.
         labels: what would be written.
-        rule: how they were made.
+        labeller: how they were made.
         scorers: which model scored which episode, and what it had seen.
         second: V of another model or view, where there is one.
     """
-    evidence = Evidence(values, rollouts, labels, rule, scorers, Clock.of(rollouts), second)
+    rollouts = labeller.rollouts
+    evidence = Evidence(values, labels, labeller, scorers, Clock.of(rollouts), second)
     return Gate(
         criteria=(*judge_values(evidence), *judge_noise(evidence), *judge_labels(evidence)),
         num_judged=int(evidence.judged.sum()),

@@ -1,14 +1,12 @@
 """What labels must be to teach a policy anything; judged as `Evidence` says."""
 
-import dataclasses
-
 import numpy as np
 
 from pistar_vf.relabel import thresholds
-from pistar_vf.relabel.evidence import Evidence, Group
+from pistar_vf.relabel.evidence import Evidence, Group, SecondLook
 from pistar_vf.relabel.judging import MORE_EPISODES, at_most_zero, by_group
-from pistar_vf.relabel.label import POSITIVE, Labels, before_takeover, compute_advantages, find_thresholds, label_frames
-from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
+from pistar_vf.relabel.label import NONE, POSITIVE, Labels, before_takeover
+from pistar_vf.relabel.verdict import Criterion, Finding, Verdict, worst
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float
 
@@ -21,7 +19,7 @@ def judge_labels(evidence: Evidence) -> tuple[Criterion, ...]:
     if before_takeovers(evidence).any():
         asked.append(_before_takeovers(evidence))
     if evidence.second is not None:
-        asked.append(_repeat(evidence))
+        asked.append(_repeat(evidence, evidence.second))
     return tuple(asked)
 
 
@@ -99,8 +97,8 @@ def _rarely_positive(evidence: Evidence, name: str, frames: np.ndarray, which: s
 def _follow_the_values(evidence: Evidence) -> Criterion:
     """A clock's labels are those that rewards, outcomes and thresholds give without anybody looking at a picture."""
     clock = evidence.clock.guess
-    usable = np.isfinite(clock)
-    of_clock = _labels_of(np.where(usable, clock, evidence.values).astype(evidence.values.dtype), evidence)
+    usable = np.isfinite(clock) & (evidence.labels.code != NONE)
+    of_clock = _positive_with(np.where(np.isfinite(clock), clock, evidence.values), evidence)
 
     def find(group: Group) -> Finding | None:
         frames = evidence.of(group.episodes & evidence.success) & usable
@@ -120,36 +118,43 @@ def _follow_the_values(evidence: Evidence) -> Criterion:
     )
 
 
-def _repeat(evidence: Evidence) -> Criterion:
-    assert evidence.second is not None, "asked for only where there are second values"
-    known = np.isfinite(evidence.second)
-    again = _labels_of(np.where(known, evidence.second, evidence.values), evidence)
+def _repeat(evidence: Evidence, second: SecondLook) -> Criterion:
+    known = np.isfinite(second.value) & (evidence.labels.code != NONE)
+    again = _positive_with(np.where(known, second.value, evidence.values), evidence)
 
     def find(group: Group) -> Finding | None:
-        frames = evidence.of(group.episodes & evidence.success) & known
-        failures = evidence.of(group.episodes & evidence.failure) & known
-        if not frames.any():
-            return Finding(group.name, "no second model for any success", Verdict.NOT_SHOWN) if group.alone else None
-        inside = [
-            kappa(evidence.labels.code[rows] == POSITIVE, again[rows]) for rows in (frames, failures) if rows.any()
-        ]
-        lowest = np.nanmin(inside) if np.isfinite(inside).any() else 0.0
-        verdict = Verdict.PASSED if lowest >= thresholds.MIN_REPEAT_KAPPA else Verdict.FAILED
-        figure = " and ".join(f"{agreement:.2f}" for agreement in inside)
-        return Finding(group.name, f"agreement of two models above chance {figure} (successes, failures)", verdict)
+        kinds = [known & evidence.of(group.episodes & kind) for kind in (evidence.success, evidence.failure)]
+        if not kinds[0].any():
+            return Finding(group.name, "no success was looked at again", Verdict.NOT_SHOWN) if group.alone else None
+        found = [_agreement(evidence, again, frames) for frames in kinds if frames.any()]
+        figure = " and ".join(f"{above_chance:.2f}" for above_chance, _ in found)
+        words = f"{figure} above chance with the labels of {second.by} (successes, failures)"
+        return Finding(group.name, words, worst([verdict for _, verdict in found]))
 
     return Criterion(
         "labels repeat",
         by_group(evidence, find),
         f">= {thresholds.MIN_REPEAT_KAPPA}",
-        "another model, or another view of the same frame, gives other labels",
-        "",
+        "another model, or another view of the same frames, gives other labels",
+        MORE_EPISODES,
     )
 
 
-def _labels_of(values: Float[np.ndarray, " t"], evidence: Evidence) -> Bool[np.ndarray, " t"]:
+def _agreement(evidence: Evidence, again: np.ndarray, frames: np.ndarray) -> tuple[float, Verdict]:
+    """Cohen's kappa of two labellings of some frames, every episode weighing alike, and whether it is high enough.
+
+    Where hardly a frame is positive in either there is nothing to repeat.
+    """
+    positive = evidence.labels.code == POSITIVE
+    one, other = (evidence.means(own.astype(np.float64), frames).mean() for own in (positive, again))
+    by_chance = one * (1.0 - other) + other * (1.0 - one)
+    differ = evidence.means((positive != again).astype(np.float64), frames)
+    above_chance = 1.0 - differ.mean() / by_chance if by_chance else 1.0
+    if max(one, other) < thresholds.POSITIVE_RANGE[0]:
+        return above_chance, Verdict.PASSED
+    return above_chance, at_most_zero(differ - (1.0 - thresholds.MIN_REPEAT_KAPPA) * by_chance)
+
+
+def _positive_with(values: Float[np.ndarray, " t"], evidence: Evidence) -> Bool[np.ndarray, " t"]:
     """Which frames would be positive with other values."""
-    advantage = compute_advantages(values, evidence.rollouts, evidence.rule)
-    cuts = find_thresholds(advantage, evidence.rollouts, evidence.rule)
-    plain = dataclasses.replace(evidence.rule, abstain=0.0)
-    return label_frames(advantage, cuts, evidence.rollouts, plain).code == POSITIVE
+    return evidence.labeller.label(values.astype(evidence.values.dtype)).code == POSITIVE

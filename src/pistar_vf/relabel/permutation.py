@@ -4,6 +4,8 @@ What belongs to whole episodes of one task is exchanged, the units that are inde
 chance does as well as the data.
 """
 
+import math
+
 import numpy as np
 
 from pistar_vf.episode_layout import evenly_spread
@@ -59,6 +61,35 @@ def same_time_p_value(
         orders = np.argsort(rng.random((NUM_DRAWS, len(fit))), axis=1)
         drawn += fit[orders, np.arange(len(fit))].sum(axis=1)
     return float((1 + (drawn >= own - _ROUNDING).sum()) / (len(drawn) + 1))
+
+
+def same_time_slope(
+    values: Float[np.ndarray, " t"],
+    target: Float[np.ndarray, " t"],
+    frame_index: Int[np.ndarray, " t"],
+    episode: Int[np.ndarray, " t"],
+    task: Int[np.ndarray, " t"],
+) -> float:
+    """How much of what the targets of a task's episodes differ by at the same frame index V differs by.
+
+    Args:
+        values: V of some frames.
+        target: of the same frames, all known.
+        frame_index: position of each frame in its episode.
+        episode: number of each frame's episode.
+        task: of each frame.
+
+    Returns:
+        The slope of V over target after what each frame index has on average is taken out: 1 for a V that is right on
+        average, 0 for a clock; NaN where targets never differ.
+    """
+    together = total = 0.0
+    for number in np.unique(task):
+        rows = task == number
+        moved = [trajectories(figure[rows], frame_index[rows], episode[rows]) for figure in (values, target)]
+        value, wanted = (_centred(trajectory)[0] for trajectory in moved)
+        together, total = together + float((value * wanted).sum()), total + float((wanted**2).sum())
+    return together / total if total else math.nan
 
 
 def _fits(values: np.ndarray, target: np.ndarray) -> np.ndarray:

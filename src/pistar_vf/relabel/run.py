@@ -1,7 +1,6 @@
 """A relabelling from settings to written labels."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pistar_vf.changes.transaction import refuse_in_cache
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.metadata import find_dataset
 from pistar_vf.relabel.chance import chance_above
-from pistar_vf.relabel.config import LabelRule, RelabelConfig
+from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.evidence import Scorers
 from pistar_vf.relabel.gate import check_gate, examine
 from pistar_vf.relabel.horizons import Horizons, choose_lookahead
@@ -30,19 +29,17 @@ from pistar_vf.relabel.inputs import (
 from pistar_vf.relabel.label import (
     KEPT,
     Labels,
-    compute_advantages,
-    find_thresholds,
-    label_as_upstream,
     label_frames,
     plain_advantages,
     warn_where_successes_are_rare,
 )
+from pistar_vf.relabel.labeller import Labeller
 from pistar_vf.relabel.models import ScoringModel, ensemble_rounds, load_scoring_models, scored_anew
 from pistar_vf.relabel.open_rewards import fill_rewards
 from pistar_vf.relabel.provenance import describe_labels, rounded
 from pistar_vf.relabel.read import by_source
 from pistar_vf.relabel.report import as_text, write_report
-from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.relabel.second_look import look_again, sample_episodes
 from pistar_vf.relabel.sidecar import doubts, write_sidecar
 from pistar_vf.relabel.trajectories import Trajectory, score_trajectories
 from pistar_vf.relabel.uncertainty import disagreement_in_words
@@ -50,8 +47,7 @@ from pistar_vf.relabel.value_folder import dataset_folder, values_digest
 from pistar_vf.relabel.values import ValueTable, compute_values
 from pistar_vf.relabel.verdict import Gate
 from pistar_vf.relabel.write import NewWords, write_in_place, write_new_dataset
-
-_log = logging.getLogger(__name__)
+from pistar_vf.typing import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,16 +99,18 @@ def run_relabel(config: RelabelConfig, *, progress: bool = True) -> Relabelling:
     camera_keys = scored_cameras(config, dataset, models[0])
     rollouts = read_inputs(config, dataset, models[0])
     rule = dataclasses.replace(rule, lookahead=choose_lookahead(config, rollouts, dataset.fps), lookahead_seconds=None)
-    values = _values(config, dataset, rounds, camera_keys, progress)
+    seen = _seen(dataset, rounds)
+    values = _values(config, dataset, rounds, camera_keys, sample_episodes(rollouts, seen), progress)
     if config.compat == "upstream":
-        labels = label_as_upstream(values.value, rollouts, rule.num_steps, rule.top_percent)
+        labeller = Labeller(rollouts, rule, as_upstream=True)
+        labels = labeller.label(values.value)
     else:
         rollouts = fill_rewards(rollouts, dataset, models[0].predictor.spec.normaliser, values.value)
-        labels = _label(values, rollouts, rule, config, dataset, models[0])
-    gate = examine(values.value, rollouts, labels, rule, _scorers(dataset, rounds, values), values.second)
+        labeller = Labeller(rollouts, rule, by_source(rollouts, dataset) if rule.threshold_per == "source" else None)
+        labels = _label(labeller, values, config, models[0].predictor.spec.model.support)
+    gate = examine(values.value, labels, labeller, _scorers(dataset, rounds[0], seen, values), values.second)
     scorers = tuple({model.digest: model for own in rounds for model in own}.values())
-    cut = by_source(rollouts, dataset) if rule.threshold_per == "source" else rollouts
-    facts = describe_labels(config, rule, scorers, cut, labels, gate)
+    facts = describe_labels(config, rule, scorers, labeller.cut_by, labels, gate)
     if values.disagreement is not None:
         differ = rounded(values.disagreement)
         facts["ensemble"] = {"rule": config.ensemble, "models": len(rounds), "disagreement": differ}
@@ -138,68 +136,61 @@ def _values(
     dataset: LeRobotDataset,
     rounds: Sequence[Sequence[ScoringModel]],
     camera_keys: dict[str, str | None],
+    again: Int[np.ndarray, " k"],
     progress: bool,
 ) -> ValueTable:
-    """Of all frames; of an ensemble, round by round, each of them kept."""
+    """Of all frames, and of the episodes at some positions once more; of an ensemble, round by round; all are kept."""
     folder = dataset_folder(dataset, config.cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    homes = [folder / values_digest(config, dataset, models, camera_keys) for models in rounds]
+    opened: dict[str, Any] = {name: getattr(config, name) for name in ("batch_size", "cache_dir", "num_workers")}
     with dataset_lock(folder, f"values of {dataset.root}"):
         tables = [
-            compute_values(
-                dataset,
-                models,
-                camera_keys,
-                folder / values_digest(config, dataset, models, camera_keys),
-                batch_size=config.batch_size,
-                cache_dir=config.cache_dir,
-                num_workers=config.num_workers,
-                progress=progress,
-            )
-            for models in rounds
+            compute_values(dataset, models, camera_keys, home, progress=progress, **opened)
+            for models, home in zip(rounds, homes)
         ]
-    if config.ensemble is None:
-        return tables[0]
-    return ValueTable.combine(tables, config.ensemble, scored_anew(rounds, dataset))
+        found = tables[0]
+        if config.ensemble is not None:
+            found = ValueTable.combine(tables, config.ensemble, scored_anew(rounds, dataset))
+        if len(rounds) > 1 or not len(again):
+            return found
+        episodes = [dataset.episodes[position] for position in again]
+        second = look_again(dataset, rounds[0], camera_keys, homes[0] / "view", episodes, **opened)
+        return dataclasses.replace(found, second=second)
 
 
-def _label(
-    values: ValueTable,
-    rollouts: Rollouts,
-    rule: LabelRule,
-    config: RelabelConfig,
-    dataset: LeRobotDataset,
-    model: ScoringModel,
-) -> Labels:
-    advantage = compute_advantages(values.value, rollouts, rule)
-    if rule.threshold_per == "source":
-        rollouts = by_source(rollouts, dataset)
-    thresholds = find_thresholds(advantage, rollouts, rule)
-    warn_where_successes_are_rare(rollouts, rule)
+def _label(labeller: Labeller, values: ValueTable, config: RelabelConfig, support: Support) -> Labels:
+    """With an abstain band, and chances where they are asked for."""
+    rollouts, rule = labeller.rollouts, labeller.rule
+    advantage, thresholds = labeller.cuts(values.value)
+    warn_where_successes_are_rare(labeller.cut_by, rule)
     chance = None
     if rule.abstain or (config.output == "sidecar" and rule.estimator != "gae"):
         horizons = Horizons.of(rollouts)
         beyond = plain_advantages(values.value, rollouts, rule, horizons) - advantage
         chance = chance_above(
             values.probs,
-            model.predictor.spec.model.support,
+            support,
             rollouts.reward,
             horizons.lengths,
             horizons.terminal_values(values.value, rollouts),
             int(rollouts.lengths.max()) if rule.estimator == "monte_carlo" else rule.num_steps,
-            thresholds[rollouts.task] + beyond,
+            thresholds[labeller.cut_by.task] + beyond,
         )
-    return label_frames(advantage, thresholds, rollouts, rule, chance)
+    return label_frames(advantage, thresholds, labeller.cut_by, rule, chance)
 
 
-def _scorers(dataset: LeRobotDataset, rounds: Sequence[Sequence[ScoringModel]], values: ValueTable) -> Scorers:
-    """Who scored what; of an ensemble, an episode that one of its models was trained on is seen."""
-    owner = {index: number for number, model in enumerate(rounds[0]) for index in model.episodes}
+def _seen(dataset: LeRobotDataset, rounds: Sequence[Sequence[ScoringModel]]) -> Bool[np.ndarray, " e"]:
+    """Episodes that one of the models which score them was trained on."""
     seen = {index for models in rounds for model in models for index in model.episodes & model.trained_on}
-    return Scorers(
-        model=np.array([owner[episode.index] for episode in dataset.episodes]),
-        seen=np.array([episode.index in seen for episode in dataset.episodes]),
-        probes=values.probes,
-    )
+    return np.array([episode.index in seen for episode in dataset.episodes])
+
+
+def _scorers(
+    dataset: LeRobotDataset, models: Sequence[ScoringModel], seen: Bool[np.ndarray, " e"], values: ValueTable
+) -> Scorers:
+    owner = {index: number for number, model in enumerate(models) for index in model.episodes}
+    return Scorers(np.array([owner[episode.index] for episode in dataset.episodes]), seen, values.probes)
 
 
 def _words(config: RelabelConfig, dataset: LeRobotDataset, labels: Labels) -> NewWords:

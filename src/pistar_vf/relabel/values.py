@@ -26,7 +26,7 @@ from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.shards import Shard, iterate_shards
 from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
-from pistar_vf.relabel.evidence import ImageProbe
+from pistar_vf.relabel.evidence import ImageProbe, SecondLook
 from pistar_vf.relabel.models import ScoringModel
 from pistar_vf.relabel.uncertainty import Combined, Distributions
 from pistar_vf.typing import Bool, Float
@@ -46,7 +46,8 @@ class ValueTable:
         probs: [frames, atoms], a memory map; of an ensemble, a mixture of several.
         probes: how V depends on the images, by position of the model; none of a model that scored nothing.
         disagreement: of an ensemble, the standard deviation of the models' values of every frame.
-        second: of an ensemble, the values of its second model by itself; NaN in episodes that have only one.
+        second: of an ensemble, the values of its second model by itself; else those of a sample of episodes as a
+            trembling camera shows them, where somebody asked for them.
     """
 
     path: Path
@@ -54,7 +55,7 @@ class ValueTable:
     probs: np.ndarray | Distributions
     probes: dict[int, ImageProbe]
     disagreement: Float[np.ndarray, " t"] | None = None
-    second: Float[np.ndarray, " t"] | None = None
+    second: SecondLook | None = None
 
     @classmethod
     def combine(cls, tables: Sequence["ValueTable"], how: Ensemble, anew: Bool[np.ndarray, " t"]) -> "ValueTable":
@@ -71,7 +72,7 @@ class ValueTable:
             value=found.value,
             probs=found.probs,
             disagreement=found.disagreement,
-            second=np.where(anew, tables[1].value, np.nan) if len(tables) > 1 else None,
+            second=SecondLook(np.where(anew, tables[1].value, np.nan), "another model") if len(tables) > 1 else None,
         )
 
 

@@ -6,21 +6,23 @@ into a time limit.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pistar_vf.relabel.config import LabelRule
-from pistar_vf.relabel.evidence import ImageProbe, Scorers
+from pistar_vf.relabel.evidence import ImageProbe, Scorers, SecondLook
 from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.horizons import default_lookahead
-from pistar_vf.relabel.label import compute_advantages, find_thresholds, label_frames
+from pistar_vf.relabel.labeller import Labeller
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.verdict import Gate
 from pistar_vf.returns import Outcome
 from pistar_vf.typing import Bool, Float, Int
 
 _SIGHTED, _BLIND = ImageProbe(0.2, 0.3, 256), ImageProbe(0.001, 0.3, 256)
+_TREMBLE = 0.01
+"""Standard deviation of what another view of a frame changes in V of a model that is not noise."""
 MEAN_LENGTH, _SPREAD, TIME_LIMIT = 100, 0.3, 140
 
 
@@ -70,6 +72,7 @@ class Animal:
         demonstrations: share of the episodes that an operator drove.
         time_limit: whether failures run into one.
         lookahead: N; None for the default.
+        repeats: whether a second look at the same frames gives (nearly) the same values, or draws them anew.
     """
 
     name: str
@@ -82,21 +85,26 @@ class Animal:
     demonstrations: float = 0.0
     time_limit: bool = False
     lookahead: int | None = None
+    repeats: bool = True
 
 
 def show(animal: Animal, num_episodes: int, success_rate: float, rng: np.random.Generator) -> Gate:
     """Draws rollouts and values, labels them, and asks the gate."""
     scene = draw_scene(animal, num_episodes, success_rate, rng)
     rollouts = _rollouts(scene)
-    values = np.clip(np.concatenate(animal.values(scene)), -1.0, 0.0).astype(np.float32)
-    rule = LabelRule(lookahead=animal.lookahead or default_lookahead(rollouts))
-    advantage = compute_advantages(values, rollouts, rule)
-    labels = label_frames(advantage, find_thresholds(advantage, rollouts, rule), rollouts, rule)
+    values = _as_a_model(animal.values(scene))
+    again = [values + _TREMBLE * rng.normal(size=len(values))] if animal.repeats else animal.values(scene)
+    second = SecondLook(_as_a_model(again), "another view")
+    labeller = Labeller(rollouts, LabelRule(lookahead=animal.lookahead or default_lookahead(rollouts)))
     probe = _SIGHTED if animal.sees else _BLIND
     scorers = Scorers(
         scene.fold, np.full(num_episodes, animal.seen), {int(fold): probe for fold in np.unique(scene.fold)}
     )
-    return examine(values, rollouts, labels, rule, scorers)
+    return examine(values, labeller.label(values), labeller, scorers, second)
+
+
+def _as_a_model(values: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, " t"]:
+    return np.clip(np.concatenate(values), -1.0, 0.0).astype(np.float32)
 
 
 def draw_scene(animal: Animal, num_episodes: int, success_rate: float, rng: np.random.Generator) -> Scene:

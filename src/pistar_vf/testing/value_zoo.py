@@ -111,6 +111,16 @@ def _pace(frames: int, won: bool) -> Float[np.ndarray, " t"]:
     return np.minimum(-1.0 + np.arange(frames) / MEAN_LENGTH, 0.0)
 
 
+def _outcome_and_clock(scene: Scene) -> Values:
+    return _in_part(scene.success, _of_each(scene, _pace), scene.target)
+
+
+def _outcome_and_any_pace(scene: Scene) -> Values:
+    """Successes rise faster or slower than they should, by chance."""
+    drawn = tuple(scene.rng.normal(1.0, 0.1) * (own + 1.0) - 1.0 for own in _of_each(scene, _pace))
+    return _plus(_in_part(scene.success, drawn, scene.target), _smooth(scene, 0.03))
+
+
 _PLAIN = Animal("", None, lambda scene: scene.target)
 _LIMITED = dataclasses.replace(_PLAIN, time_limit=True)
 
@@ -130,13 +140,15 @@ ZOO = (
     _bad("clock, failures end at a time limit", _clock, time_limit=True),
     _bad("clock + smooth noise 0.1", lambda s: _plus(_clock(s), _smooth(s, 0.1))),
     _bad("reversed in time", lambda s: tuple(target[::-1] for target in s.target)),
-    _bad("white noise", _white_noise),
-    _bad("white noise, N = 50", _white_noise, lookahead=50),
-    _bad("smooth noise", _smooth_noise),
+    _bad("white noise", _white_noise, repeats=False),
+    _bad("white noise, N = 50", _white_noise, lookahead=50, repeats=False),
+    _bad("smooth noise", _smooth_noise, repeats=False),
     _bad("memorised, judged on what it has seen", lambda s: s.target, seen=True),
     _bad("memorised, judged out of fold", _others_target, num_folds=2),
     _bad("leaked outcome", lambda s: _plus(_of_each(s, lambda n, won: -0.3 if won else -0.95), _smooth(s, 0.05))),
-    _bad("outcome plus clock", lambda s: _in_part(s.success, _of_each(s, _pace), s.target)),
+    _bad("outcome plus clock", _outcome_and_clock),
+    _bad("outcome plus clock + smooth noise 0.1", lambda s: _plus(_outcome_and_clock(s), _smooth(s, 0.1))),
+    _bad("outcome plus any pace", _outcome_and_any_pace),
     _bad("image-blind", _honest(0.1), sees=False),
     _bad("state-only", lambda s: _plus(_of_each(s, lambda n, won: ramp(n)), _smooth(s, 0.05))),
     _half_bad("constant in one task of four", "task", _constant, num_tasks=4),
@@ -145,8 +157,9 @@ ZOO = (
     _half_bad("one of two folds noise", "fold", _smooth_noise, num_folds=2),
     _half_bad("good on demonstrations only", "demonstration", _clock, demonstrations=0.5),
     _bad("collapsing at the end", _collapsing),
-    _bad("target + white noise 0.05", lambda s: _plus(s.target, _white(s, 0.05))),
-    _bad("target + white noise 0.2", lambda s: _plus(s.target, _white(s, 0.2))),
+    _bad("target + white noise 0.05", lambda s: _plus(s.target, _white(s, 0.05)), repeats=False),
+    _bad("target + white noise 0.2", lambda s: _plus(s.target, _white(s, 0.2)), repeats=False),
+    _bad("target + smooth noise 0.1, another in every view", _honest(0.1), repeats=False),
     Animal("target + drifting noise 0.17", None, lambda s: _plus(s.target, _drifting(s, 0.17))),
     _bad("target + drifting noise 0.29", lambda s: _plus(s.target, _drifting(s, 0.29))),
     _bad("target + drifting noise 0.5", lambda s: _plus(s.target, _drifting(s, 0.5))),

@@ -58,6 +58,9 @@ def _off_device(tree: Any) -> Any:
 class BestWriter(Protocol):
     """Where the best state of a run goes."""
 
+    def forget_later(self, step: int) -> bool:
+        """Forgets a best state of a later step than this one, at which a run goes on; whether there was one."""
+
     def write(self, best: Copy) -> None:
         """Writes it, perhaps in the background."""
 
