@@ -24,7 +24,6 @@ from pistar_vf.relabel.gate import examine
 from pistar_vf.relabel.label import KEPT
 from pistar_vf.relabel.run import run_relabel
 from pistar_vf.relabel.value_folder import dataset_folder
-from pistar_vf.relabel.values import ValueTable
 from pistar_vf.relabel.verdict import Criterion, Finding, Verdict
 from pistar_vf.relabel.write import PROVENANCE
 
@@ -271,7 +270,6 @@ def test_an_ensemble_has_seen_what_one_of_its_models_has(rollouts, trained_run):
     dataset = load_lerobot(rollouts)
     (model,) = run.load_scoring_models([trained_run.checkpoint], dataset)
     first, other = (dataclasses.replace(model, trained_on=frozenset(trained)) for trained in ((0, 1), (1, 2)))
-    values = ValueTable(trained_run.checkpoint, np.zeros(1, np.float32), np.zeros((1, 201)), {})
-    alone, both = (run._scorers(dataset, rounds, values).seen for rounds in (((first,),), ((first,), (other,))))
+    alone, both = (run._seen(dataset, rounds) for rounds in (((first,),), ((first,), (other,))))
     assert np.flatnonzero(alone).tolist() == [0, 1]
     assert np.flatnonzero(both).tolist() == [0, 1, 2]

@@ -19,6 +19,7 @@ from pistar_vf.relabel.run import run_relabel
 from pistar_vf.relabel.verdict import Verdict
 from pistar_vf.returns import Outcome
 from pistar_vf.testing.demo_dataset import write_demo_dataset
+from pistar_vf.testing.positive_shares import PositiveShares
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("trainable")]
@@ -79,17 +80,12 @@ def test_the_demos_labels_blame_the_right_frames(folder, rollouts):
     result = relabel(folder, rollouts, folder / "trained")
     dataset = load_lerobot(rollouts)
     positive, operator = result.labels.code == POSITIVE, dataset.read_column("intervention") == 1
-    tails, before = [], []
-    for episode in dataset.episodes:
-        own = slice(episode.start, episode.start + episode.length)
-        label, driven = positive[own], operator[own]
-        if episode.metadata["outcome"] != "success":
-            tails.append(label[-10:])
-        taken = np.flatnonzero(driven[1:] & ~driven[:-1]) + 1
-        before += [label[max(0, t - 10) : t][~driven[max(0, t - 10) : t]] for t in taken]
-    assert positive[~operator].mean() == pytest.approx(0.3, abs=0.01)
-    assert np.concatenate(before).mean() <= 0.15
-    assert np.concatenate(tails).mean() <= 0.02
+    lengths = np.array([episode.length for episode in dataset.episodes])
+    failed = np.array([episode.metadata["outcome"] != "success" for episode in dataset.episodes])
+    shares = PositiveShares.measure(positive, operator, lengths, failed, 10)
+    assert shares.positive == pytest.approx(0.3, abs=0.01)
+    assert shares.positive_before_takeovers <= 0.15
+    assert shares.positive_ends_of_failures <= 0.02
 
 
 def test_memory_of_coin_tosses_does_not_pass(folder):

@@ -31,6 +31,7 @@ from pistar_vf.relabel.config import RelabelConfig
 from pistar_vf.relabel.report import verdict
 from pistar_vf.relabel.run import run_relabel
 from pistar_vf.testing.demo_dataset import swap_prompt, write_demo_dataset
+from pistar_vf.testing.positive_shares import PositiveShares
 from pistar_vf.testing.progress_agreement import ProgressAgreement
 
 _SCORES = {
@@ -43,7 +44,7 @@ _SCORES = {
 _SWAPPED = "V, prompt names the other bin"
 _BATCH_SIZE = 64
 _GAIN_FRAMES = 10
-"""Over how many frames progress is compared: one second."""
+"""Over how many frames progress is compared, and how many before a takeover and a failure's end are counted: 1 s."""
 
 
 def run_demo(folder: Path, num_episodes: int = 192, **overrides: Any) -> dict[str, float]:
@@ -153,21 +154,22 @@ def relabel_demo(config: TrainConfig, checkpoint: Path, folder: Path) -> dict[st
         )
     )
     dataset = load_lerobot(folder / "relabelled")
-    positive = dataset.read_column("adv_ind") == "positive"
-    agreement = ProgressAgreement.measure(
-        dataset.read_column("progress"),
-        np.array([episode.length for episode in dataset.episodes]),
-        dataset.read_column("intervention") == 0,
-        positive,
-        _GAIN_FRAMES,
-    )
+    positive, operator = dataset.read_column("adv_ind") == "positive", dataset.read_column("intervention") == 1
+    lengths = np.array([episode.length for episode in dataset.episodes])
+    agreement = ProgressAgreement.measure(dataset.read_column("progress"), lengths, ~operator, positive, _GAIN_FRAMES)
+    failed = np.array([episode.metadata["outcome"] != "success" for episode in dataset.episodes])
+    shares = PositiveShares.measure(positive, operator, lengths, failed, _GAIN_FRAMES)
     table = Table("frames in which the policy acted", "progress", title="labels against the simulator")
     table.add_row(f"gain over {_GAIN_FRAMES} frames, positive", f"{agreement.gain_positive:+.3f}")
     table.add_row(f"gain over {_GAIN_FRAMES} frames, negative", f"{agreement.gain_negative:+.3f}")
     table.add_row("losses of 5 % or more that are not positive", f"{agreement.losses_not_positive:.1%}")
+    table.add_section()
+    table.add_row("positive", f"{shares.positive:.1%}")
+    table.add_row(f"positive, {_GAIN_FRAMES} frames before a takeover", f"{shares.positive_before_takeovers:.1%}")
+    table.add_row(f"positive, last {_GAIN_FRAMES} frames of failures", f"{shares.positive_ends_of_failures:.1%}")
     Console().print(table)
     print(verdict(result.gate))
-    return {**dataclasses.asdict(agreement), "gate_passed": float(result.gate.passed)}
+    return {**dataclasses.asdict(agreement), **dataclasses.asdict(shares), "gate_passed": float(result.gate.passed)}
 
 
 def _mean(values: np.ndarray) -> float:
