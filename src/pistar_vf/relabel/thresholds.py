@@ -14,9 +14,8 @@ MIN_CORRELATION = 0.5
 MIN_CONCORDANCE = 0.6
 """Same-time concordance inside successes; a clock has 0.5, trees on a simulator's true state 0.85."""
 MIN_SLOPE = 0.4
-"""Of what successes differ by at the same time, the part that V must show; 1 is right. It stops a clock with small
-errors, which chance orders rightly in one of twenty cases; an honest V with an error of 0.1 has 0.5 in 19 of 20 draws
-of six successes."""
+"""Of what successes differ by at the same time, the part that V must show; a clock shows 0, a V that is right on
+average 1. It stops a clock whose small errors chance has ordered rightly, as it does in one of twenty cases."""
 MIN_AUC = 0.9
 """Success against failure. At 0.84 the labels of Meta-World ruined the policy."""
 MAX_COLLAPSED = 0.2
