@@ -37,7 +37,7 @@ def resumed(trained_run, tmp_path_factory):
     """(the resumed run's last checkpoint, its rows); the run had a best state of step 9, and an unbeatable loss."""
     folder = tmp_path_factory.mktemp("resumed") / "run"
     config = stopped_after_two_steps(trained_run, folder)
-    (best,) = (folder / "best").iterdir()
+    (best,) = (folder / "best").glob("step_*")
     best.rename(folder / "best" / "step_00000009")
     position = folder / "train_state" / "step_00000002" / "position.json"
     position.write_text(json.dumps({**json.loads(position.read_text()), "best_loss": 0.0}))
