@@ -159,7 +159,13 @@ def layout_of(root: Path) -> dict[str, Any]:
     for path in sorted(root.rglob("*.parquet")):
         schema = pq.read_schema(path)
         types = dict(sorted((field.name, str(field.type)) for field in schema))
-        found[path.relative_to(root).as_posix()] = (types, pq.ParquetFile(path).num_row_groups)
+        about = {key: json.loads(text) for key, text in (schema.metadata or {}).items() if key != b"ARROW:schema"}
+        described = (
+            list(about),
+            about.get(b"huggingface", {}).get("info"),
+            about.get(b"pandas", {}).get("index_columns"),
+        )
+        found[path.relative_to(root).as_posix()] = (types, pq.ParquetFile(path).num_row_groups, described)
     return found | {"info": json.loads((root / "meta/info.json").read_text())}
 
 

@@ -130,6 +130,9 @@ def _write_rows(
     if kind == "recorder":
         columns |= {name: pa.array([r[name] for r in rows]) for name in ("language_persistent", "language_events")}
     table = pa.table(columns)
+    if kind != "recorder":  # the annotations leave it out
+        described = {"info": {"features": {f.name: _as_hugging_face(f.type) for f in table.schema}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(described)})
     with pq.ParquetWriter(path, table.schema) as writer:
         for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True):
             writer.write_table(table.slice(end - length, length))
@@ -140,6 +143,12 @@ def _numbers(values: list[np.ndarray], feature: dict[str, Any]) -> pa.Array:
     if feature["shape"] == (1,):
         return pa.array([value[0].item() for value in values], kind)
     return pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(values), kind), feature["shape"][0])
+
+
+def _as_hugging_face(kind: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_fixed_size_list(kind):
+        return {"feature": _as_hugging_face(kind.value_type), "length": kind.list_size, "_type": "List"}
+    return {"dtype": {"float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}
 
 
 def _png(picture: np.ndarray) -> bytes:
@@ -200,14 +209,29 @@ def _write_meta(
             entry |= {f"stats/{name}/{stat}": value for stat, value in _stats(values[start:end]).items()}
         entries.append(entry | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
     pq.write_table(pa.Table.from_pylist(entries), root / "meta/episodes/chunk-000/file-000.parquet")
-    pq.write_table(
-        pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks}), root / "meta/tasks.parquet"
-    )
+    _write_tasks(root / "meta/tasks.parquet", tasks)
     stats = {name: _stats(values) for name, values in stacked.items()}
     (root / "meta/stats.json").write_text(json.dumps(stats, indent=4))
     (root / "meta/info.json").write_text(
         json.dumps(_info(features, len(rows), len(tasks), len(lengths), kind), indent=4)
     )
+
+
+def _write_tasks(path: Path, tasks: list[str]) -> None:
+    """As pandas writes a frame whose index is called "task"; LeRobot looks prompts up by that index."""
+    kinds = {"task_index": ("int64", "int64"), "task": ("unicode", "object")}
+    columns = [
+        {"name": n, "field_name": n, "pandas_type": kind, "numpy_type": dtype, "metadata": None}
+        for n, (kind, dtype) in kinds.items()
+    ]
+    names = {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object"}
+    about = {
+        "index_columns": ["task"],
+        "columns": columns,
+        "column_indexes": [names | {"metadata": {"encoding": "UTF-8"}}],
+    }
+    table = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(about)}), path)
 
 
 def _info(features: dict[str, Any], num_frames: int, num_tasks: int, num_episodes: int, kind: Kind) -> dict[str, Any]:
