@@ -1,0 +1,100 @@
+"""Copies that drifted, judged before the patches were run on them. Oracle: the status written down first, and Python.
+
+patches/drifted_copies.toml holds them. Python says of each whether the fault is there: the copy, with every other patch,
+stops with an error or runs. With all patches it runs, whatever was said of it.
+"""
+
+import tomllib
+
+import jax.numpy as jnp
+import pytest
+from flax import nnx, struct
+from support.drift import write_edits
+from support.later_upstream import write_later_upstream
+from support.mini_upstream import run_script, write_mini_upstream
+from support.places import ROOT
+
+from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.patching.journal import write_step
+from pistar_vf.patching.patch_file import load_patches, select
+from pistar_vf.patching.plan import make_plan
+
+PATCHES = load_patches()
+COPIES = tomllib.loads((ROOT / "patches" / "drifted_copies.toml").read_text(encoding="utf-8"))["copy"]
+TRAIN, LABEL = "scripts/train_value.py", "scripts/label_advantage_from_vlm.py"
+FAULTY, SOUND = ("needed", "conflict"), ("fixed differently", "applied", "not applicable")
+
+
+@pytest.fixture
+def drifted(tmp_path, request):
+    """A copy of the small fork with the edits of one entry."""
+    write = write_later_upstream if request.param.get("base") == "later" else write_mini_upstream
+    root = write(tmp_path / "fork")
+    write_edits(root, request.param["edits"])
+    return root, request.param
+
+
+copies = pytest.mark.parametrize("drifted", COPIES, indirect=True, ids=lambda each: f"{each['patch']} {each['text']}")
+
+
+def apply_needed(root, but=()):
+    """Writes what is needed, and leaves conflicts as they are."""
+    for step in make_plan([patch for patch in PATCHES if patch.id not in but], SourceTree(root)):
+        if step.status == "needed":
+            write_step(root, step)
+
+
+def run(root, patch):
+    """What shows the fault of a patch: both scripts, in small, and what only some patches are about."""
+    found = run_script(root, TRAIN, str(root / "episodes"), "2" if patch == "L2" else "1")
+    if patch == "L1":
+        assert found["ValueModelConfig"]().model_type
+    labels = run_script(root, LABEL, name="label")
+    assert len(labels["_build_inference_dataset"](data_dir=root / "episodes")) == 3
+    return labels["_compute_values_with_dataloader"]
+
+
+@struct.dataclass
+class Frames:
+    state: jnp.ndarray
+
+
+class Scale(nnx.Module):
+    def __init__(self):
+        self.weight = nnx.Param(jnp.arange(12.0).reshape(3, 4))
+
+    def __call__(self, observation, *, train):
+        return observation.state @ self.weight[...]
+
+
+@copies
+def test_the_status_that_was_written_down_first(drifted):
+    root, copy = drifted
+    plan = make_plan(select(PATCHES, copy["patch"]), SourceTree(root))
+    step = next(step for step in plan if step.patch.id == copy["patch"])
+    assert step.status == copy["status"], f"{step.place}: {step.reason}"
+
+
+@copies
+def test_python_agrees(drifted):
+    root, copy = drifted
+    apply_needed(root, but=(copy["patch"],))
+    if copy["patch"] in ("21", "L3", "L4"):
+        pytest.skip("no error shows it: speed, or weights")
+    if copy["status"] in FAULTY:
+        with pytest.raises((Exception, SystemExit)):
+            run(root, copy["patch"])
+    elif copy["status"] in SOUND:
+        run(root, copy["patch"])
+
+
+@copies
+def test_no_copy_is_broken(drifted):
+    root, copy = drifted
+    apply_needed(root)
+    if copy["status"] in ("conflict", "cannot tell") and not copy["patch"].startswith(("L", "16")):
+        pytest.skip("the fault is there, and left to a person")
+    compute = run(root, "")
+    frames = Frames(jnp.linspace(-1, 1, 21).reshape(7, 3))
+    values = compute(dataset=frames, model=Scale(), supports=jnp.linspace(-1, 0, 4), batch_size=3)
+    assert len(values) == 7
