@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from pistar_vf.patching.documentation import read_idioms, read_observed, render
+from pistar_vf.patching.documentation import read_entries, read_observed, render
 from pistar_vf.patching.patch_file import load_patches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,8 +15,8 @@ def main() -> None:
     """Writes the page."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     folder = ROOT / "patches"
-    observed, idioms = read_observed(folder / "published_trees.toml"), read_idioms(folder / "idioms.toml")
-    page = render(load_patches(), observed, idioms)
+    idioms, copies = (read_entries(folder / name) for name in ("idioms.toml", "drifted_copies.toml"))
+    page = render(load_patches(), read_observed(folder / "published_trees.toml"), idioms, copies)
     PAGE.write_text(page, encoding="utf-8")
     print(PAGE)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.forks import git
 from support.mini_upstream import write_mini_upstream
 
 from pistar_vf.faults.source_tree import SourceTree
@@ -32,6 +33,18 @@ def no_gemma(monkeypatch: pytest.MonkeyPatch) -> None:
 def fork(tmp_path: Path) -> Path:
     """A small fork with every fault."""
     return write_mini_upstream(tmp_path / "fork")
+
+
+@pytest.fixture
+def clone(fork: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small fork as a git repository without changes."""
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
+    git(fork, "init", "--quiet", "--initial-branch=main")
+    git(fork, "add", "--all")
+    git(fork, "commit", "--quiet", "--message=start")
+    return fork
 
 
 @pytest.fixture

@@ -2,45 +2,15 @@
 
 import fcntl
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 
 import pytest
-from support.mini_upstream import write_mini_upstream
-from support.places import ROOT
+from support.forks import git, patch
 
-from pistar_vf.cli.main import main
 from pistar_vf.patching.writing import FOLDER
 
 POLICY, CONSOLE = "src/openpi/policies/value_policy.py", "src/openpi/shared/console.py"
 TRAIN = "scripts/train_value.py"
 ONLY = ("--only", "6,12,16")
-
-
-def git(root, *words):
-    settings = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", str(root), *settings, *words], check=True, capture_output=True)
-
-
-@pytest.fixture
-def clone(fork, monkeypatch):
-    """The small fork as a git repository without changes."""
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
-    git(fork, "init", "--quiet", "--initial-branch=main")
-    git(fork, "add", "--all")
-    git(fork, "commit", "--quiet", "--message=start")
-    return fork
-
-
-def patch(root, *flags):
-    try:
-        return main(["patch", str(root), *flags])
-    except SystemExit as stop:
-        return stop.code
 
 
 def files(contents, root):
@@ -193,35 +163,6 @@ def test_a_link_and_its_permissions_stay(clone):
     assert (clone / POLICY).is_symlink()
     assert "head_camera" in real.read_text()
     assert real.stat().st_mode & 0o777 == 0o755
-
-
-KILLED = """
-import os, signal, sys
-from pistar_vf.cli.main import main
-real, left = os.replace, int(sys.argv[2])
-def replace(old, new):
-    global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    real(old, new)
-os.replace = replace
-main(["patch", sys.argv[1], "--apply", "--only", "6,12,16"])
-"""
-
-
-@pytest.mark.parametrize("after", [0, 3, 5, 8, 12])
-def test_a_run_that_is_killed(tmp_path, contents, after):
-    fork = write_mini_upstream(tmp_path / "fork")
-    before = files(contents, fork)
-    words = [sys.executable, "-c", textwrap.dedent(KILLED), str(fork), str(after)]
-    killed = subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    assert {name for name, data in files(contents, fork).items() if before.get(name) == b"" != data} == set()
-    if (fork / FOLDER / "journal.json").exists():
-        assert patch(fork, "--revert") == 0
-    left = {name: data for name, data in files(contents, fork).items() if not name.startswith(FOLDER)}
-    assert left == before
 
 
 def test_a_tree_of_which_nothing_can_be_said(clone, capsys):

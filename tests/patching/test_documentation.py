@@ -3,12 +3,13 @@
 import pytest
 from support.places import ROOT
 
-from pistar_vf.patching.documentation import read_idioms, read_observed, render
+from pistar_vf.patching.documentation import read_entries, read_observed, render
 from pistar_vf.patching.patch_file import load_patches
 
 PATCHES = load_patches()
 TREES = read_observed(ROOT / "patches" / "published_trees.toml")
-IDIOMS = read_idioms(ROOT / "patches" / "idioms.toml")
+IDIOMS = read_entries(ROOT / "patches" / "idioms.toml")
+COPIES = read_entries(ROOT / "patches" / "drifted_copies.toml")
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def page() -> str:
 
 
 def test_the_page_is_up_to_date(page):
-    assert page == render(PATCHES, TREES, IDIOMS), "run scripts/write_patch_docs.py"
+    assert page == render(PATCHES, TREES, IDIOMS, COPIES), "run scripts/write_patch_docs.py"
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.id)
@@ -35,3 +36,30 @@ def test_the_errors_are_listed_in_the_order_in_which_they_come_up(page):
 
 def test_every_patch_has_a_status_in_every_tree():
     assert [sorted(found) for found in TREES.values()] == [sorted(patch.id for patch in PATCHES)] * 5
+
+
+def test_the_score_of_copies_is_counted(page):
+    told = {"patch": "6", "text": "x", "set": 1}
+    missed = {**told, "status": "needed", "first": "applied"}
+    alarm = {**told, "status": "applied", "first": "needed", "broken": True}
+    unclear = {**told, "status": "conflict", "first": "cannot tell", "now": "cannot tell"}
+    counted = render(PATCHES, TREES, [], [missed, alarm, unclear, {**told, "status": "needed"}])
+    assert (
+        "Set 1: 1 of 4 right at first (25 %); of 3 faults 1 missed without a word, 1 false alarms, 1 times" in counted
+    )
+    assert "1 trees broken by a patch. Now 3 are right" in counted
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.id)
+def test_every_edit_can_be_made_by_hand(page, patch):
+    section = page.split(f"### Patch {patch.id}: ")[1].split("\n### ")[0]
+    by_hand = " ".join(section.split("\nBy hand: ")[1].split())
+    for edit in patch.edits:
+        wanted = [edit.get("code", ""), *edit.get("items", ()), edit.get("keyword", ""), edit.get("parameters", "")]
+        if edit["do"] == "add_file":
+            wanted.append((patch.folder / edit["content"]).read_text(encoding="utf-8"))
+        for text in wanted:
+            for name, used in patch.names.items():
+                text = text.replace(f"<{name}>", used)
+            assert " ".join(text.split()) in by_hand
+    assert not any(f"<{name}>" in by_hand for name in patch.names)

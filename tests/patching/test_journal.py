@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.mini_upstream import write_mini_upstream
+from support.places import ROOT
 
 from pistar_vf.patching.journal import patched_by_us, read_journal
 from pistar_vf.patching.patch_file import PatchError
@@ -104,3 +107,39 @@ def test_what_is_needed_to_go_back_is_written_first(fork, apply, contents, monke
     assert json.loads((fork / FOLDER / "journal.json").read_text())
     revert(fork)
     assert contents(fork) == before
+
+
+def test_everything_is_on_the_disk(fork, apply, monkeypatch):
+    """A file's content before its name, its folder after: a power cut leaves the old file or the new one."""
+    synced, placed = [], []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    real = os.replace
+
+    def replace(old, new):
+        number, folder = os.stat(old).st_ino, os.stat(os.path.dirname(new)).st_ino
+        assert number in synced, f"{new} has its name before its content is on the disk"
+        real(old, new)
+        placed.append((os.path.relpath(new, fork), folder, len(synced)))
+
+    monkeypatch.setattr(os, "replace", replace)
+    apply(fork)
+    for name, folder, then in placed:
+        assert folder in synced[then : then + 1], f"the folder of {name} is not on the disk"
+    names = [name for name, _, _ in placed]
+    assert names.index(f"{FOLDER}/journal.json") < names.index(POLICY)
+    removed = []
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda path, **options: (removed.append(path), unlink(path, **options))[1])
+    revert(fork)
+    console = fork / "src/openpi/shared/console.py"
+    assert removed.index(console) < removed.index(fork / FOLDER / "journal.json")
+    assert os.stat(console.parent).st_ino in synced
+
+
+def test_killed_at_any_operation(tmp_path):
+    """See kill_patching.py, which compares all bytes after every kill."""
+    script = ROOT / "tests" / "support" / "kill_patching.py"
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+    words = [sys.executable, str(script), str(tmp_path)]
+    run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=500)
+    assert run.returncode == 0, run.stderr

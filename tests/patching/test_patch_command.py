@@ -1,39 +1,10 @@
 """`pistar-vf patch` as a user meets it."""
 
-import subprocess
-
 import pytest
-
-from pistar_vf.cli.main import main
+from support.forks import git, patch
 
 TRAIN, LABEL = "scripts/train_value.py", "scripts/label_advantage_from_vlm.py"
 POLICY = "src/openpi/policies/value_policy.py"
-
-
-def git(root, *words):
-    settings = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    return subprocess.run(
-        ["git", "-C", str(root), *settings, *words], check=True, capture_output=True, text=True
-    ).stdout
-
-
-@pytest.fixture
-def clone(fork, monkeypatch):
-    """The small fork as a git repository without changes."""
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "a")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "a@b")
-    git(fork, "init", "--quiet", "--initial-branch=main")
-    git(fork, "add", "--all")
-    git(fork, "commit", "--quiet", "--message=start")
-    return fork
-
-
-def patch(root, *flags):
-    try:
-        return main(["patch", str(root), *flags])
-    except SystemExit as stop:
-        return stop.code
 
 
 def test_check_apply_revert(clone, capsys, contents):

@@ -1,11 +1,12 @@
 """Running the stages. Oracle: Python's own errors in the small fork, which runs in processes of its own."""
 
+import functools
 import sys
 from pathlib import Path
 
 import pytest
+from support.forks import patch
 
-from pistar_vf.cli.main import main
 from pistar_vf.patching import verification
 from pistar_vf.patching.patch_file import load_patches
 from pistar_vf.patching.verification import STAGES, Stage, fork_python, verify
@@ -37,6 +38,16 @@ def test_each_fault_is_seen_and_seen_to_go(fork, apply, contents, places):
     assert found["L2"] == "not looked at: no stage shows it"
     assert [line.split(":")[0] for line in said] == ["imports"] * 2 + ["train"] * 2 + ["label"] * 2
     assert contents(fork) == before
+
+
+def test_a_patch_that_goes_in_with_another(fork, apply, places):
+    apply(fork, but=("4", "5"))
+    sights, left = verify(fork, Path(sys.executable), PATCHES, places, SMALL[:2], print)
+    found = {sight.patch: sight for sight in sights}
+    assert left == ""
+    assert found["4"].seen
+    assert not found["5"].seen
+    assert found["5"].text == "not seen: it went in with patch 4, which it comes before"
 
 
 def test_an_error_that_no_patch_is_for(fork, apply, places):
@@ -86,13 +97,6 @@ def test_the_model_is_made_smaller(fork, tmp_path):
     assert expected in (copy / "src/openpi/models/siglip.py").read_text()
 
 
-def patch(root, *flags):
-    try:
-        return main(["patch", str(root), *flags])
-    except SystemExit as stop:
-        return stop.code
-
-
 def test_the_command_without_the_forks_python(fork, capsys):
     assert patch(fork, "--verify") == 3
     assert "--verify did not look: expected the fork's Python at " in capsys.readouterr().out
@@ -123,3 +127,10 @@ def test_the_command_runs_a_generated_dataset(fork, apply, capsys, monkeypatch):
 def test_the_interpreter_goes_with_verifying(fork, capsys):
     assert patch(fork, "--check", "--python", "x") == 2
     assert "--python goes with --verify" in capsys.readouterr().err
+
+
+def test_the_command_keeps_its_dataset_apart_from_what_it_writes(fork, capsys, monkeypatch):
+    look = Stage("label", ("-c", "import sys; sys.exit(0 if len(sys.argv) == 3 else 1)", "{data}", "{copy}"))
+    monkeypatch.setattr(verification, "verify", functools.partial(verify, stages=(look, look)))
+    assert patch(fork, "--verify", "--python", sys.executable) == 0
+    assert "label: ran\nlabel: ran\n" in capsys.readouterr().out

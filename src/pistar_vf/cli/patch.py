@@ -199,8 +199,9 @@ def _verify(root: Path, given: str) -> None:
     from pistar_vf.testing.probe_dataset import write_probe_dataset
 
     with tempfile.TemporaryDirectory() as folder:
-        data, tokenizer = write_probe_dataset(Path(folder))
-        sights, left = verify(root, python, load_patches(), {"data": data, "tokenizer": tokenizer, "out": Path(folder)})
+        data, tokenizer = write_probe_dataset(Path(folder) / "data")
+        places = {"data": data, "tokenizer": tokenizer, "out": Path(folder) / "out"}
+        sights, left = verify(root, python, load_patches(), places)
     print("\n".join(f"{sight.patch:<4} {sight.text}" for sight in sights))
     if left:
         print(f"no patch is for this error: {left}")

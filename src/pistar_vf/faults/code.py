@@ -6,12 +6,24 @@ not resolved.
 """
 
 import ast
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, overload
 
 _CATCH_IMPORT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException", "AttributeError", "NameError"}
+First = TypeVar("First", bound=ast.AST)
+Second = TypeVar("Second", bound=ast.AST)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A string of the code."""
+
+    node: ast.Constant
+    value: str
 
 
 class Code:
@@ -31,8 +43,16 @@ class Code:
         """Every node."""
         return tuple(ast.walk(self.tree))
 
-    def all(self, *kinds: type[ast.AST], inside: ast.AST | None = None) -> list:
-        """Nodes of some kinds, below one node or in the whole file, in the order of the text."""
+    @overload
+    def all(self, kind: type[First], /, *, inside: ast.AST | None = None) -> list[First]: ...
+
+    @overload
+    def all(
+        self, kind: type[First], other: type[Second], /, *, inside: ast.AST | None = None
+    ) -> list[First | Second]: ...
+
+    def all(self, *kinds: type[ast.AST], inside: ast.AST | None = None) -> list[Any]:
+        """Nodes of one or two kinds, below one node or in the whole file, in the order of the text."""
         found = self.nodes if inside is None else ast.walk(inside)
         return sorted(
             (node for node in found if isinstance(node, kinds)),
@@ -98,15 +118,15 @@ class Code:
 
     def definition(self, name: str) -> Definition | None:
         """A function or a class of the file, by its dotted name; conditions and loops do not count."""
-        scope: ast.AST = self.tree
+        found: Definition | None = None
         for part in name.split("."):
-            inner = (node for node in statements(scope) if isinstance(node, Definition))
-            scope = next((node for node in inner if node.name == part), None)
-            if scope is None:
+            inner = (node for node in statements(found or self.tree) if isinstance(node, Definition))
+            found = next((node for node in inner if node.name == part), None)
+            if found is None:
                 return None
-        return scope
+        return found
 
-    def path(self, node: ast.AST) -> str:
+    def path(self, node: Definition) -> str:
         """The dotted name of a definition."""
         holders = [each.name for each in self.above(node) if isinstance(each, Definition)]
         return ".".join([*reversed(holders), node.name])
@@ -146,7 +166,7 @@ class Code:
     def uses(self, module: str, name: str) -> list[ast.AST]:
         """Where a name of a module is imported, or read as an attribute of the module."""
         wanted = f"{module}.{name}"
-        found = [
+        found: list[ast.AST] = [
             statement
             for statement in self.all(ast.ImportFrom)
             if self.source(statement) == module and name in {alias.name for alias in statement.names}
@@ -164,13 +184,29 @@ class Code:
                 found.append(call)
         return found
 
-    def strings(self, inside: ast.AST | None = None) -> list[ast.Constant]:
+    def replaced(self, owner: str, name: str) -> list[tuple[ast.AST, ast.expr | None]]:
+        """Where an attribute of a class is set from outside, `Owner.name = …`, and what it becomes."""
+        found: list[tuple[ast.AST, ast.expr | None]] = []
+        for node in self.all(ast.Attribute):
+            if node.attr == name and isinstance(node.ctx, ast.Store) and _last(self.origin(node.value)) == owner:
+                found.append((node, getattr(self.parents[node], "value", None)))
+        for call in self.calls("setattr"):
+            values = [each.value for each in call.args[1:2] if isinstance(each, ast.Constant)]
+            if values == [name] and _last(self.origin(call.args[0])) == owner:
+                found.append((call, call.args[2] if len(call.args) > 2 else None))
+        return found
+
+    def strings(self, inside: ast.AST | None = None) -> list[Text]:
         """The strings of the code, docstrings apart."""
-        constants = self.all(ast.Constant, inside=inside)
-        return [each for each in constants if isinstance(each.value, str) and not self._is_docstring(each)]
+        found = [(each, each.value) for each in self.all(ast.Constant, inside=inside)]
+        return [Text(node, value) for node, value in found if isinstance(value, str) and not self._is_docstring(node)]
 
     def _is_docstring(self, constant: ast.Constant) -> bool:
         return isinstance(self.parents.get(constant), ast.Expr)
+
+
+def _last(name: str | None) -> str:
+    return (name or "").rpartition(".")[2]
 
 
 def module_name(file: str) -> str:

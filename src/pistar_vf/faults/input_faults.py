@@ -1,92 +1,96 @@
 """Questions about what a frame goes through: the tokenizer's arguments, and the names of the cameras."""
 
 import ast
+import dataclasses
 
 from pistar_vf.faults.code import Code
+from pistar_vf.faults.definitions import bases_of, find_definition
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown
 from pistar_vf.faults.source_tree import SourceTree
+
+_TRANSFORM = "transforms.TokenizePrompt"
+_ANY_CAMERA = ("observation.images", "observation/images")
 
 
 def tokenizer_arguments(tree: SourceTree, script: str) -> Finding:
     """`TokenizePrompt` passes an argument that a script's tokenizer does not take."""
-    code = tree.code(script)
-    given = [call for call in code.calls("openpi.transforms.TokenizePrompt")]
+    code = tree.existing(script)
+    given = code.calls("openpi.transforms.TokenizePrompt")
     if not given:
-        return absent(f"{script} makes no `TokenizePrompt`")
-    scope, owner = _tokenizer_class(tree, code, given[0])
-    if scope is None:
-        return unknown(
-            "look which tokenizer this `TokenizePrompt` gets, and what its `tokenize` takes", place(script, given[0])
-        )
-    method, holder = _method(tree, owner, scope, "tokenize")
-    at = place(owner.file, scope)
+        named = [node for node in code.all(ast.Name, ast.Attribute) if (code.origin(node) or "").endswith(_TRANSFORM)]
+        text = "look which tokenizer `TokenizePrompt` gets, and what its `tokenize` takes"
+        return unknown(text, place(script, named[0])) if named else absent(f"{script} makes no `TokenizePrompt`")
+    found = _tokenizer_class(tree, code, given[0])
+    if found is None:
+        text = "look which tokenizer this `TokenizePrompt` gets, and what its `tokenize` takes"
+        return unknown(text, place(script, given[0]))
+    scope, owner = found
+    replaced = owner.replaced(scope.name, "tokenize") or code.replaced(scope.name, "tokenize")
+    if replaced:
+        return _judge_replaced(tree, code, *replaced[-1])
+    method = _method(tree, owner, scope, "tokenize")
     if method is None:
-        return unknown(f"look where `{scope.name}` has its `tokenize` from, and what it takes", at)
-    return _judge_tokenize(tree, method, place(holder.file, method), holder, scope.name)
+        text = f"look where `{scope.name}` has its `tokenize` from, and what it takes"
+        return unknown(text, place(owner.file, scope))
+    taken, holder = method
+    judged = _judge_tokenize(tree, taken, place(holder.file, taken), scope.name)
+    where = holder.parents[taken]
+    names = {"tokenizer": holder.path(where), "tokenizer_file": holder.file} if isinstance(where, ast.ClassDef) else {}
+    return dataclasses.replace(judged, names=names if judged.verdict == "fault" else {})
 
 
-def _judge_tokenize(tree: SourceTree, method: ast.FunctionDef, at: str, owner: Code, name: str) -> Finding:
-    transforms = tree.code("src/openpi/transforms.py")
+def _judge_replaced(tree: SourceTree, code: Code, node: ast.AST, value: ast.expr | None) -> Finding:
+    """A `tokenize` that the script puts into the class: no edit has a hold there."""
+    taken = value if isinstance(value, ast.Lambda) else code.definition(code.origin(value) or "") if value else None
+    if not isinstance(taken, ast.Lambda | ast.FunctionDef):
+        return unknown("look what the `tokenize` that is put there takes", place(code.file, node))
+    return dataclasses.replace(_judge_tokenize(tree, taken, place(code.file, node), "the tokenizer"), names={})
+
+
+def _judge_tokenize(tree: SourceTree, method: ast.FunctionDef | ast.Lambda, at: str, name: str) -> Finding:
+    transforms = tree.existing("src/openpi/transforms.py")
     scope = transforms.definition("TokenizePrompt")
-    calls = (
-        []
-        if scope is None
-        else [
-            call
-            for call in transforms.all(ast.Call, inside=scope)
-            if isinstance(call.func, ast.Attribute) and call.func.attr == "tokenize"
-        ]
-    )
+    given = [] if scope is None else transforms.all(ast.Call, inside=scope)
+    calls = [call for call in given if isinstance(call.func, ast.Attribute) and call.func.attr == "tokenize"]
     if not calls:
         return unknown("look what `TokenizePrompt` of src/openpi/transforms.py passes to the tokenizer", at)
     refused = [text for call in calls for text in [_refused(call, method)] if text]
     if refused:
-        return fault(
-            f"`TokenizePrompt` passes {refused[0]}, which `{name}.tokenize` does not take",
-            at,
-            tokenizer=owner.path(owner.parents[method]),
-            tokenizer_file=owner.file,
-        )
+        return fault(f"`TokenizePrompt` passes {refused[0]}, which `{name}.tokenize` does not take", at)
     if not any(call.keywords for call in calls):
         return absent("`TokenizePrompt` passes nothing but the prompt and the state")
     return fixed(f"`{name}.tokenize` takes everything that it is given", at)
 
 
-def _tokenizer_class(tree: SourceTree, code: Code, call: ast.Call) -> tuple[ast.ClassDef | None, Code]:
+def _tokenizer_class(tree: SourceTree, code: Code, call: ast.Call) -> tuple[ast.ClassDef, Code] | None:
     arguments = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "tokenizer")]
-    made = arguments[0] if arguments else None
-    if isinstance(made, ast.Name):
-        made = code.aliases.get(made.id)
-    if not isinstance(made, ast.Call):
-        return None, code
-    return _class(tree, code, made.func)
+    return _class_of(tree, code, arguments[0], 3) if arguments else None
 
 
-def _class(tree: SourceTree, code: Code, node: ast.AST) -> tuple[ast.ClassDef | None, Code]:
-    """The class that an expression names, in this file or in another one of the checkout."""
-    meant = code.origin(node) or ""
-    found = code.definition(meant)
-    module, _, name = meant.rpartition(".")
-    if found is None and module and tree.file_of(module) is not None:
-        code = tree.code(tree.file_of(module))
-        found = code.definition(name)
-    return (found, code) if isinstance(found, ast.ClassDef) else (None, code)
+def _class_of(tree: SourceTree, code: Code, made: ast.expr, depth: int) -> tuple[ast.ClassDef, Code] | None:
+    """The class of an object: of a variable, a call of the class, or a function that returns one."""
+    if isinstance(made, ast.Name) and made.id in code.aliases:
+        made = code.aliases[made.id]
+    found = find_definition(tree, code, code.origin(made.func)) if isinstance(made, ast.Call) else None
+    if found is None or not depth:
+        return None
+    scope, owner = found
+    if isinstance(scope, ast.ClassDef):
+        return scope, owner
+    returned = [each.value for each in owner.all(ast.Return, inside=scope) if each.value is not None]
+    return _class_of(tree, owner, returned[0], depth - 1) if len(returned) == 1 else None
 
 
-def _method(tree: SourceTree, code: Code, scope: ast.ClassDef, name: str) -> tuple[ast.FunctionDef | None, Code]:
+def _method(tree: SourceTree, code: Code, scope: ast.ClassDef, name: str) -> tuple[ast.FunctionDef, Code] | None:
+    """A method of a class or of one of its base classes, and the file."""
     for node in scope.body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node, code
-    for base in scope.bases:
-        inner, where = _class(tree, code, base)
-        if inner is not None:
-            found, holder = _method(tree, where, inner, name)
-            if found is not None:
-                return found, holder
-    return None, code
+    inherited = (_method(tree, where, base, name) for base, where in bases_of(tree, code, scope))
+    return next((each for each in inherited if each is not None), None)
 
 
-def _refused(call: ast.Call, method: ast.FunctionDef) -> str:
+def _refused(call: ast.Call, method: ast.FunctionDef | ast.Lambda) -> str:
     """The first argument of a call that a method does not take; "" where it takes all of them."""
     arguments = method.args
     positional = [each.arg for each in (*arguments.posonlyargs, *arguments.args)][1:]
@@ -102,15 +106,21 @@ def _refused(call: ast.Call, method: ast.FunctionDef) -> str:
 
 def camera_names(tree: SourceTree, file: str, camera: str) -> Finding:
     """`ValueInputs` does not know a camera's name."""
-    code = tree.code(file)
-    if code.definition("ValueInputs") is None:
-        return absent(f"{file} has no `ValueInputs`")
-    known = [each for each in code.strings() if camera in each.value]
+    code = tree.existing(file)
+    scope = code.definition("ValueInputs")
+    if scope is None:
+        return unknown("look where the names of the cameras are listed", f"{file}:1")
+    known = [text.node for text in code.strings() if camera in text.value]
     if known:
         return fixed(f"`{camera}` is known", place(file, known[0]))
-    general = [
-        each for each in code.strings() if each.value.rstrip("./") in ("observation.images", "observation/images")
-    ]
+    general = [text.node for text in code.strings() if text.value.rstrip("./") in _ANY_CAMERA]
+    asked = [node for node in general if isinstance(code.parents[node], ast.Call) and _looks_for_any(code, node)]
+    if asked:
+        return fixed("cameras of any name are found", place(file, asked[0]))
     if general:
         return unknown("look whether this finds cameras of any name", place(file, general[0]))
-    return fault(f"`ValueInputs` does not know `{camera}`", place(file, code.definition("ValueInputs")))
+    return fault(f"`ValueInputs` does not know `{camera}`", place(file, scope))
+
+
+def _looks_for_any(code: Code, node: ast.AST) -> bool:
+    return getattr(getattr(code.parents[node], "func", None), "attr", "") == "startswith"

@@ -2,7 +2,7 @@
 
 import ast
 
-from pistar_vf.faults.code import Code, Definition, Function
+from pistar_vf.faults.code import Code, Definition
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
 from pistar_vf.faults.source_tree import SourceTree
 
@@ -12,11 +12,12 @@ _KNOWN_NAMES = {
     "model", "observation", "train",
 }  # fmt: skip
 """What the body of upstream's compiled function is made of: an expected value, and nothing else."""
+_REPEATED = ("repeat", "tile", "broadcast_to", "zeros", "zeros_like", "full")
 
 
-def _compiled(code: Code) -> list[Function]:
-    """The functions of the script that are compiled."""
-    found = []
+def _compiled(code: Code) -> list[ast.AST]:
+    """What the script compiles: functions, lambdas, or expressions of which nobody can tell."""
+    found: list[ast.AST] = []
     for function in code.all(ast.FunctionDef):
         meant = [
             code.origin(each) or ""
@@ -29,9 +30,8 @@ def _compiled(code: Code) -> list[Function]:
     for call in code.all(ast.Call):
         if _is_jit(code.origin(call.func) or "") and call.args:
             target = call.args[0]
-            if isinstance(target, ast.Name):
-                target = next((f for f in code.all(ast.FunctionDef) if f.name == target.id), target)
-            found.append(target)
+            named = [f for f in code.all(ast.FunctionDef) if isinstance(target, ast.Name) and f.name == target.id]
+            found.append(named[0] if named else target)
     return found
 
 
@@ -41,7 +41,7 @@ def _is_jit(name: str) -> bool:
 
 def closed_over_weights(tree: SourceTree) -> Finding:
     """The compiled function closes over the model, which makes constants of its weights."""
-    code = tree.code(SCRIPT)
+    code = tree.existing(SCRIPT)
     compiled = _compiled(code)
     if not compiled:
         return absent(f"nothing in {SCRIPT} is compiled")
@@ -83,7 +83,8 @@ def _replaceable(code: Code, function: ast.AST, model: str) -> dict[str, str]:
     """The function's path, where it is upstream's: one argument, and the expected value of the model's output."""
     if not isinstance(function, ast.FunctionDef) or model != "model" or len(function.args.args) != 1:
         return {}
-    read = {each.id for each in ast.walk(function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+    names = [each for line in function.body for each in ast.walk(line) if isinstance(each, ast.Name)]
+    read = {each.id for each in names if isinstance(each.ctx, ast.Load)}
     sums = [each.op for each in ast.walk(function) if isinstance(each, ast.BinOp | ast.AugAssign)]
     returned = [each.value for each in ast.walk(function) if isinstance(each, ast.Return)]
     plain = all(isinstance(op, ast.Mult | ast.MatMult) for op in sums) and len(returned) == 1
@@ -94,7 +95,7 @@ def _replaceable(code: Code, function: ast.AST, model: str) -> dict[str, str]:
 
 def ragged_batch(tree: SourceTree) -> Finding:
     """The last batch is smaller than the others, and the model is compiled again for it."""
-    code = tree.code(SCRIPT)
+    code = tree.existing(SCRIPT)
     compiled = [each for each in _compiled(code) if isinstance(each, ast.FunctionDef)]
     users = {scope for name in {each.name for each in compiled} for scope in _functions_with_loops(code, name)}
     owners = {scope for each in compiled for scope in code.above(each) if isinstance(scope, Definition)}
@@ -106,7 +107,7 @@ def ragged_batch(tree: SourceTree) -> Finding:
     return worst([_padded(code, scope) for scope in loops])
 
 
-def _functions_with_loops(code: Code, name: str) -> list[ast.AST]:
+def _functions_with_loops(code: Code, name: str) -> list[Definition]:
     return [f for f in code.all(ast.FunctionDef) if code.all(ast.For, inside=f) and _mentions(code, f, name)]
 
 
@@ -114,32 +115,43 @@ def _mentions(code: Code, scope: ast.AST, name: str) -> bool:
     return any(each.id == name for each in code.all(ast.Name, inside=scope))
 
 
-def _padded(code: Code, scope: ast.AST) -> Finding:
-    filling = [call for call in code.all(ast.Call, inside=scope) if _fills(code.origin(call.func) or "")]
+def _padded(code: Code, scope: Definition) -> Finding:
+    filling = [call for call in code.all(ast.Call, inside=scope) if _fills(code, call)]
     filled = [each for each in code.all(ast.Name, inside=scope) if each.id == "infer_full_batch"]
     if filling or filled:
         return fixed("the last batch is filled up", place(code.file, (filling or filled)[0]))
     dropped = [k for call in code.all(ast.Call, inside=scope) for k in call.keywords if k.arg == "drop_last"]
     if any(isinstance(k.value, ast.Constant) and k.value.value is True for k in dropped):
         return fixed("only whole batches are used", place(code.file, dropped[0].value))
+    return fault("a last batch of another size is compiled again", place(code.file, scope), **_infer(code, scope))
+
+
+def _infer(code: Code, scope: Definition) -> dict[str, str]:
+    """The path of the function that takes one batch and nothing else, as upstream's and patch L3's do."""
+    arguments = [*scope.args.kwonlyargs, *scope.args.args] if isinstance(scope, ast.FunctionDef) else []
     inner = [each for each in code.all(ast.FunctionDef, inside=scope) if each.name == "infer_fn"]
-    holds = bool(inner) and {a.arg for a in scope.args.kwonlyargs + scope.args.args} >= {"batch_size"}
-    names = {"infer": code.path(inner[0])} if holds else {"infer": code.path(scope) + ".infer_fn"}
-    return fault("a last batch of another size is compiled again", place(code.file, scope), **names)
+    single = all(len(each.args.args) == 1 and not each.args.kwonlyargs for each in inner)
+    made = inner or code.bindings("infer_fn", scope)
+    holds = bool(made) and single and "batch_size" in {each.arg for each in arguments}
+    return {"infer": f"{code.path(scope)}.infer_fn"} if holds else {}
 
 
-def _fills(name: str) -> bool:
-    last = name.rpartition(".")[2].lower()
-    return "pad" in last and "padstates" not in last
+def _fills(code: Code, call: ast.Call) -> bool:
+    """Whether a call pads, appends repeated rows, or makes indices of a range that end at the last frame."""
+    last = str(code.origin(call.func) or getattr(call.func, "attr", "")).rpartition(".")[2].lower()
+    indices = last in ("minimum", "clip", "fmin") and bool(code.calls("arange", "range", inside=call))
+    rows = last in ("concatenate", "append", "vstack") and bool(code.calls(*_REPEATED, inside=call))
+    return "pad" in last or indices or rows
 
 
 def fixed_paths(tree: SourceTree, file: str, owner: str) -> Finding:
     """A class reads weights from a path that only its author has."""
-    code = tree.code(file)
+    code = tree.existing(file)
     scope = code.definition(owner)
     if scope is None:
         return absent(f"{file} has no `{owner}`")
-    paths = [each for each in code.strings(scope) if each.value.startswith("/") and each.value.count("/") > 2]
+    texts = code.strings(scope)
+    paths = [text.node for text in texts if text.value.startswith("/") and text.value.count("/") > 2]
     alone = [each for each in paths if isinstance(code.parents[each], ast.Assign | ast.AnnAssign)]
     if alone:
         return fault("the path of the weights is written out, and nothing can be set instead", place(file, alone[0]))

@@ -18,7 +18,8 @@ def broken(before: bytes | None, after: bytes | None) -> str:
 
 def _unbound(source: bytes) -> set[str]:
     """Names that are read and nowhere bound; scopes are not told apart."""
-    read, bound = set(), set(dir(builtins)) | {"__file__", "__name__"}
+    read: set[str] = set()
+    bound = set(dir(builtins)) | {"__file__", "__name__"}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

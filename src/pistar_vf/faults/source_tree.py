@@ -81,6 +81,17 @@ class SourceTree:
             at = f":{line}" if line else ""
             raise TreeError(f"{file}{at}: expected valid Python ({getattr(error, 'msg', error)})") from error
 
+    def existing(self, file: str) -> Code:
+        """A file to ask, which must be there.
+
+        Raises:
+            TreeError: the file is missing or no valid Python.
+        """
+        code = self.code(file)
+        if code is None:
+            raise TreeError(f"{file}: expected this file, found none")
+        return code
+
     def file_of(self, module: str) -> str | None:
         """The file of a module of the checkout."""
         path = module.replace(".", "/")

@@ -1,8 +1,10 @@
 """Questions about the training state: whether JAX takes it for a tree, and whether its step stays a number."""
 
 import ast
+from collections.abc import Sequence
 
 from pistar_vf.faults.code import Code, Definition
+from pistar_vf.faults.definitions import find_class
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
 from pistar_vf.faults.source_tree import SourceTree
 
@@ -22,22 +24,24 @@ _TO_ARRAY = (
     "jax.numpy.array",
     "apply_fsdp_sharding",
 )
+_TO_NUMBER = ("int", "item", "tolist", "float", "index")
+_STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
 
 
-def _state_class(code: Code) -> ast.ClassDef | None:
-    """`TrainState`, or the class with a step and parameters that takes its place."""
-    named = code.definition("TrainState")
-    if isinstance(named, ast.ClassDef):
+def _state_class(tree: SourceTree) -> tuple[ast.ClassDef, Code] | None:
+    """`TrainState`, or the class with a step and parameters that takes its place, and its file."""
+    code = tree.existing(SCRIPT)
+    named = find_class(tree, code, code.origin(ast.Name("TrainState", ast.Load())))
+    if named is not None:
         return named
-    for scope in code.all(ast.ClassDef):
-        fields = {
-            each.target.id
-            for each in scope.body
-            if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-        }
-        if {"step", "params"} <= fields:
-            return scope
-    return None
+    made = [find_class(tree, code, code.origin(call.func)) for call in code.all(ast.Call)]
+    found = [*((scope, code) for scope in code.all(ast.ClassDef)), *(each for each in made if each is not None)]
+    return next((each for each in found if {"step", "params"} <= _fields(each[0])), None)
+
+
+def _fields(scope: ast.ClassDef) -> set[str]:
+    annotated = [each.target for each in scope.body if isinstance(each, ast.AnnAssign)]
+    return {each.id for each in annotated if isinstance(each, ast.Name)}
 
 
 def registered(code: Code, scope: ast.ClassDef) -> ast.AST | str | None:
@@ -65,11 +69,11 @@ def _state_names(code: Code, scope: ast.ClassDef) -> set[str]:
     for function in code.all(ast.FunctionDef):
         returned = [each.value for each in code.all(ast.Return, inside=function) if each.value is not None]
         firsts = [each.elts[0] if isinstance(each, ast.Tuple) and each.elts else each for each in returned]
-        if any(isinstance(each, ast.Call) and code.origin(each.func) == scope.name for each in firsts):
+        if any(isinstance(each, ast.Call) and _last(code, each.func) == scope.name for each in firsts):
             makers.add(function.name)
     names = set()
     for node in code.all(ast.Assign, ast.AnnAssign):
-        if isinstance(node.value, ast.Call) and code.origin(node.value.func) in makers:
+        if isinstance(node.value, ast.Call) and _last(code, node.value.func) in makers:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             first = target.elts[0] if isinstance(target, ast.Tuple) else target
             names |= {first.id} if isinstance(first, ast.Name) else set()
@@ -79,24 +83,39 @@ def _state_names(code: Code, scope: ast.ClassDef) -> set[str]:
     return names
 
 
+def _dictionaries(code: Code) -> list[ast.Dict]:
+    """The dictionaries with a step and parameters."""
+    keys = [(each, {getattr(key, "value", None) for key in each.keys}) for each in code.all(ast.Dict)]
+    return [each for each, names in keys if names >= {"step", "params"}]
+
+
+def _last(code: Code, node: ast.expr) -> str:
+    return (code.origin(node) or "").rpartition(".")[2]
+
+
 def state_leaf(tree: SourceTree) -> Finding:
     """The state, a plain dataclass, is put on the devices as one leaf."""
-    code = tree.code(SCRIPT)
-    scope = _state_class(code)
-    if scope is None:
+    code, found = tree.existing(SCRIPT), _state_class(tree)
+    if found is None and (held := _dictionaries(code)):
+        return absent(f"the state is a dictionary, which is a tree for JAX ({place(SCRIPT, held[0])})")
+    if found is None:
         return unknown("look which class holds the training state, and whether JAX takes it for a tree", f"{SCRIPT}:1")
-    where = registered(code, scope)
+    scope, holder = found
+    where = registered(holder, scope)
     if isinstance(where, ast.AST):
-        return fixed(f"`{scope.name}` is a tree for JAX", place(SCRIPT, where))
-    judged = _placements(code, _state_names(code, scope))
+        return fixed(f"`{scope.name}` is a tree for JAX", place(holder.file, where))
+    names = _state_names(code, scope)
+    judged = _placements(code, names)
     if not judged:
-        return unknown(f"look how `{scope.name}` gets onto the devices", place(SCRIPT, scope))
+        return unknown(f"look how `{scope.name}` gets onto the devices", place(holder.file, scope))
     decides = worst(judged)
     if where == "unknown" and decides.verdict == "fault":
-        return unknown(f"look whether the base class of `{scope.name}` makes it a tree for JAX", place(SCRIPT, scope))
-    if decides.verdict == "fault" and _assigned_fields(code, _state_names(code, scope)):
-        return fault(decides.text, decides.place)  # a frozen class would break these: by hand
-    return fault(decides.text, decides.place, state_class=scope.name) if decides.verdict == "fault" else decides
+        text = f"look whether the base class of `{scope.name}` makes it a tree for JAX"
+        return unknown(text, place(holder.file, scope))
+    if decides.verdict != "fault":
+        return decides
+    by_hand = _assigned_fields(code, names) or holder is not code  # a frozen class would break the first
+    return fault(decides.text, decides.place, **({} if by_hand else {"state_class": scope.name}))
 
 
 def _assigned_fields(code: Code, names: set[str]) -> list[ast.AST]:
@@ -104,34 +123,49 @@ def _assigned_fields(code: Code, names: set[str]) -> list[ast.AST]:
     return [node for node in stored if isinstance(node.value, ast.Name) and node.value.id in names]
 
 
-def _placements(code: Code, names: set[str]) -> list[Finding]:
+def _placements(code: Code, names: set[str], inside: ast.AST | None = None, depth: int = 2) -> list[Finding]:
     """What the calls that get the whole state do to it."""
     found = []
-    for call in code.all(ast.Call):
-        given = [each for each in (*call.args, *(k.value for k in call.keywords)) if getattr(each, "id", "") in names]
-        if given:
-            found.append(_placement(code, call, given[0].id))
-    return [each for each in found if each is not None]
+    for call in code.all(ast.Call, inside=inside):
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if any(getattr(each, "id", "") in names for each in given):
+            found += _placement(code, call, names, depth)
+    return found
 
 
-def _placement(code: Code, call: ast.Call, name: str) -> Finding | None:
+def _placement(code: Code, call: ast.Call, names: set[str], depth: int) -> list[Finding]:
     meant, at = code.origin(call.func) or "", place(code.file, call)
     if any(_ends(meant, each) for each in _MAPS):
-        return _mapped(code, call.args[0] if call.args else None, at, _where_map(call))
+        return [_mapped(code, call.args[0] if call.args else None, at)]
     if _ends(meant, "device_put"):
-        return fault("the state, which is no tree, is put on the devices as a whole", at)
+        return [fault("the state, which is no tree, is put on the devices as a whole", at)]
     if _ends(meant, "dataclasses.replace"):
-        return fixed("its fields are put on the devices one by one", at)
+        return [fixed("its fields are put on the devices one by one", at)]
+    if _is_jit_call(code, call.func):
+        return [fault("the state, which is no tree, is given to a compiled function", at)]
     target = code.definition(meant)
-    if isinstance(target, ast.FunctionDef) and _is_compiled(code, target):
-        return fault(f"the state, which is no tree, is given to the compiled function `{target.name}`", at)
-    if isinstance(target, ast.FunctionDef) and _maps_parts(code, target):
-        return fixed("its fields are put on the devices one by one", place(code.file, target))
-    return None
+    if not isinstance(target, ast.FunctionDef):
+        return []
+    if _is_compiled(code, target):
+        return [fault(f"the state, which is no tree, is given to the compiled function `{target.name}`", at)]
+    return _inside(code, call, target, names, depth)
 
 
-def _where_map(call: ast.Call) -> str:
-    return "the state, which is no tree, is mapped over as a whole"
+def _is_jit_call(code: Code, called: ast.expr) -> bool:
+    """Whether what is called was made by `jax.jit(…)`, here or where its name was assigned."""
+    made = code.aliases.get(called.id) if isinstance(called, ast.Name) else called
+    return isinstance(made, ast.Call) and _last(code, made.func) in ("jit", "pjit", "pmap")
+
+
+def _inside(code: Code, call: ast.Call, target: ast.FunctionDef, names: set[str], depth: int) -> list[Finding]:
+    """What a function of the file does to the parameter that gets the state."""
+    parameters = [each.arg for each in target.args.args]
+    given = {name for name, value in zip(parameters, call.args, strict=False) if getattr(value, "id", "") in names}
+    given |= {each.arg for each in call.keywords if each.arg and getattr(each.value, "id", "") in names}
+    found = _placements(code, given, target, depth - 1) if depth else []
+    if not found and code.calls(*_MAPS, inside=target):
+        return [fixed("its fields are put on the devices one by one", place(code.file, target))]
+    return found
 
 
 def _is_compiled(code: Code, function: ast.FunctionDef) -> bool:
@@ -144,26 +178,20 @@ def _is_compiled(code: Code, function: ast.FunctionDef) -> bool:
     return any(_ends(each, "jax.jit") or each == "jit" for each in meant)
 
 
-def _maps_parts(code: Code, function: ast.FunctionDef) -> bool:
-    """Whether a helper maps over trees other than its own parameter for the state."""
-    return bool(code.calls(*_MAPS, inside=function))
-
-
-def _mapped(code: Code, function: ast.expr | None, at: str, text: str) -> Finding:
+def _mapped(code: Code, function: ast.expr | None, at: str) -> Finding:
     """What a function does to a leaf that is no array."""
+    wrong = fault("the state, which is no tree, is mapped over as a whole", at)
+    open_question = unknown("look what is done here to a leaf that is no array", at)
     body = _body(code, function)
     if body is None:
-        meant = "" if function is None else code.origin(function) or ""
-        partial = isinstance(function, ast.Call) and (code.origin(function.func) or "").endswith("partial")
-        inner = code.origin(function.args[0]) or "" if partial and function.args else meant
-        if any(_ends(inner, each) for each in _TO_ARRAY):
-            return fault(text, at)
-        return unknown("look what is done here to a leaf that is no array", at)
+        held = function
+        if isinstance(function, ast.Call) and (code.origin(function.func) or "").endswith("partial") and function.args:
+            held = function.args[0]
+        meant = "" if held is None else code.origin(held) or ""
+        return wrong if any(_ends(meant, each) for each in _TO_ARRAY) else open_question
     if any(isinstance(each, ast.IfExp | ast.If | ast.Try) for each in ast.walk(body)):
         return fixed("what is no array is left alone", at)
-    if code.calls(*_TO_ARRAY, inside=body):
-        return fault(text, at)
-    return unknown("look what is done here to a leaf that is no array", at)
+    return wrong if code.calls(*_TO_ARRAY, inside=body) else open_question
 
 
 def _body(code: Code, function: ast.expr | None) -> ast.AST | None:
@@ -178,19 +206,18 @@ def _body(code: Code, function: ast.expr | None) -> ast.AST | None:
 
 def step_number(tree: SourceTree) -> Finding:
     """The state is a tree, so that its step becomes an array, and the progress bar counts with it."""
-    code = tree.code(SCRIPT)
-    scope = _state_class(code)
-    where = None if scope is None else registered(code, scope)
-    if not isinstance(where, ast.AST):
+    code, found = tree.existing(SCRIPT), _state_class(tree)
+    where = None if found is None else registered(found[1], found[0])
+    if found is None or not isinstance(where, ast.AST):
         return absent("the state is no tree for JAX, and its step stays a number")
-    names = _state_names(code, scope)
+    names = _state_names(code, found[0])
     reads = [node for node in code.all(ast.Attribute) if node.attr == "step" and getattr(node.value, "id", "") in names]
     counting = [each for each in (_counts(code, node) for node in reads) if each is not None]
     if not counting:
         return unknown("look whether the progress bar gets the state's step as an array", f"{SCRIPT}:1")
     decides = worst(counting)
     if decides.verdict == "fault" and not _becomes_array(code, names):
-        return fixed("only arrays are put on the devices, and the step is a number", place(SCRIPT, where))
+        return fixed("only arrays are put on the devices, and the step is a number", place(found[1].file, where))
     return decides
 
 
@@ -201,24 +228,28 @@ def _becomes_array(code: Code, names: set[str]) -> bool:
 
 
 def _counts(code: Code, node: ast.Attribute) -> Finding | None:
-    """What becomes of one read of the step: a variable, or an argument of the progress bar."""
-    at = place(code.file, node)
+    """What becomes of one read of the step: the variable of the first step, or an argument of the progress bar."""
     above = list(code.above(node))
-    statement = next((each for each in above if isinstance(each, ast.Assign | ast.AnnAssign)), None)
-    calls = [each for each in above[: above.index(statement)] if isinstance(each, ast.Call)] if statement else []
-    targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-    function = next((each for each in above if isinstance(each, Definition)), None)
-    if (
-        statement is not None
-        and isinstance(targets[0], ast.Name)
-        and "step" in targets[0].id
-        and "start" in targets[0].id
-    ):
-        if calls:
-            return fixed("the first step is made a number", at)
-        path = f"{code.path(function)}.{targets[0].id}" if function is not None else targets[0].id
-        return fault(f"`{targets[0].id}` is an array", at, start_step=path)
     inner = [each for each in above if isinstance(each, ast.Call)]
-    if (inner and _ends(code.origin(inner[0].func) or "", "tqdm")) or (inner and code.origin(inner[0].func) == "range"):
-        return fault("the progress bar gets the step as an array", at)
-    return None
+    if inner and _last(code, inner[0].func) in ("tqdm", "range", "timedelta"):
+        return fault("the progress bar gets the step as an array", place(code.file, node))
+    statement = next((each for each in above if isinstance(each, ast.stmt)), None)
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return None
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    if not isinstance(target, ast.Name) or not ("step" in target.id and "start" in target.id):
+        return None
+    return _first_step(code, node, target.id, [each for each in inner if statement in code.above(each)])
+
+
+def _first_step(code: Code, node: ast.Attribute, name: str, calls: Sequence[ast.Call]) -> Finding:
+    """Whether the calls around the step, from the inside out, leave a number in the variable."""
+    at = place(code.file, node)
+    function = next((each for each in code.above(node) if isinstance(each, Definition)), None)
+    path = f"{code.path(function)}.{name}" if function is not None else name
+    made = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]
+    if any(each in _TO_NUMBER for each in made):
+        return fixed("the first step is made a number", at)
+    if all(each in _STAYS_ARRAY for each in made):
+        return fault(f"`{name}` is an array", at, start_step=path)
+    return unknown(f"look whether `{made[-1]}` makes the first step a number", at)

@@ -59,8 +59,9 @@ def _is_import(statement: cst.BaseStatement) -> bool:
 
 def drop_import(module: cst.Module, source: str, name: str) -> cst.Module:
     """Takes a name out of `from source import …`."""
-    for line in _imports_from(module, source):
-        statement = line.body[0]
+    for line, statement in _imports_from(module, source):
+        if isinstance(statement.names, cst.ImportStar):
+            continue
         kept = [alias for alias in statement.names if syntax.dotted(alias.name) != name]
         if kept and len(kept) < len(statement.names):
             kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
@@ -71,22 +72,31 @@ def drop_import(module: cst.Module, source: str, name: str) -> cst.Module:
 
 
 def rename_import(module: cst.Module, source: str, to: str) -> cst.Module:
-    """`from source import …` becomes `from to import …`."""
-    for line in _imports_from(module, source):
-        module = syntax.swap(module, line.body[0].module, cst.parse_expression(to))
+    """`from source import …` becomes `from to import …`, and `import source as …` becomes `import to as …`."""
+    for _, statement in _imports_from(module, source):
+        if statement.module is not None:
+            module = syntax.swap(module, statement.module, cst.parse_expression(to))
+    named = [alias for each in syntax.nodes(module, cst.Import) for alias in each.names if alias.asname is not None]
+    for alias in named:
+        if syntax.dotted(alias.name) == source:
+            module = syntax.swap(module, alias.name, cst.parse_expression(to))
     return module
 
 
-def _imports_from(module: cst.Module, source: str) -> list[cst.SimpleStatementLine]:
-    lines = [line for line in syntax.nodes(module, cst.SimpleStatementLine) if _is_import(line)]
-    named = [line for line in lines if isinstance(line.body[0], cst.ImportFrom) and line.body[0].module is not None]
-    return [line for line in named if syntax.dotted(line.body[0].module) == source]
+def _imports_from(module: cst.Module, source: str) -> list[tuple[cst.SimpleStatementLine, cst.ImportFrom]]:
+    """The lines that import from a module, and their statements."""
+    pairs = [(line, line.body[0]) for line in syntax.nodes(module, cst.SimpleStatementLine) if line.body]
+    found = [(line, statement) for line, statement in pairs if isinstance(statement, cst.ImportFrom)]
+    return [(line, each) for line, each in found if each.module is not None and syntax.dotted(each.module) == source]
 
 
 def add_parameters(module: cst.Module, function: str, parameters: str) -> cst.Module:
     """Parameters behind those that a function has."""
     scope = syntax.require_definition(module, function)
-    old, new = scope.params, cst.parse_module(f"def f({parameters}): ...").body[0].params
+    (wanted,) = cst.parse_module(f"def f({parameters}): ...").body
+    if not isinstance(scope, cst.FunctionDef) or not isinstance(wanted, cst.FunctionDef):
+        raise AnchorError(f"`{function}` is no function any more")
+    old, new = scope.params, wanted.params
     have = set(parameter_names(old))
     params = [each for each in new.params if each.name.value not in have]
     kwonly = [each for each in new.kwonly_params if each.name.value not in have]
@@ -130,6 +140,8 @@ def _with_last_comma(parameters: cst.Parameters, comma: cst.Comma | cst.MaybeSen
 def rebase_class(module: cst.Module, name: str, base: str, decorator: str) -> cst.Module:
     """Derives a class from `base`, and takes a decorator from it."""
     scope = syntax.require_definition(module, name)
+    if not isinstance(scope, cst.ClassDef):
+        raise AnchorError(f"`{name}` is no class any more")
     bases = list(scope.bases)
     if not any(syntax.is_named(each.value, base) for each in bases):
         bases.append(cst.Arg(cst.parse_expression(base)))

@@ -62,7 +62,7 @@ def _installed(distribution: str, version: str, package: str) -> dict[str, bytes
         return {}
     if found.version != version:
         return {}
-    return {path.name: path.read_bytes() for path in sorted(Path(found.locate_file(package)).glob("*.py"))}
+    return {path.name: path.read_bytes() for path in sorted(Path(str(found.locate_file(package))).glob("*.py"))}
 
 
 def _same(tree: SourceTree, file: str, sources: dict[str, bytes]) -> bool:

@@ -58,7 +58,7 @@ def _pair(before: str | None, after: str | None) -> tuple[str | None, str | None
 
 
 def write_step(root: Path, step: Step) -> None:
-    """Writes one patch into a checkout; what is needed to take it back is on disk first.
+    """Writes one patch into a checkout; what is needed to take it back is on the disk first.
 
     Raises:
         PatchError: a file cannot be written, or has changed since the plan was made.

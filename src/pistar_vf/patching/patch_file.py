@@ -107,7 +107,9 @@ def _load(path: Path) -> Patch:
 
 def number(name: str) -> tuple[int, int, str]:
     """1, 2, …, 13a, 13b, …, then L1, L2, …"""
-    letter, digits, suffix = re.fullmatch(r"([A-Z]?)(\d+)([a-z]?)", name).groups()
+    parts = re.fullmatch(r"([A-Z]?)(\d+)([a-z]?)", name)
+    assert parts, name
+    letter, digits, suffix = parts.groups()
     return (bool(letter), int(digits), suffix)
 
 

@@ -78,7 +78,8 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
         TreeError: a file that must be judged is missing or no valid Python.
     """
     require_files(patches, tree)
-    plan, current = [], tree
+    plan: list[Step] = []
+    current = tree
     for patch in patches:
         step, current = _step(patch, current)
         if step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
@@ -131,7 +132,7 @@ def _independent(plan: Sequence[Step], refused: set[str]) -> list[str]:
 
 def unified_diff(plan: Sequence[Step]) -> str:
     """All changes of a plan, as `git apply` reads them."""
-    parts = []
+    parts: list[str] = []
     for file, (before, after) in sorted(all_changes(plan).items()):
         old = f"a/{file}" if before is not None else "/dev/null"
         parts += difflib.unified_diff(_lines(before), _lines(after), old, f"b/{file}")
@@ -190,6 +191,8 @@ def _edit(patch: Patch, tree: SourceTree, names: Mapping[str, str]) -> None:
             part = missing[0]
             raise AnchorError(f"{patch.files[0]}: nothing here takes the place of `{patch.names[part]}`")
         do, file = fields.pop("do"), fields.pop("file")
+        if fields.pop("if_there", False) and tree.read(file) is None:
+            continue
         if do in _FILE_EDITS:
             _FILE_EDITS[do](tree, patch.folder, file, **fields)
             continue

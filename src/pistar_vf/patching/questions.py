@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from pistar_vf.faults import dataset_faults, import_faults, input_faults, labelling_faults, loader_faults, state_faults
+from pistar_vf.faults import (
+    dataset_faults,
+    import_faults,
+    input_faults,
+    labelling_faults,
+    loader_faults,
+    module_faults,
+    state_faults,
+)
 from pistar_vf.faults.finding import Finding, absent
 from pistar_vf.faults.source_tree import SourceTree, TreeError
 from pistar_vf.patching.patch_file import Patch
@@ -12,8 +20,8 @@ QUESTIONS: dict[str, Callable[..., Finding]] = {
     for question in (
         import_faults.missing_name,
         import_faults.missing_member,
-        import_faults.missing_module,
-        import_faults.missing_package,
+        module_faults.missing_module,
+        module_faults.missing_package,
         import_faults.unavailable_import,
         import_faults.evaluated_name,
         dataset_faults.folder_keyword,

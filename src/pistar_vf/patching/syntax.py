@@ -8,8 +8,12 @@ import ast
 import functools
 import textwrap
 from collections.abc import Sequence
+from typing import Any, TypeVar, overload
 
 import libcst as cst
+
+First = TypeVar("First", bound=cst.CSTNode)
+Second = TypeVar("Second", bound=cst.CSTNode)
 
 
 class AnchorError(Exception):
@@ -59,12 +63,12 @@ def bound_names(statement: cst.BaseStatement) -> list[str]:
 @functools.lru_cache(maxsize=256)
 def find(module: cst.Module, name: str) -> cst.BaseStatement | None:
     """The first definition or assignment of that dotted name."""
-    scope: cst.CSTNode = module
+    found: cst.BaseStatement | None = None
     for part in name.split("."):
-        scope = next((found for found in statements(scope) if part in bound_names(found)), None)
-        if scope is None:
+        found = next((each for each in statements(found or module) if part in bound_names(each)), None)
+        if found is None:
             return None
-    return scope
+    return found
 
 
 def require(module: cst.Module, name: str) -> cst.BaseStatement:
@@ -104,8 +108,16 @@ def assignment(module: cst.Module, name: str) -> cst.Assign | cst.AnnAssign:
     return small
 
 
-def nodes(root: cst.CSTNode, *kinds: type[cst.CSTNode]) -> list[cst.CSTNode]:
-    """Every node of these kinds below a root, itself included, in the order of the text."""
+@overload
+def nodes(root: cst.CSTNode, kind: type[First], /) -> list[First]: ...
+
+
+@overload
+def nodes(root: cst.CSTNode, kind: type[First], other: type[Second], /) -> list[First | Second]: ...
+
+
+def nodes(root: cst.CSTNode, *kinds: type[cst.CSTNode]) -> list[Any]:
+    """Every node of one or two kinds below a root, itself included, in the order of the text."""
     return [node for node in _all_nodes(root) if isinstance(node, kinds)]
 
 
@@ -159,10 +171,11 @@ class _BareEmptyLines(cst.CSTTransformer):
 
 
 def separator(
-    before: Sequence[cst.Arg | cst.Element | cst.Param], opening: cst.BaseParenthesizableWhitespace
+    before: Sequence[cst.Arg | cst.BaseElement | cst.Param], opening: cst.BaseParenthesizableWhitespace
 ) -> cst.Comma:
     """A comma, and the line break that stands between the items so far; comments stay where they are."""
-    space = before[-1].comma.whitespace_after if before else opening
+    comma = before[-1].comma if before else None
+    space = comma.whitespace_after if isinstance(comma, cst.Comma) else opening
     if isinstance(space, cst.ParenthesizedWhitespace):
         space = space.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
     else:
@@ -174,7 +187,7 @@ class _Swap(cst.CSTTransformer):
     def __init__(self, old: cst.CSTNode, new: Sequence[cst.CSTNode]):
         self._old, self._new = old, new
 
-    def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> object:
+    def on_leave(self, original_node: cst.CSTNode, updated_node: Any) -> Any:
         if original_node is not self._old:
             return updated_node
         return self._new[0] if len(self._new) == 1 else cst.FlattenSentinel(self._new)
@@ -182,7 +195,7 @@ class _Swap(cst.CSTTransformer):
 
 def swap(module: cst.Module, old: cst.CSTNode, *new: cst.CSTNode) -> cst.Module:
     """The module with `new` in the place of the node `old`; without any `new`, the node goes."""
-    body = list(module.body)
+    body: list[Any] = list(module.body)
     place = next(i for i, statement in enumerate(body) if any(node is old for node in _all_nodes(statement)))
     if body[place] is old:
         body[place : place + 1] = new

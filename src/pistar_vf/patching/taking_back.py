@@ -101,4 +101,5 @@ def _remove_folders(root: Path, journal: Sequence[Entry]) -> None:
     for folder in sorted({name for entry in journal for name in entry.folders}, reverse=True):
         if (root / folder).is_dir() and not any((root / folder).iterdir()):
             (root / folder).rmdir()
+    put(root, root / FOLDER / "journal.json", None)  # first: without the list, what it needs may go
     shutil.rmtree(root / FOLDER)

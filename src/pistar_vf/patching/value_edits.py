@@ -34,12 +34,12 @@ def set_returned(module: cst.Module, function: str, value: str) -> cst.Module:
     return module
 
 
-def _returned(scope: cst.FunctionDef) -> list[cst.BaseExpression]:
+def _returned(scope: cst.FunctionDef | cst.ClassDef) -> list[cst.BaseExpression]:
     """What a function's own `return` statements return."""
     closed = syntax.nodes(scope.body, cst.FunctionDef, cst.ClassDef)
     inner = [each for definition in closed for each in syntax.nodes(definition, cst.Return)]
-    every = [each for each in syntax.nodes(scope, cst.Return) if each.value is not None]
-    return [each.value for each in every if not any(each is other for other in inner)]
+    own = [each for each in syntax.nodes(scope, cst.Return) if not any(each is other for other in inner)]
+    return [each.value for each in own if each.value is not None]
 
 
 def _fill(module: cst.Module, old: cst.BaseExpression, value: str) -> cst.Module:
@@ -52,16 +52,25 @@ def _fill(module: cst.Module, old: cst.BaseExpression, value: str) -> cst.Module
 
 
 def set_keyword(
-    module: cst.Module, inside: str, call: str, keyword: str, value: str, instead_of: str | None = None
+    module: cst.Module,
+    inside: str,
+    call: str,
+    keyword: str,
+    value: str,
+    instead_of: str | None = None,
+    keep: bool = False,
 ) -> cst.Module:
-    """A keyword of a call inside a definition, in the place of another one or at the end."""
+    """A keyword of a call inside a definition, in the place of another one or at the end.
+
+    Where the call has the keyword, its value becomes this one, or stays with `keep`.
+    """
     scope = syntax.require_definition(module, inside)
     found = syntax.calls(scope, call)
     if len(found) != 1:
         raise AnchorError(f"`{inside}` calls `{call}` {len(found)} times, expected once")
     arguments = {arg.keyword.value: arg for arg in found[0].args if arg.keyword is not None}
     if keyword in arguments:
-        return module
+        return module if keep else _fill(module, arguments[keyword].value, value)
     if instead_of is None:
         return syntax.swap(module, found[0], _with_argument(found[0], keyword, value))
     if instead_of not in arguments:
@@ -125,7 +134,7 @@ def extend_list(module: cst.Module, name: str, items: Sequence[str]) -> cst.Modu
     missing = [item for item in items if item not in have]
     if not missing:
         return module
-    *before, last = old.elements or [None]
+    before, last = list(old.elements[:-1]), old.elements[-1] if old.elements else None
     between = syntax.separator(before, old.lbracket.whitespace_after)
     new = [cst.Element(cst.SimpleString(f'"{item}"'), comma=between) for item in missing]
     new[-1] = new[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT if last is None else last.comma)

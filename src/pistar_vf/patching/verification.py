@@ -107,14 +107,14 @@ def verify(
         One sight for each patch, by number, and the error that no patch is for; "" where all stages ran.
     """
     copy = _copy(root, places["out"] / "fork")
-    errors: dict[str, str] = {}
+    seen: dict[str, str] = {}
     reached: list[str] = []
     for stage in stages:
-        error = _through(stage, copy, python, patches, places, errors, say)
+        error = _through(stage, copy, python, patches, places, seen, say)
         if error:
-            return _sights(patches, errors, reached, f"{stage.name} stopped with {error}"), error
+            return _sights(patches, seen, reached, f"{stage.name} stopped with {error}"), error
         reached.append(stage.name)
-    return _sights(patches, errors, reached, "no stage runs it"), ""
+    return _sights(patches, seen, reached, "no stage runs it"), ""
 
 
 def _copy(root: Path, copy: Path) -> Path:
@@ -137,17 +137,22 @@ def _through(
     python: Path,
     patches: Sequence[Patch],
     places: Mapping[str, Path],
-    errors: dict[str, str],
+    seen: dict[str, str],
     say: Callable[[str], None],
 ) -> str:
-    """Runs a stage until it passes, or stops with an error that no patch cures; that error."""
+    """Runs a stage until it passes, or stops with an error that no patch cures; that error.
+
+    `seen` receives the patches that went in: the error of one, and of the others with which one they did.
+    """
     while True:
         error = run_stage(stage, copy, python, places)
         say(f"{stage.name}: {error or 'ran'}")
-        patch = _cure(error, stage, copy, patches) if error else None
-        if not error or patch is None:
+        cure = _cure(error, stage, copy, patches) if error else []
+        if not cure:
             return error
-        errors[patch.id] = error
+        for name in cure[:-1]:
+            seen.setdefault(name, f"not seen: it went in with patch {cure[-1]}, which it comes before")
+        seen[cure[-1]] = f"seen: {error}; gone with the patch"
 
 
 def run_stage(stage: Stage, copy: Path, python: Path, places: Mapping[str, Path]) -> str:
@@ -172,16 +177,17 @@ def run_stage(stage: Stage, copy: Path, python: Path, places: Mapping[str, Path]
     return found[-1] if found else f"exit code {run.returncode}: {run.stderr.strip().splitlines()[-1:]}"
 
 
-def _cure(error: str, stage: Stage, copy: Path, patches: Sequence[Patch]) -> Patch | None:
-    """Applies the patch whose error it is, with those that come first, to the copy."""
+def _cure(error: str, stage: Stage, copy: Path, patches: Sequence[Patch]) -> list[str]:
+    """Applies the patch whose error it is, with those that come first, to the copy; their ids, its own as the last."""
     for patch in _candidates(error, stage, patches):
         plan = make_plan(select(tuple(patches), patch.id), SourceTree(copy))
-        if next(step.status for step in plan if step.patch.id == patch.id) == "needed":
+        needed = [step.patch.id for step in plan if step.status == "needed"]
+        if patch.id in needed:
             for file, (_, after) in all_changes(plan).items():
                 (copy / file).parent.mkdir(parents=True, exist_ok=True)
                 (copy / file).write_bytes(after or b"")
-            return patch
-    return None
+            return [*(name for name in needed if name != patch.id), patch.id]
+    return []
 
 
 def _candidates(error: str, stage: Stage, patches: Sequence[Patch]) -> list[Patch]:
@@ -199,11 +205,11 @@ def _same(error: str, symptom: str) -> bool:
     return error.startswith(f"{kind}: ") and re.search(loose, error) is not None
 
 
-def _sights(patches: Sequence[Patch], errors: Mapping[str, str], reached: Sequence[str], stopped: str) -> list[Sight]:
+def _sights(patches: Sequence[Patch], seen: Mapping[str, str], reached: Sequence[str], stopped: str) -> list[Sight]:
     found = []
     for patch in sorted(patches, key=lambda patch: number(patch.id)):
-        if patch.id in errors:
-            found.append(Sight(patch.id, True, f"seen: {errors[patch.id]}; gone with the patch"))
+        if patch.id in seen:
+            found.append(Sight(patch.id, seen[patch.id].startswith("seen: "), seen[patch.id]))
         elif patch.stage in reached:
             found.append(Sight(patch.id, False, f"not seen: {patch.stage} ran"))
         elif not patch.stage:

@@ -1,4 +1,4 @@
-"""One writer per checkout, and files that are old or new, never half."""
+"""One writer per checkout, and files that are old or new, never half, and on the disk when a function returns."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pistar_vf.changes.durable_files import sync, sync_all
 from pistar_vf.patching.patch_file import PatchError
 
 FOLDER = ".pistar_vf_patches"
@@ -75,8 +76,11 @@ def put(root: Path, path: Path, content: bytes | None) -> None:
     try:
         if content is None:
             path.unlink(missing_ok=True)
+            sync_all([path.parent])
             return
+        new = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
+        sync_all(folder.parent for folder in new)
         _replace(root, path, content)
     except OSError as error:
         raise PatchError(
@@ -86,7 +90,7 @@ def put(root: Path, path: Path, content: bytes | None) -> None:
 
 
 def _replace(root: Path, path: Path, content: bytes) -> None:
-    """A reader, or a kill, sees the old content or the new one."""
+    """A reader, a kill or a power cut sees the old content or the new one."""
     (root / FOLDER).mkdir(exist_ok=True)
     same_disk = (root / FOLDER).stat().st_dev == path.parent.stat().st_dev
     name = f"{os.getpid()}.new"
@@ -95,6 +99,8 @@ def _replace(root: Path, path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o7777)
+        sync(temporary)
         os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
