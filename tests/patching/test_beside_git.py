@@ -184,5 +184,5 @@ def test_where_nobody_can_tell(clone, capsys):
     for flags in (("--check",), ("--apply", "--allow_dirty")):
         assert patch(clone, *flags, "--only", "12") == 3
         printed = capsys.readouterr().out
-        assert f"12   cannot tell        {TRAIN}:38: look whether the base class of `TrainState`" in printed
+        assert f"12   cannot tell        {TRAIN}:38: look whether a base class or a decorator" in printed
         assert "of 12 nobody can tell from the code; look where it says, or run --verify" in printed

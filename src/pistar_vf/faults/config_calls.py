@@ -78,6 +78,7 @@ def _config_call(tree: SourceTree, code: Code, call: ast.Call) -> ConfigCall:
         unpacked |= inner or {}
     for copy in _copies(code, call):
         unpacked |= _keywords(copy)
+    unpacked |= _set_afterwards(code, call)
     owner = find_class(tree, code, code.origin(call.func)) or _class(tree)
     unpacked |= _by_position(owner, call)
     return ConfigCall(call, _keywords(call) | unpacked, complete, frozenset(unpacked), owner)
@@ -94,6 +95,14 @@ def _copies(code: Code, call: ast.Call) -> list[ast.Call]:
     holders = {name for name, value in code.aliases.items() if value is call}
     copies = [each for each in code.calls("dataclasses.replace") if each.args]
     return [c for c in copies if c.args[0] is call or (isinstance(c.args[0], ast.Name) and c.args[0].id in holders)]
+
+
+def _set_afterwards(code: Code, call: ast.Call) -> Keywords:
+    """The fields that are assigned to of the variable that holds what a call makes."""
+    holders = {name for name, value in code.aliases.items() if value is call}
+    stored = [each for each in code.all(ast.Attribute) if isinstance(each.ctx, ast.Store)]
+    held = [each for each in stored if isinstance(each.value, ast.Name) and each.value.id in holders]
+    return {each.attr: getattr(code.parents[each], "value", None) for each in held}
 
 
 def _dictionary(code: Code, node: ast.expr) -> Keywords | None:

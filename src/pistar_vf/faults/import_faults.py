@@ -48,6 +48,9 @@ def binding(tree: SourceTree, module: str, name: str) -> Finding:
     bound = code.bindings(name)
     if bound:
         return _bound(tree, code, bound[-1], name)
+    for source in [code.source(each) for each in code.all(ast.ImportFrom) if _is_star(each)]:
+        if tree.file_of(source) not in (None, file) and (there := binding(tree, source, name)).verdict == "fixed":
+            return there
     dynamic = _dynamic(code)
     if dynamic is not None:
         return unknown(f"look whether this makes `{name}`", place(file, dynamic))

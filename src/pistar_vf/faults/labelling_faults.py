@@ -99,7 +99,7 @@ def ragged_batch(tree: SourceTree) -> Finding:
     compiled = [each for each in _compiled(code) if isinstance(each, ast.FunctionDef)]
     users = {scope for name in {each.name for each in compiled} for scope in _functions_with_loops(code, name)}
     owners = {scope for each in compiled for scope in code.above(each) if isinstance(scope, Definition)}
-    loops = [scope for scope in (*users, *owners) if code.all(ast.For, inside=scope)]
+    loops = [scope for scope in (*users, *owners) if code.all(ast.For, ast.While, inside=scope)]
     if not loops:
         if not code.all(ast.FunctionDef) or not compiled:
             return absent(f"nothing in {SCRIPT} is compiled")
@@ -108,7 +108,8 @@ def ragged_batch(tree: SourceTree) -> Finding:
 
 
 def _functions_with_loops(code: Code, name: str) -> list[Definition]:
-    return [f for f in code.all(ast.FunctionDef) if code.all(ast.For, inside=f) and _mentions(code, f, name)]
+    loops = [f for f in code.all(ast.FunctionDef) if code.all(ast.For, ast.While, inside=f)]
+    return [f for f in loops if _mentions(code, f, name)]
 
 
 def _mentions(code: Code, scope: ast.AST, name: str) -> bool:
@@ -151,10 +152,21 @@ def fixed_paths(tree: SourceTree, file: str, owner: str) -> Finding:
     if scope is None:
         return absent(f"{file} has no `{owner}`")
     texts = code.strings(scope)
-    paths = [text.node for text in texts if text.value.startswith("/") and text.value.count("/") > 2]
-    alone = [each for each in paths if isinstance(code.parents[each], ast.Assign | ast.AnnAssign)]
+    paths = [text.node for text in texts if _is_own_path(text.value)]
+    alone: list[ast.AST] = [each for each in paths if isinstance(code.parents[each], ast.Assign | ast.AnnAssign)]
+    alone += [each.value for each in code.all(ast.Assign, inside=scope) if _is_constant_path(code, each.value)]
     if alone:
         return fault("the path of the weights is written out, and nothing can be set instead", place(file, alone[0]))
     if paths:
         return fixed("the path can be set", place(file, paths[0]))
     return absent(f"`{owner}` has no path written out")
+
+
+def _is_own_path(text: str) -> bool:
+    return text.startswith("/") and text.count("/") > 2
+
+
+def _is_constant_path(code: Code, node: ast.expr) -> bool:
+    """Whether a name stands for a path that the file writes out elsewhere."""
+    meant = code.aliases.get(node.id) if isinstance(node, ast.Name) else None
+    return isinstance(meant, ast.Constant) and _is_own_path(str(meant.value))

@@ -45,7 +45,7 @@ def _fields(scope: ast.ClassDef) -> set[str]:
 
 
 def registered(code: Code, scope: ast.ClassDef) -> ast.AST | str | None:
-    """Where a class is made a tree for JAX; "unknown" where a base class of elsewhere may do it."""
+    """Where a class is made a tree for JAX; "unknown" where a base class or a decorator of elsewhere may."""
     for base in scope.bases:
         if (code.origin(base) or "").rpartition(".")[2] in _TREE_BASES:
             return base
@@ -56,7 +56,14 @@ def registered(code: Code, scope: ast.ClassDef) -> ast.AST | str | None:
     for call in code.calls(*_REGISTER):
         if any(isinstance(each, ast.Name) and each.id == scope.name for each in call.args):
             return call
-    return "unknown" if [each for each in scope.bases if (code.origin(each) or "") != "object"] else None
+    strange = [each for each in scope.bases if (code.origin(each) or "") != "object"]
+    return "unknown" if strange or not all(_is_plain(code, each) for each in scope.decorator_list) else None
+
+
+def _is_plain(code: Code, decorator: ast.expr) -> bool:
+    """Whether a decorator is that of a dataclass, which registers nothing."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return _ends(code.origin(called) or "", "dataclass")
 
 
 def _ends(name: str, end: str) -> bool:
@@ -110,7 +117,7 @@ def state_leaf(tree: SourceTree) -> Finding:
         return unknown(f"look how `{scope.name}` gets onto the devices", place(holder.file, scope))
     decides = worst(judged)
     if where == "unknown" and decides.verdict == "fault":
-        text = f"look whether the base class of `{scope.name}` makes it a tree for JAX"
+        text = f"look whether a base class or a decorator of `{scope.name}` makes it a tree for JAX"
         return unknown(text, place(holder.file, scope))
     if decides.verdict != "fault":
         return decides

@@ -72,7 +72,7 @@ def drop_import(module: cst.Module, source: str, name: str) -> cst.Module:
 
 
 def rename_import(module: cst.Module, source: str, to: str) -> cst.Module:
-    """`from source import …` becomes `from to import …`, and `import source as …` becomes `import to as …`."""
+    """Imports from one module become imports from another one of its package, under the names that they had."""
     for _, statement in _imports_from(module, source):
         if statement.module is not None:
             module = syntax.swap(module, statement.module, cst.parse_expression(to))
@@ -80,6 +80,13 @@ def rename_import(module: cst.Module, source: str, to: str) -> cst.Module:
     for alias in named:
         if syntax.dotted(alias.name) == source:
             module = syntax.swap(module, alias.name, cst.parse_expression(to))
+    package, _, last = source.rpartition(".")
+    for _, statement in _imports_from(module, package):
+        names = statement.names if not isinstance(statement.names, cst.ImportStar) else ()
+        for alias in (each for each in names if syntax.dotted(each.name) == last):
+            kept = alias.asname or cst.AsName(cst.Name(last))
+            renamed = alias.with_changes(name=cst.Name(to.rpartition(".")[2]), asname=kept)
+            module = syntax.swap(module, alias, renamed)
     return module
 
 
