@@ -1,9 +1,8 @@
-"""Questions about the training state: whether JAX takes it for a tree, and whether its step stays a number."""
+"""The training state: which class it is, what holds it, and whether JAX takes it for a tree."""
 
 import ast
-from collections.abc import Sequence
 
-from pistar_vf.faults.code import Code, Definition
+from pistar_vf.faults.code import Code
 from pistar_vf.faults.definitions import find_class
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
 from pistar_vf.faults.source_tree import SourceTree
@@ -24,11 +23,9 @@ _TO_ARRAY = (
     "jax.numpy.array",
     "apply_fsdp_sharding",
 )
-_TO_NUMBER = ("int", "item", "tolist", "float", "index")
-_STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
 
 
-def _state_class(tree: SourceTree) -> tuple[ast.ClassDef, Code] | None:
+def state_class(tree: SourceTree) -> tuple[ast.ClassDef, Code] | None:
     """`TrainState`, or the class with a step and parameters that takes its place, and its file."""
     code = tree.existing(SCRIPT)
     named = find_class(tree, code, code.origin(ast.Name("TrainState", ast.Load())))
@@ -70,17 +67,17 @@ def _ends(name: str, end: str) -> bool:
     return name == end or name.endswith(f".{end}")
 
 
-def _state_names(code: Code, scope: ast.ClassDef) -> set[str]:
+def state_names(code: Code, scope: ast.ClassDef) -> set[str]:
     """The variables and parameters that hold the state."""
     makers = {scope.name}
     for function in code.all(ast.FunctionDef):
         returned = [each.value for each in code.all(ast.Return, inside=function) if each.value is not None]
         firsts = [each.elts[0] if isinstance(each, ast.Tuple) and each.elts else each for each in returned]
-        if any(isinstance(each, ast.Call) and _last(code, each.func) == scope.name for each in firsts):
+        if any(isinstance(each, ast.Call) and last_name(code, each.func) == scope.name for each in firsts):
             makers.add(function.name)
     names = set()
     for node in code.all(ast.Assign, ast.AnnAssign):
-        if isinstance(node.value, ast.Call) and _last(code, node.value.func) in makers:
+        if isinstance(node.value, ast.Call) and last_name(code, node.value.func) in makers:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             first = target.elts[0] if isinstance(target, ast.Tuple) else target
             names |= {first.id} if isinstance(first, ast.Name) else set()
@@ -96,13 +93,14 @@ def _dictionaries(code: Code) -> list[ast.Dict]:
     return [each for each, names in keys if names >= {"step", "params"}]
 
 
-def _last(code: Code, node: ast.expr) -> str:
+def last_name(code: Code, node: ast.expr) -> str:
+    """The last part of what an expression means; "" for none."""
     return (code.origin(node) or "").rpartition(".")[2]
 
 
 def state_leaf(tree: SourceTree) -> Finding:
     """The state, a plain dataclass, is put on the devices as one leaf."""
-    code, found = tree.existing(SCRIPT), _state_class(tree)
+    code, found = tree.existing(SCRIPT), state_class(tree)
     if found is None and (held := _dictionaries(code)):
         return absent(f"the state is a dictionary, which is a tree for JAX ({place(SCRIPT, held[0])})")
     if found is None:
@@ -111,8 +109,8 @@ def state_leaf(tree: SourceTree) -> Finding:
     where = registered(holder, scope)
     if isinstance(where, ast.AST):
         return fixed(f"`{scope.name}` is a tree for JAX", place(holder.file, where))
-    names = _state_names(code, scope)
-    judged = _placements(code, names)
+    names = state_names(code, scope)
+    judged = placements(code, names)
     if not judged:
         return unknown(f"look how `{scope.name}` gets onto the devices", place(holder.file, scope))
     decides = worst(judged)
@@ -130,7 +128,7 @@ def _assigned_fields(code: Code, names: set[str]) -> list[ast.AST]:
     return [node for node in stored if isinstance(node.value, ast.Name) and node.value.id in names]
 
 
-def _placements(code: Code, names: set[str], inside: ast.AST | None = None, depth: int = 2) -> list[Finding]:
+def placements(code: Code, names: set[str], inside: ast.AST | None = None, depth: int = 2) -> list[Finding]:
     """What the calls that get the whole state do to it."""
     found = []
     for call in code.all(ast.Call, inside=inside):
@@ -161,7 +159,7 @@ def _placement(code: Code, call: ast.Call, names: set[str], depth: int) -> list[
 def _is_jit_call(code: Code, called: ast.expr) -> bool:
     """Whether what is called was made by `jax.jit(…)`, here or where its name was assigned."""
     made = code.aliases.get(called.id) if isinstance(called, ast.Name) else called
-    return isinstance(made, ast.Call) and _last(code, made.func) in ("jit", "pjit", "pmap")
+    return isinstance(made, ast.Call) and last_name(code, made.func) in ("jit", "pjit", "pmap")
 
 
 def _inside(code: Code, call: ast.Call, target: ast.FunctionDef, names: set[str], depth: int) -> list[Finding]:
@@ -169,7 +167,7 @@ def _inside(code: Code, call: ast.Call, target: ast.FunctionDef, names: set[str]
     parameters = [each.arg for each in target.args.args]
     given = {name for name, value in zip(parameters, call.args, strict=False) if getattr(value, "id", "") in names}
     given |= {each.arg for each in call.keywords if each.arg and getattr(each.value, "id", "") in names}
-    found = _placements(code, given, target, depth - 1) if depth else []
+    found = placements(code, given, target, depth - 1) if depth else []
     if not found and code.calls(*_MAPS, inside=target):
         return [fixed("its fields are put on the devices one by one", place(code.file, target))]
     return found
@@ -209,54 +207,3 @@ def _body(code: Code, function: ast.expr | None) -> ast.AST | None:
         alias = code.aliases.get(function.id)
         return inner[0] if inner else alias if isinstance(alias, ast.Lambda) else None
     return None
-
-
-def step_number(tree: SourceTree) -> Finding:
-    """The state is a tree, so that its step becomes an array, and the progress bar counts with it."""
-    code, found = tree.existing(SCRIPT), _state_class(tree)
-    where = None if found is None else registered(found[1], found[0])
-    if found is None or not isinstance(where, ast.AST):
-        return absent("the state is no tree for JAX, and its step stays a number")
-    names = _state_names(code, found[0])
-    reads = [node for node in code.all(ast.Attribute) if node.attr == "step" and getattr(node.value, "id", "") in names]
-    counting = [each for each in (_counts(code, node) for node in reads) if each is not None]
-    if not counting:
-        return unknown("look whether the progress bar gets the state's step as an array", f"{SCRIPT}:1")
-    decides = worst(counting)
-    if decides.verdict == "fault" and not _becomes_array(code, names):
-        return fixed("only arrays are put on the devices, and the step is a number", place(found[1].file, where))
-    return decides
-
-
-def _becomes_array(code: Code, names: set[str]) -> bool:
-    """Whether a leaf that is a number is put on the devices too: something that places the state has no condition."""
-    judged = _placements(code, names)
-    return not judged or any(each.verdict != "fixed" for each in judged)
-
-
-def _counts(code: Code, node: ast.Attribute) -> Finding | None:
-    """What becomes of one read of the step: the variable of the first step, or an argument of the progress bar."""
-    above = list(code.above(node))
-    inner = [each for each in above if isinstance(each, ast.Call)]
-    if inner and _last(code, inner[0].func) in ("tqdm", "range", "timedelta"):
-        return fault("the progress bar gets the step as an array", place(code.file, node))
-    statement = next((each for each in above if isinstance(each, ast.stmt)), None)
-    if not isinstance(statement, ast.Assign | ast.AnnAssign):
-        return None
-    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-    if not isinstance(target, ast.Name) or not ("step" in target.id and "start" in target.id):
-        return None
-    return _first_step(code, node, target.id, [each for each in inner if statement in code.above(each)])
-
-
-def _first_step(code: Code, node: ast.Attribute, name: str, calls: Sequence[ast.Call]) -> Finding:
-    """Whether the calls around the step, from the inside out, leave a number in the variable."""
-    at = place(code.file, node)
-    function = next((each for each in code.above(node) if isinstance(each, Definition)), None)
-    path = f"{code.path(function)}.{name}" if function is not None else name
-    made = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]
-    if any(each in _TO_NUMBER for each in made):
-        return fixed("the first step is made a number", at)
-    if all(each in _STAYS_ARRAY for each in made):
-        return fault(f"`{name}` is an array", at, start_step=path)
-    return unknown(f"look whether `{made[-1]}` makes the first step a number", at)

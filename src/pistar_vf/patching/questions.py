@@ -10,6 +10,7 @@ from pistar_vf.faults import (
     loader_faults,
     module_faults,
     state_faults,
+    step_faults,
 )
 from pistar_vf.faults.finding import Finding, absent
 from pistar_vf.faults.source_tree import SourceTree, TreeError
@@ -34,7 +35,7 @@ QUESTIONS: dict[str, Callable[..., Finding]] = {
         loader_faults.loader_size,
         loader_faults.loader_items,
         state_faults.state_leaf,
-        state_faults.step_number,
+        step_faults.step_number,
         labelling_faults.closed_over_weights,
         labelling_faults.ragged_batch,
         labelling_faults.fixed_paths,

@@ -1,0 +1,63 @@
+"""The question whether the first step stays a number where the state is a tree for JAX."""
+
+import ast
+from collections.abc import Sequence
+
+from pistar_vf.faults.code import Code, Definition
+from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
+from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.faults.state_faults import SCRIPT, last_name, placements, registered, state_class, state_names
+
+_TO_NUMBER = ("int", "item", "tolist", "float", "index")
+_STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
+
+
+def step_number(tree: SourceTree) -> Finding:
+    """The state is a tree, so that its step becomes an array, and the progress bar counts with it."""
+    code, found = tree.existing(SCRIPT), state_class(tree)
+    where = None if found is None else registered(found[1], found[0])
+    if found is None or not isinstance(where, ast.AST):
+        return absent("the state is no tree for JAX, and its step stays a number")
+    names = state_names(code, found[0])
+    reads = [node for node in code.all(ast.Attribute) if node.attr == "step" and getattr(node.value, "id", "") in names]
+    counting = [each for each in (_counts(code, node) for node in reads) if each is not None]
+    if not counting:
+        return unknown("look whether the progress bar gets the state's step as an array", f"{SCRIPT}:1")
+    decides = worst(counting)
+    if decides.verdict == "fault" and not _becomes_array(code, names):
+        return fixed("only arrays are put on the devices, and the step is a number", place(found[1].file, where))
+    return decides
+
+
+def _becomes_array(code: Code, names: set[str]) -> bool:
+    """Whether a leaf that is a number is put on the devices too: something that places the state has no condition."""
+    judged = placements(code, names)
+    return not judged or any(each.verdict != "fixed" for each in judged)
+
+
+def _counts(code: Code, node: ast.Attribute) -> Finding | None:
+    """What becomes of one read of the step: the variable of the first step, or an argument of the progress bar."""
+    above = list(code.above(node))
+    inner = [each for each in above if isinstance(each, ast.Call)]
+    if inner and last_name(code, inner[0].func) in ("tqdm", "range", "timedelta"):
+        return fault("the progress bar gets the step as an array", place(code.file, node))
+    statement = next((each for each in above if isinstance(each, ast.stmt)), None)
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return None
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+    if not isinstance(target, ast.Name) or not ("step" in target.id and "start" in target.id):
+        return None
+    return _first_step(code, node, target.id, [each for each in inner if statement in code.above(each)])
+
+
+def _first_step(code: Code, node: ast.Attribute, name: str, calls: Sequence[ast.Call]) -> Finding:
+    """Whether the calls around the step, from the inside out, leave a number in the variable."""
+    at = place(code.file, node)
+    function = next((each for each in code.above(node) if isinstance(each, Definition)), None)
+    path = f"{code.path(function)}.{name}" if function is not None else name
+    made = [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]
+    if any(each in _TO_NUMBER for each in made):
+        return fixed("the first step is made a number", at)
+    if all(each in _STAYS_ARRAY for each in made):
+        return fault(f"`{name}` is an array", at, start_step=path)
+    return unknown(f"look whether `{made[-1]}` makes the first step a number", at)
