@@ -57,7 +57,7 @@ def _code(folder: Path, edit: Edit) -> list[str]:
 
 
 def _block(code: str) -> str:
-    return textwrap.indent(f"```python\n{code.strip()}\n```\n", "  ", lambda line: bool(line.strip()))
+    return textwrap.indent(f"```text\n{code.strip()}\n```\n", "  ", lambda line: bool(line.strip()))
 
 
 def _keyword(edit: Edit) -> str:
