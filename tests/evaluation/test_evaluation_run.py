@@ -12,11 +12,13 @@ import pytest
 from support.plain_values import plain_values
 
 from pistar_vf.categorical import Support
-from pistar_vf.errors import ConfigError, LabelError
+from pistar_vf.errors import ConfigError, DatasetError, LabelError
+from pistar_vf.evaluation import fitted_on
 from pistar_vf.evaluation import frames as evaluated_frames
 from pistar_vf.evaluation.baselines import state_tree_baseline
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import MEASURES
+from pistar_vf.evaluation.fitted_on import FittedOn
 from pistar_vf.evaluation.frames import EvaluatedFrames, score_trees
 from pistar_vf.evaluation.run import run_eval
 from pistar_vf.frames import shards
@@ -205,14 +207,40 @@ def test_timeouts_are_left_out_and_counted(config, tiny_dataset, dataset, traine
     assert "clock" in own.scores
 
 
-def test_other_data_has_no_baselines(config, tiny_dataset, monkeypatch):
-    """Nobody knows its training episodes, so there is nothing to fit them on; here, as it is of another name."""
+def test_other_data_is_compared_with_baselines_of_the_checkpoints_own(config, found, tiny_dataset, monkeypatch, capsys):
+    """Nobody knows its training episodes; here, as it is of another name and without digests."""
     monkeypatch.setattr(LeRobotDataset, "content_digests", {})
     raw = tiny_dataset.parent / "raw"
     own = run_eval(config.replace(data_dir=str(raw), outcome_column="outcome"), progress=False)
     assert own.facts["num_trained_on"] == 0
+    assert (own.facts["baseline_dataset"], own.facts["num_baseline_episodes"]) == (
+        "labelled",
+        found.facts["num_baseline_episodes"],
+    )
+    rows = [about["episode_index"] for about in own.episodes]  # without the time-outs, of which raw data says so
+    for name in ("constant", "clock", "trees"):  # the same states and times under another name
+        np.testing.assert_allclose(own.scores[name].late_value, found.scores[name].late_value[rows])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "episodes of labelled, the checkpoint's own training set" in out
+
+
+def test_other_data_has_no_baselines_where_the_checkpoints_own_has_gone(config, tiny_dataset, monkeypatch):
+    def gone(path):
+        raise DatasetError(f"{path}: expected a dataset")
+
+    monkeypatch.setattr(LeRobotDataset, "content_digests", {})
+    monkeypatch.setattr(fitted_on, "find_dataset", gone)
+    raw = tiny_dataset.parent / "raw"
+    own = run_eval(config.replace(data_dir=str(raw), outcome_column="outcome"), progress=False)
     assert list(own.scores) == ["model"]
-    assert own.missing["clock"] == "nobody knows which episodes of this dataset are for training"
+    assert own.missing["clock"].startswith("the checkpoint's own training set cannot be read: ")
+
+
+def test_a_checkpoint_of_several_datasets_has_no_training_set(config, trained_run):
+    spec = load_value_model(trained_run.checkpoint).spec
+    several = dataclasses.replace(spec, trained_on=dataclasses.replace(spec.trained_on, datasets=()))
+    with pytest.raises(ConfigError, match="does not lead to one dataset that it was trained on"):
+        fitted_on.own_training_set(config, several)
 
 
 def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, capsys):
@@ -230,9 +258,10 @@ def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, ca
 
 def test_no_trees_without_a_state(dataset):
     strata = {episode.index: ("success", "") for episode in dataset.episodes}
-    frames = EvaluatedFrames(dataset, dataset.episodes, dataset.episodes, np.zeros(265, np.float32), strata, Support())
+    labels = np.zeros(265, np.float32)
+    frames = EvaluatedFrames(dataset, dataset.episodes, labels, strata, Support())
     with pytest.raises(ConfigError, match="labelled has no column 'pose'"):
-        score_trees(frames, "pose")
+        score_trees(frames, FittedOn(dataset, dataset.episodes, labels, strata), "pose")
 
 
 def test_no_frame_at_all(config):

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from pistar_vf.categorical import Support
-from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.baselines import state_tree_baseline
 from pistar_vf.evaluation.empirical import at_frames, clock_distributions, constant_distribution
 from pistar_vf.evaluation.episode_scores import EpisodeScores
+from pistar_vf.evaluation.fitted_on import FittedOn, read_states
 from pistar_vf.evaluation.frame_scores import score_logits, score_probs, score_values
 from pistar_vf.evaluation.source import Source
-from pistar_vf.frames.open_table import read_state
 from pistar_vf.frames.shards import iterate_shards
 from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -32,7 +31,6 @@ class EvaluatedFrames:
     Attributes:
         dataset: all of its episodes.
         episodes: those to evaluate, in the dataset's order, none of them a time-out or a fragment.
-        train: those to fit baselines on.
         labels: targets of all frames of the dataset.
         strata: outcome and task of every episode of the dataset, by index.
         support: of the values.
@@ -41,7 +39,6 @@ class EvaluatedFrames:
 
     dataset: LeRobotDataset
     episodes: tuple[Episode, ...]
-    train: tuple[Episode, ...]
     labels: Float[np.ndarray, " t"]
     strata: dict[int, tuple[str, str]]
     support: Support
@@ -76,11 +73,6 @@ class EvaluatedFrames:
             size += episode.length
         yield tuple(group)
 
-    def train_targets(self, task: str | None = None) -> list[np.ndarray]:
-        """Targets of each training episode, or of those of one task; of all of them where the task has none."""
-        own = [e for e in self.train if task is None or self.strata[e.index][1] == task]
-        return [self.labels[e.start : e.start + e.length] for e in own or self.train]
-
 
 def score_model(
     source: Source,
@@ -114,9 +106,9 @@ def score_model(
     return EpisodeScores.concatenate(seen), {key: EpisodeScores.concatenate(found) for key, found in dark.items()}
 
 
-def score_constant(frames: EvaluatedFrames) -> EpisodeScores:
+def score_constant(frames: EvaluatedFrames, fitted_on: FittedOn) -> EpisodeScores:
     """The distribution of the training targets, whatever the frame."""
-    probs = constant_distribution(frames.train_targets(), frames.support)
+    probs = constant_distribution(fitted_on.targets(), frames.support)
 
     def predict(episodes: tuple[Episode, ...]) -> np.ndarray:
         return np.broadcast_to(probs, (len(frames.rows(episodes)), len(probs)))
@@ -124,13 +116,13 @@ def score_constant(frames: EvaluatedFrames) -> EpisodeScores:
     return _score_distributions(frames, predict)
 
 
-def score_clock(frames: EvaluatedFrames) -> EpisodeScores:
+def score_clock(frames: EvaluatedFrames, fitted_on: FittedOn) -> EpisodeScores:
     """The distribution of the training targets of the same task at the same frame index."""
-    prior = constant_distribution(frames.train_targets(), frames.support)
+    prior = constant_distribution(fitted_on.targets(), frames.support)
 
     @functools.lru_cache(maxsize=32)  # one for each of thousands of tasks would not fit into memory
     def of_task(task: str) -> np.ndarray:
-        return clock_distributions(frames.train_targets(task), prior, frames.support)
+        return clock_distributions(fitted_on.targets(task), prior, frames.support)
 
     def predict(episodes: tuple[Episode, ...]) -> np.ndarray:
         return np.concatenate([at_frames(of_task(frames.strata[e.index][1]), frames.indices(e)) for e in episodes])
@@ -138,19 +130,18 @@ def score_clock(frames: EvaluatedFrames) -> EpisodeScores:
     return _score_distributions(frames, predict)
 
 
-def score_trees(frames: EvaluatedFrames, state_key: str) -> EpisodeScores:
+def score_trees(frames: EvaluatedFrames, fitted_on: FittedOn, state_key: str) -> EpisodeScores:
     """Boosted trees on single frames' states, fitted on at most 200,000 training frames, evenly spaced.
 
     Raises:
-        ConfigError: scikit-learn is not installed, or the dataset has no such state.
+        ConfigError: scikit-learn is not installed, or one of the datasets has no such state.
     """
-    if state_key not in frames.dataset.columns:
-        raise ConfigError(f"{frames.dataset.root} has no column '{state_key}'")
-    state, target = read_state(frames.dataset, state_key, frames.train), np.concatenate(frames.train_targets())
+    own = read_states(frames.dataset, frames.episodes, state_key)
+    state = read_states(fitted_on.dataset, fitted_on.episodes, state_key)
+    target = np.concatenate(fitted_on.targets())
     every = -(-len(target) // _TREE_FRAMES)
     kept = np.concatenate([np.arange(episode.length) % frames.frame_skip == 0 for episode in frames.episodes])
-    own = read_state(frames.dataset, state_key, frames.episodes)[kept]
-    value = state_tree_baseline(state[::every], target[::every], own)
+    value = state_tree_baseline(state[::every], target[::every], own[kept])
     return frames.score(frames.episodes, score_values(value))
 
 

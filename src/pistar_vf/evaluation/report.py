@@ -160,6 +160,11 @@ class Evaluation:
             notes.append(f"{self.facts['num_fragments_left_out']} fragments of episodes are left out, too")
         if self.facts["num_trained_on"]:
             notes.append(f"the model was trained on {self.facts['num_trained_on']} of these episodes: it looks better")
+        if self.facts.get("baseline_dataset") not in (None, self.facts["dataset"]):
+            notes.append(
+                f"baselines are fitted on {self.facts['num_baseline_episodes']} episodes of "
+                f"{self.facts['baseline_dataset']}, the checkpoint's own training set"
+            )
         return "\n".join(notes)
 
 

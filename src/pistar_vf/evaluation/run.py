@@ -13,6 +13,7 @@ from pistar_vf.checkpoints.provenance import recorded_parts
 from pistar_vf.errors import ConfigError
 from pistar_vf.evaluation.config import EvalConfig
 from pistar_vf.evaluation.episode_scores import EpisodeScores
+from pistar_vf.evaluation.fitted_on import FittedOn, own_training_set
 from pistar_vf.evaluation.frames import EvaluatedFrames, score_clock, score_constant, score_model, score_trees
 from pistar_vf.evaluation.parts import Part, choose_part
 from pistar_vf.evaluation.report import MODEL, Evaluation
@@ -75,7 +76,6 @@ def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part |
     frames = EvaluatedFrames(
         dataset=dataset,
         episodes=part.episodes,
-        train=part.train,
         labels=targets.labels,
         strata=dict(zip((episode.index for episode in dataset.episodes), strata)),
         support=spec.model.support,
@@ -84,28 +84,42 @@ def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part |
     with tqdm(total=len(frames.rows(part.episodes)), desc="scoring", unit=" frames", disable=not progress) as bar:
         streaming = {"batch_size": config.batch_size, "cache_dir": config.cache_dir, "num_workers": config.num_workers}
         own, blanked = score_model(source, frames, config.blank_cameras, **streaming, advance=bar.update)
-    baselines, missing = _baselines(frames, spec.state.key if spec.state is not None else _STATE_KEY)
+    baselines, missing, fitted_on = _baselines(config, source, frames, part)
     fragments = sum(episode.index in targets.fragments for episode in chosen.episodes)
     facts = _facts(config, source, part, len(chosen.episodes) - len(part.episodes) - fragments, fragments)
+    facts |= _baseline_facts(fitted_on)
     return Evaluation(facts, _about(part, frames), {MODEL: own, **baselines}, missing, blanked)
 
 
-def _baselines(frames: EvaluatedFrames, state_key: str) -> tuple[dict[str, EpisodeScores], dict[str, str]]:
-    """Scores of those that can be fitted, and why the others cannot."""
+def _baselines(
+    config: EvalConfig, source: Source, frames: EvaluatedFrames, part: Part
+) -> tuple[dict[str, EpisodeScores], dict[str, str], FittedOn | None]:
+    """Scores of those that can be fitted, why the others cannot, and what they were fitted on."""
+    spec = source.predictor.spec
+    state_key = spec.state.key if spec.state is not None else _STATE_KEY
+    try:
+        own = FittedOn(source.dataset, part.train, frames.labels, frames.strata)
+        fitted_on = own if part.train else own_training_set(config, spec)
+    except ConfigError as error:
+        return {}, dict.fromkeys(("constant", "clock", "trees"), str(error)), None
     kinds: dict[str, Callable[[], EpisodeScores]] = {
-        "constant": lambda: score_constant(frames),
-        "clock": lambda: score_clock(frames),
-        "trees": lambda: score_trees(frames, state_key),
+        "constant": lambda: score_constant(frames, fitted_on),
+        "clock": lambda: score_clock(frames, fitted_on),
+        "trees": lambda: score_trees(frames, fitted_on, state_key),
     }
     found, missing = {}, {}
     for name, score in kinds.items():
         try:
-            if not frames.train:
-                raise ConfigError("nobody knows which episodes of this dataset are for training")
             found[name] = score()
         except ConfigError as error:
             missing[name] = str(error)
-    return found, missing
+    return found, missing, fitted_on
+
+
+def _baseline_facts(fitted_on: FittedOn | None) -> dict[str, Any]:
+    if fitted_on is None:
+        return {"num_baseline_episodes": 0, "baseline_dataset": None}
+    return {"num_baseline_episodes": len(fitted_on.episodes), "baseline_dataset": fitted_on.dataset.name}
 
 
 def _facts(config: EvalConfig, source: Source, part: Part, num_timeouts: int, num_fragments: int) -> dict[str, Any]:
@@ -117,7 +131,6 @@ def _facts(config: EvalConfig, source: Source, part: Part, num_timeouts: int, nu
         "num_timeouts_left_out": num_timeouts,
         "num_fragments_left_out": num_fragments,
         "num_trained_on": sum(episode.index in part.seen for episode in part.episodes),
-        "num_baseline_episodes": len(part.train),
     }
 
 
