@@ -136,6 +136,7 @@ def test_command_labels_and_says_what_is_next(dataset: LeRobotDataset, tmp_path:
         f"labelled dataset: {output}; train on it with: "
         f"pistar-vf train --data_dir {output} --checkpoint_dir checkpoints/out --load_pretrained"
     )
+    assert printed[-2].startswith("a step costs 1/T of its own episode")
 
 
 def test_command_passes_every_flag_on(tmp_path: Path) -> None:
@@ -158,10 +159,11 @@ def test_command_writes_another_convention(dataset: LeRobotDataset, tmp_path: Pa
     assert copy.read_column("reward_label")[8] == -1
 
 
-def test_command_writes_the_papers_target(dataset: LeRobotDataset, tmp_path: Path) -> None:
+def test_command_writes_the_papers_target(dataset: LeRobotDataset, tmp_path: Path, capsys) -> None:
     """The longest episode of the one task has 5 frames; a failure costs 2 steps."""
     argv = ["--data_dir", str(dataset.root), "--outcome_column", "outcome", "--output_dir", str(tmp_path / "out")]
     copy = load_lerobot(cli.main([*argv, "--target", "paper", "--failure_penalty", "2"]))
+    assert "1/T" not in capsys.readouterr().out
     expected = [-0.6, -0.4, -0.2, 0, -1, -1, -0.8, -0.6, -0.4, -0.4, -0.2, 0]
     np.testing.assert_allclose(read_value_labels(copy), expected, atol=1e-7)
 

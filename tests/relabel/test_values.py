@@ -1,6 +1,7 @@
 """Streamed values are those of one call of the model, are computed once, and survive an interruption."""
 
 import dataclasses
+import logging
 
 import jax
 import numpy as np
@@ -76,10 +77,15 @@ def test_the_table_says_which_frame_is_which(compute, dataset, tmp_path):
     assert table["frame_index"] == np.concatenate([np.arange(n) for n in lengths]).tolist()
 
 
-def test_a_second_call_computes_nothing(compute, tmp_path, monkeypatch):
-    first = compute(tmp_path / "values")
+def test_a_second_call_computes_nothing(compute, tmp_path, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO):
+        first = compute(tmp_path / "values")
+    assert "its first batch is compiled before the bar moves" in caplog.text
+    caplog.clear()
     monkeypatch.setattr(values, "FramePredictor", None)
-    second = compute(tmp_path / "values")
+    with caplog.at_level(logging.INFO):
+        second = compute(tmp_path / "values")
+    assert "compiled" not in caplog.text
     np.testing.assert_array_equal(second.value, first.value)
     assert second.probes == first.probes
 

@@ -201,3 +201,15 @@ def test_a_state_with_a_bad_loss_is_not_saved():
     with pytest.raises(NonFiniteLossError, match=r"step 1: expected a finite loss .* In the batch: 4 frames of toy\."):
         toy.train(plan=plan)
     assert toy.events == []
+
+
+def test_what_a_validation_warns_of_is_said_after_the_warm_up(capsys):
+    """A model that has hardly moved is constant, whatever its labels are; what is all warm-up says it at its end."""
+    toy = Toy(6, log=100, validate=2, save=100, losses=[1.0, 1.0, 1.0])
+    said = []
+    for warmup in (4, 100):
+        plan = dataclasses.replace(toy.plan, intervals=dataclasses.replace(toy.plan.intervals, warmup=warmup))
+        toy.losses = [1.0, 1.0, 1.0]
+        toy.train(plan=plan)
+        said.append(capsys.readouterr())
+    assert [text.out.count("look out") + text.err.count("look out") for text in said] == [2, 1]

@@ -20,7 +20,7 @@ from pistar_vf.recipes.config import AlignmentConfig, TrainConfig
 from pistar_vf.recipes.start import random_towers, warn_of_random_towers
 from pistar_vf.training.copies import BestWriter, Copies
 from pistar_vf.training.engine import train
-from pistar_vf.training.optimizer import create_optimizer, create_schedule
+from pistar_vf.training.optimizer import create_optimizer, create_schedule, num_warmup_steps
 from pistar_vf.training.plan import Intervals, Plan
 from pistar_vf.training.records import Recorder
 from pistar_vf.training.state import TrainState
@@ -36,7 +36,13 @@ def common_fields(config: TrainConfig | AlignmentConfig) -> dict[str, Any]:
         "schedule": create_schedule(config.optimizer, config.num_train_steps),
         "seed": config.seed,
         "ema_decay": config.ema_decay,
-        "intervals": Intervals(config.num_train_steps, config.log_interval, config.val_interval, config.save_interval),
+        "intervals": Intervals(
+            config.num_train_steps,
+            config.log_interval,
+            config.val_interval,
+            config.save_interval,
+            num_warmup_steps(config.optimizer, config.num_train_steps),
+        ),
         "batch_size": config.batch_size,
     }
 

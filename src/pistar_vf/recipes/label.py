@@ -16,6 +16,11 @@ from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.returns import OPEN_ENDED, Normaliser, Outcome
 from pistar_vf.returns.outcome import counted_outcome
 
+_EPISODE_RAMP = (
+    "a step costs 1/T of its own episode, so that a slow success is worth as much as a fast one; for labels that a "
+    "policy learns from, --target paper is the better choice: a step costs the same in every episode of a task"
+)
+
 
 def run_label(config: LabelConfig) -> Path:
     """Writes the copy, prints what a model would be trained on, and returns where the copy is.
@@ -53,6 +58,8 @@ def _write(config: LabelConfig, dataset: LeRobotDataset, outcomes: Mapping[int, 
     open_ended = [index for index, outcome in counted.items() if outcome in OPEN_ENDED]
     ended = [counted[episode.index] for episode in labelled.episodes]
     print(describe_targets(read_value_labels(labelled, timeouts=open_ended), labelled.layout, ended))
+    if config.target == "episode_ramp":
+        print(_EPISODE_RAMP)
     print(f"labelled dataset: {output_dir}; train on it with: {_train_command(config, bool(open_ended))}")
     return output_dir
 

@@ -42,7 +42,9 @@ class LabelConfig:
     """What a timeout counts as; needed as soon as one episode timed out. bootstrap leaves its value_label empty (NaN):
     `pistar-vf train` with the same outcomes fills it from the model's own value of the last frame."""
     target: Literal["episode_ramp", "paper"] = "episode_ramp"
-    """Divide the steps to go by the episode's own length, or by the longest episode of the task (paper)."""
+    """Divide the steps to go by the episode's own length, or by the longest episode of the task (paper). For
+    relabelling paper is the better choice: by its own length a slow success is worth as much as a fast one. The default
+    is upstream's."""
     convention: Literal["recap", "libero_rollout", "robot_collector"] | None = None
     """Whose columns to write under --target episode_ramp: they differ in the last reward_label of a failure. Default:
     recap."""

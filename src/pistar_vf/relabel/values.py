@@ -9,6 +9,7 @@
 import dataclasses
 import functools
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,8 @@ from pistar_vf.relabel.evidence import ImageProbe, SecondLook
 from pistar_vf.relabel.models import ScoringModel
 from pistar_vf.relabel.uncertainty import Combined, Distributions
 from pistar_vf.typing import Bool, Float
+
+_log = logging.getLogger(__name__)
 
 TABLE_NAME = "values.parquet"
 _PROBES_KEY = b"image_probes"
@@ -116,6 +119,7 @@ def compute_values(
                 if not mine:
                     continue
                 frame_predictor = FramePredictor(model.predictor, batch_size)
+                _log.info("%s: its first batch is compiled before the bar moves", model.checkpoint.name)
                 for shard in iterate_shards(open_source(model.predictor), mine):
                     store.score(shard, frame_predictor, bar.update)
         probes = {

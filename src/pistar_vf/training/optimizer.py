@@ -32,13 +32,18 @@ def is_trainable(path: str, freeze_mode: FreezeMode) -> bool:
     return not path.startswith(_FROZEN_PREFIXES[freeze_mode])
 
 
+def num_warmup_steps(config: OptimizerSettings, num_train_steps: int) -> int:
+    """Steps of linear warm-up: as set, or a tenth of the run, at most 1000."""
+    return min(1000, num_train_steps // 10) if config.warmup_steps is None else config.warmup_steps
+
+
 def create_schedule(config: OptimizerSettings, num_train_steps: int) -> optax.Schedule:
     """Linear warm-up from peak / (warmup + 1), then cosine decay to `decay_lr`, as upstream's trainer has it.
 
     Upstream hands optax `num_train_steps - warmup_steps` as the length of the *whole* schedule, so the decay ends
     `warmup_steps` early; kept, because the figures published with it depend on it.
     """
-    warmup = min(1000, num_train_steps // 10) if config.warmup_steps is None else config.warmup_steps
+    warmup = num_warmup_steps(config, num_train_steps)
     decay_steps = max(num_train_steps - warmup, 1)
     if warmup >= decay_steps:
         # optax needs room for the decay; a run this short is all warm-up.

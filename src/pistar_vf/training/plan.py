@@ -24,12 +24,15 @@ class Intervals:
         log: between log lines.
         validate: between validations.
         save: between checkpoints.
+        warmup: steps in which the learning rate rises; what a validation warns of is said from then on, as a model that
+            has hardly moved is constant whatever its labels are.
     """
 
     num_train_steps: int
     log: int
     validate: int
     save: int
+    warmup: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,12 +93,13 @@ class Watch:
     def _validate(self, state: TrainState, step: int) -> None:
         if self._plan.validate is None:
             return
-        started = self._clock()
+        started, intervals = self._clock(), self._plan.intervals
         found = self._plan.validate(state.ema, self._frozen)
         self._recorder.write(step, "val", found.values)
         self._say(f"Step {step}: validation {_listed(found.values)}")
-        for warning in found.warnings:
-            self._say(f"WARNING: {warning}")
+        if step >= min(intervals.warmup, intervals.num_train_steps):
+            for warning in found.warnings:
+                self._say(f"WARNING: {warning}")
         if step > 0:
             self._copies.offer(state, found.values[self._plan.chosen_by])
         self._not_training_since(started)
