@@ -23,16 +23,26 @@ from pistar_vf.lerobot.episode import ALL_EPISODES, EpisodeChoice
 # --- paths -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "hf://datasets/a/b", "https://x.org/a"])
+_PLACES_TO_WRITE = [
+    ("label", "--outcome", "success", "--data_dir", "in", "--output_dir", "{}"),
+    ("train", "--data_dir", "in", "--checkpoint_dir", "{}"),
+    ("relabel", "--data_dir", "in", "--checkpoint_dir", "{}"),
+]
+
+
+@pytest.mark.parametrize("words", _PLACES_TO_WRITE)
+def test_a_place_on_the_hub_is_for_reading_only(tmp_path, monkeypatch, capsys, words):
+    test_addresses_are_refused_before_anything_happens(tmp_path, monkeypatch, capsys, words, "hf://datasets/a/b")
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://x.org/a"])
 @pytest.mark.parametrize(
     "words",
     [
+        *_PLACES_TO_WRITE,
         ("label", "--outcome", "success", "--data_dir", "{}", "--output_dir", "out"),
-        ("label", "--outcome", "success", "--data_dir", "in", "--output_dir", "{}"),
         ("merge", "in", "{}", "--output_dir", "out"),
-        ("train", "--data_dir", "in", "--checkpoint_dir", "{}"),
         ("train", "--data_dir={}", "--checkpoint_dir", "out"),
-        ("relabel", "--data_dir", "in", "--checkpoint_dir", "{}"),
         ("repair", "{}", "--output_dir=out"),
     ],
 )
