@@ -52,6 +52,7 @@ def test_a_commit_pins():
             "hf download a/b --repo-type dataset --revision v1 --include 'vqav2/*'",
         ),
         (HubFiles("a/b", cache=Path("c")), "hf download a/b --cache-dir c"),
+        (HubFiles("a/b", ("c.json",), ("d/*",)), "hf download a/b --include c.json 'd/*'"),
     ],
 )
 def test_the_line_of_the_hubs_own_client(files, line):

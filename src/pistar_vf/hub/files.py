@@ -35,10 +35,11 @@ class HubFiles:
 
     def line(self) -> str:
         """The command of the hub's own client that does it."""
-        words = ["hf", "download", self.repository, *self.names]
+        included = (*self.names, *self.patterns) if self.patterns else ()  # the client takes names or patterns
+        words = ["hf", "download", self.repository, *(() if included else self.names)]
         words += ["--repo-type", "dataset"] if self.is_dataset else []
         words += ["--revision", self.revision] if self.revision != "main" else []
-        words += ["--include", *self.patterns] if self.patterns else []
+        words += ["--include", *included] if included else []
         words += ["--local-dir", str(self.folder)] if self.folder is not None else []
         words += ["--cache-dir", str(self.cache)] if self.folder is None and self.cache is not None else []
         return shlex.join(words)
