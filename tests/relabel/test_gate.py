@@ -220,6 +220,22 @@ def test_a_second_look_at_part_of_the_frames():
     assert found.criteria[-1].found == "no success was looked at again"
 
 
+def test_a_few_failures_of_a_task_count_among_all_of_them():
+    """Four failures of task 1, in which the looks label different frames: too few for a word about the task."""
+    few = np.flatnonzero(ROLLOUTS.outcome_is(Outcome.FAILURE))[:4]
+    tasks = np.where(np.isin(np.arange(40), [*few, *range(10, 30)]), 1, 0)
+    tasks[np.setdiff1d(np.flatnonzero((tasks == 1) & ROLLOUTS.outcome_is(Outcome.FAILURE)), few)] = 0
+    rollouts = make_rollouts(ROLLOUTS.lengths, OUTCOMES, tasks=tasks)
+    one, other = GOOD.copy(), GOOD.copy()
+    rows = np.flatnonzero(np.isin(rollouts.episode, few))
+    one[rows[::20]] += 0.5
+    other[rows[10::20]] += 0.5
+    repeat = next(c for c in gate(one, rollouts, second=other).criteria if c.name == "labels repeat")
+    own = {finding.where: finding for finding in repeat.findings}
+    assert " and -" in own["'task 1'"].figure  # worse than chance, inside its failures
+    assert own["'task 1'"].verdict is Verdict.PASSED
+
+
 def test_agreement_of_two_looks_by_hand():
     """A success and a failure of four frames; of the success three labels differ, one and two are positive."""
     rollouts = make_rollouts([4, 4], [Outcome.SUCCESS, Outcome.FAILURE])

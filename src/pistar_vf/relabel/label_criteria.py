@@ -127,9 +127,17 @@ def _repeat(evidence: Evidence, second: SecondLook) -> Criterion:
         if not kinds[0].any():
             return Finding(group.name, "no success was looked at again", Verdict.NOT_SHOWN) if group.alone else None
         found = [_agreement(evidence, again, frames) for frames in kinds if frames.any()]
+        counted = [verdict for frames, (_, verdict) in zip(kinds, found) if not _says_little(group, frames, verdict)]
+        if not counted:
+            return None
         figure = " and ".join(f"{above_chance:.2f}" for above_chance, _ in found)
         words = f"{figure} above chance with the labels of {second.by} (successes, failures)"
-        return Finding(group.name, words, worst([verdict for _, verdict in found]))
+        return Finding(group.name, words, worst(counted))
+
+    def _says_little(group: Group, frames: np.ndarray, verdict: Verdict) -> bool:
+        """A few failures of one task: among all of them they count."""
+        episodes = len(np.unique(evidence.rollouts.episode[frames]))
+        return bool(group.name) and verdict is Verdict.NOT_SHOWN and episodes < thresholds.MIN_SUCCESSES
 
     return Criterion(
         "labels repeat",
