@@ -101,8 +101,8 @@ def test_python_agrees(drifted):
 
 
 BY_HAND = [each["edits"] for each in COPIES if each["status"] in ("conflict", "cannot tell")]
-EARLY = [each for each in COPIES if "base" not in each and each["edits"] not in BY_HAND]
-LATER = [each for each in COPIES if "base" in each]
+CURED = [each for each in COPIES if each["edits"] not in BY_HAND]
+EARLY, LATER = ([each for each in CURED if ("base" in each) == later] for later in (False, True))
 
 
 @pytest.mark.parametrize(
