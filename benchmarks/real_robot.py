@@ -140,7 +140,7 @@ def figures_of(evaluations: dict[int, Evaluation], output_dir: Path) -> dict[str
     """Every split and their mean, model and baselines, for a record."""
     splits = {
         str(seed): {
-            "parts": _sizes(output_dir / f"split_{seed}"),
+            "parts": {**_sizes(output_dir / f"split_{seed}"), "test": len(evaluation.episodes)},
             "best_step": int(next((output_dir / f"split_{seed}" / "best").glob("step_*")).name.removeprefix("step_")),
             "test": ", ".join(str(episode["episode_index"]) for episode in evaluation.episodes),
             **{name: _named(scores.figures()) for name, scores in evaluation.scores.items()},
@@ -153,9 +153,9 @@ def figures_of(evaluations: dict[int, Evaluation], output_dir: Path) -> dict[str
 
 
 def _sizes(run: Path) -> dict[str, int]:
-    """Number of episodes of each part."""
+    """Number of episodes that train and that validate."""
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    return {part: len(split[part]) for part in PARTS if part in split}
+    return {part: len(split[f"{part}_episodes"]) for part in ("train", "val")}
 
 
 def _named(figures: np.ndarray) -> dict[str, float]:

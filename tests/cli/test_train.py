@@ -169,6 +169,7 @@ def test_a_run_prints_the_documented_lines(train, tiny_dataset, tmp_path):
     code, out, err = train(tiny_dataset)
     assert code == 0, err
     path = tmp_path / "run" / "step_00000004"
+    places = []
     for line in (
         "local_batch_size: 4",
         "ℹ 数据集大小: 265 帧",
@@ -177,10 +178,13 @@ def test_a_run_prints_the_documented_lines(train, tiny_dataset, tmp_path):
         "✓ 成功预取 3 个batch",
         "JIT编译预热...",
         "JIT编译完成,开始训练...",
+        "训练进度 4.00it/4.00it",
         f"✓ 保存 checkpoint: {path}",
         "训练完成!",
     ):
         assert line in err, line
+        places.append(err.index(line))
+    assert places == sorted(places)
     assert f"result: {path}" in out
     assert "Step 2: " in out
     assert sorted(entry.name for entry in path.parent.glob("step_*")) == ["step_00000002", "step_00000004"]

@@ -17,7 +17,7 @@ from pistar_vf.labels.value_labels import TargetSummary, describe_targets
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
-from pistar_vf.messages import DATASET_SIZE
+from pistar_vf.messages import DATASET_SIZE, LOCAL_BATCH_SIZE
 from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
@@ -37,8 +37,12 @@ from pistar_vf.tokenizer import PromptTokenizer
 _log = logging.getLogger(__name__)
 
 
-def plan_data(config: TrainConfig) -> DataPlan:
+def plan_data(config: TrainConfig, num_processes: int = 1) -> DataPlan:
     """Opens and checks the data of a run.
+
+    Args:
+        config: the run.
+        num_processes: that share a batch, for the log.
 
     Raises:
         PistarError: anything about flags, folders or data that would make training meaningless; where there is more
@@ -52,6 +56,7 @@ def plan_data(config: TrainConfig) -> DataPlan:
     tokenizer = problems.attempt(_tokenizer, config, datasets) if datasets else None
     if len(datasets) < len(opened):
         problems.refuse()
+    _log.info(LOCAL_BATCH_SIZE.format(size=config.batch_size // num_processes))
     _log.info(DATASET_SIZE.format(frames=sum(dataset.num_frames for dataset in datasets)))
     parts = _Parts(config, datasets, tokenizer, problems)
     problems.refuse()

@@ -59,13 +59,17 @@ class TrainingData:
     features: tuple[FeatureTable, ...] = ()
 
 
-def prepare_data(config: TrainConfig) -> TrainingData:
+def prepare_data(config: TrainConfig, num_processes: int = 1) -> TrainingData:
     """Opens, checks and decodes the data of a run.
+
+    Args:
+        config: the run.
+        num_processes: see `plan_data`.
 
     Raises:
         PistarError: see `plan_data`; and a video that cannot be decoded.
     """
-    plan = plan_data(config)
+    plan = plan_data(config, num_processes)
     tables = [
         open_frames(config, plan, dataset, _in_use(config, split), own)
         for dataset, split, own in zip(plan.datasets, plan.splits, plan.labels, strict=True)

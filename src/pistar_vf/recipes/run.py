@@ -46,8 +46,7 @@ def run_training(config: TrainConfig) -> Path:
     config = pinned(config)
     mesh = create_mesh(config.fsdp_devices)
     check_batch_size(config.batch_size, mesh)
-    _log.info(messages.LOCAL_BATCH_SIZE.format(size=config.batch_size // jax.process_count()))
-    data = prepare_data(config)
+    data = prepare_data(config, jax.process_count())
     model = model_config(config, data)
     spec, value_function = value_spec(config, data, model), ValueFunction(model)
     folder, tokenizer = Path(config.run.checkpoint_dir), data.tokenizer.model

@@ -96,6 +96,8 @@ def train(
         watch.begin(state)
         for result in steps:
             bar.update(1)
+            if result.step == num_train_steps:
+                bar.close()  # the last word on the steps comes before the last checkpoint's, as documented
             watch.after_step(result)
             if result.step < num_train_steps and _must_stop(stopping, result.step):
                 watch.save(result)
