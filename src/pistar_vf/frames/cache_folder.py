@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from pistar_vf.errors import DatasetError, VideoError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
@@ -34,7 +33,7 @@ def frame_digest(dataset: LeRobotDataset, camera_key: str, size: int, fit: str) 
     """
     sources = []
     for episode in dataset.episodes:
-        path, *place = _source(dataset, episode, camera_key)
+        path, place = _source(dataset, episode, camera_key)
         stat = path.stat() if path.is_file() else None
         facts = (None, None) if stat is None else (stat.st_size, stat.st_mtime_ns)
         sources.append([path.relative_to(dataset.root).as_posix(), *facts, *place])
@@ -50,17 +49,17 @@ def require_sources(dataset: LeRobotDataset, episodes: Sequence[Episode], camera
         VideoError: a file is missing.
     """
     for episode in episodes:
-        path = _source(dataset, episode, camera_key)[0]
+        path, _ = _source(dataset, episode, camera_key)
         if not path.is_file():
             raise VideoError(f"episode {episode.index}, camera {camera_key}: {missing_video(path)}")
 
 
-def _source(dataset: LeRobotDataset, episode: Episode, camera_key: str) -> tuple[Any, ...]:
+def _source(dataset: LeRobotDataset, episode: Episode, camera_key: str) -> tuple[Path, tuple[int | float, ...]]:
     """The file of an episode's pictures, and where they are in it."""
     if dataset.features[camera_key]["dtype"] != "video":
-        return (episode.parquet, episode.first_row) if episode.first_row else (episode.parquet,)
+        return episode.parquet, (episode.first_row,) if episode.first_row else ()
     clip = dataset.video_clip(episode, camera_key)
-    return (clip.path,) if clip.end_seconds is None else (clip.path, clip.start_seconds, clip.end_seconds)
+    return clip.path, () if clip.end_seconds is None else (clip.start_seconds, clip.end_seconds)
 
 
 @contextlib.contextmanager
