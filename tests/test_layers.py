@@ -16,15 +16,15 @@ TABLE = """\
 |---|---|
 | 0 | `__init__`, `choices`, `errors`, `messages`, `typing` |
 | 1 | `batch`, `categorical`, `episode_layout`, `foreign_files`, `hub`, `installation`, `intervals` |
-| 1 | `launch`, `metrics`, `multihost`, `params`, `returns`, `settings`, `sharding` |
+| 1 | `launch`, `metrics`, `multihost`, `params`, `progress`, `returns`, `settings`, `sharding` |
 | 2 | `changes`, `models`, `tokenizer`, `video` |
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |
 | 5 | `checkpoints`, `curation`, `health`, `questions` |
 | 6 | `faults`, `inference`, `training`, `weights` |
 | 7 | `data`, `doctor`, `drawing`, `evaluation`, `exports`, `patching` |
-| 7 | `recipes`, `relabel`, `rounds`, `serving`, `upstream` |
-| 8 | `testing` |
+| 7 | `recipes`, `relabel`, `report`, `rounds`, `serving`, `upstream` |
+| 8 | `overview`, `testing` |
 | 9 | `demo` |
 | 10 | `cli` |
 """

@@ -34,6 +34,7 @@ from pistar_vf.cli.parsing import flag_value, kinds_of_flags, ordered, parse
 from pistar_vf.cli.train import TrainCommand, parse_command
 from pistar_vf.evaluation.config import EvalConfig, VisualizeConfig
 from pistar_vf.exports.config import ExportConfig
+from pistar_vf.overview.config import ReportConfig
 from pistar_vf.recipes.config import AlignmentConfig
 from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.relabel.config import RelabelConfig
@@ -49,6 +50,7 @@ KINDS = {
     "label": LabelConfig,
     "eval": EvalConfig,
     "visualize": VisualizeConfig,
+    "report": ReportConfig,
     "relabel": RelabelConfig,
     "select": SelectConfig,
     "curves": curves.CurvesArgs,

@@ -1,5 +1,6 @@
-"""`pistar-vf visualize`: pictures, an index and videos of the episodes that the flags mean."""
+"""`pistar-vf visualize`: pictures, a report and videos of the episodes that the flags mean."""
 
+import json
 import re
 from pathlib import Path
 
@@ -38,11 +39,11 @@ def names(folder: Path) -> list[str]:
 def test_pictures_and_videos_of_named_episodes(visualize, tiny_dataset):
     code, out, err, folder = visualize("--episodes", "1,4", "--video")
     assert code == 0, err
-    assert out.rstrip().endswith(f"result: {folder / 'index.html'}")
+    assert out.rstrip().endswith(f"report: {folder / 'report.html'} (open it in a browser)")
     files = [f"episode_00000{index}.{kind}" for index in (1, 4) for kind in ("mp4", "png")]
-    assert names(folder) == [*files, "index.html"]
+    assert names(folder) == [*files, "report.html"]
     dataset = load_lerobot(tiny_dataset)
-    index = (folder / "index.html").read_text()
+    report = (folder / "report.html").read_text(encoding="utf-8")
     for episode in (dataset.episodes[1], dataset.episodes[4]):
         picture = Image.open(folder / f"episode_{episode.index:06d}.png")
         assert picture.width == pytest.approx(1100, abs=2)
@@ -51,8 +52,12 @@ def test_pictures_and_videos_of_named_episodes(visualize, tiny_dataset):
             stream = container.streams.video[0]
             assert sum(1 for _ in container.decode(stream)) == episode.length
             assert (stream.average_rate, stream.width, stream.height) == (10, 384 * 2 + 640, 384)
-        assert f"episode {episode.index}: “{episode.tasks[0]}”" in index
-    assert sorted(re.findall(r"src='(.*?)'", index)) == files
+        assert report.count(f'id="clip-{episode.index}-') == 2
+    shown = json.loads(re.search(r'id="episodes">(.*?)</script>', report)[1])
+    assert sorted(one["index"] for one in shown) == [1, 4]
+    assert [one["prompt"] for one in shown] == [dataset.episodes[one["index"]].tasks[0] for one in shown]
+    assert shown[0]["disagreement"] >= shown[1]["disagreement"] > 0
+    assert len(shown[0]["value"]) == shown[0]["length"] == dataset.episodes[shown[0]["index"]].length
 
 
 @pytest.mark.parametrize(("words", "expected"), [([], "val"), (["--split", "train"], "train")])
@@ -69,7 +74,7 @@ def test_a_dataset_without_labels(visualize, tiny_dataset):
     code, _, err, folder = visualize("--data_dir", tiny_dataset.parent / "raw", "--episodes", "0")
     assert code == 0
     assert "no value labels are drawn: expected the column 'value_label'" in err
-    assert names(folder) == ["episode_000000.png", "index.html"]
+    assert names(folder) == ["episode_000000.png", "report.html"]
 
 
 @pytest.mark.parametrize(

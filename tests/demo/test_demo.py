@@ -35,7 +35,10 @@ def test_it_relabels_whatever_the_gate_says(demo):
     folder, scores = demo
     assert scores["gate_passed"] == 0.0  # two steps of training
     assert (folder / "relabelled" / "meta" / "info.json").is_file()
-    assert (folder / "report" / "report.html").is_file()
+    report = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    for title in ("Episodes", "Gate", "Measures", "Labels", "Training", "Dataset"):
+        assert f"<h2>{title}</h2>" in report
+    assert "Health: " in report
     assert 0.0 <= scores["losses_not_positive"] <= 1.0
 
 

@@ -37,7 +37,7 @@ def test_it_leaves_both_stages_an_evaluation_and_pictures(demo):
     assert (folder / "alignment" / "best_projector.safetensors").is_file()
     assert (folder / "robot_vf" / "step_00000002" / "value_spec.json").is_file()
     assert (folder / "robot_vf" / "split.json").is_file()
-    assert (folder / "value_curves" / "index.html").is_file()
+    assert (folder / "value_curves" / "report.html").is_file()
     figures = json.loads((folder / "evaluation.json").read_text())["figures"]
     assert figures["model"]["mae"]["value"] == pytest.approx(scores["mae"])
     assert json.loads((folder / "demo.json").read_text()) == pytest.approx(scores, nan_ok=True)

@@ -145,7 +145,7 @@ def test_a_list_and_a_dataset_of_the_best(words, tiny_dataset, tmp_path, capsys)
     assert len(listed) == len(source.episodes)
     scores = [float(row["score"]) for row in listed]
     assert scores == sorted(scores, reverse=True)
-    assert "Trajectories" in (tmp_path / "report" / "report.html").read_text()
+    assert "Ranking of episodes" in (tmp_path / "report" / "report.html").read_text()
     output = [*words, "--output_dir", str(tmp_path / "best"), "--by", "value_at_end", "--top", "2"]
     assert main(output) == EXIT_GATE_FAILED
     assert not (tmp_path / "best").exists()

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm_loggable.auto import tqdm
-
 from pistar_vf.changes import journal as journals
 from pistar_vf.changes.durable_files import sync
 from pistar_vf.changes.journal import FileChange, Journal
@@ -23,6 +21,7 @@ from pistar_vf.changes.recovery import put_in_place, settle, take_back
 from pistar_vf.changes.staging import link_or_copy
 from pistar_vf.errors import DatasetError
 from pistar_vf.hub.revision import is_in_cache
+from pistar_vf.progress import progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -149,7 +148,7 @@ class Transaction:
 
     def _prepare(self) -> Journal:
         """Makes the backups, and sees to it that they and the new files are on the disk."""
-        bar = tqdm(sorted(self._staged), desc="back up", unit="file", disable=not self._progress)
+        bar = progress_bar(sorted(self._staged), desc="back up", unit="file", disable=not self._progress)
         files = tuple(self._back_up(relative) for relative in bar)
         for folder, _, _ in os.walk(self._folder):
             sync(Path(folder))

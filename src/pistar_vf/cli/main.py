@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "merge": ("pistar_vf.cli.merge", "put several datasets into one, without re-encoding"),
     "eval": ("pistar_vf.cli.eval", "score a trained model on held-out episodes, beside three baselines"),
     "visualize": ("pistar_vf.cli.visualize", "draw the value over time, as pictures or as videos"),
+    "report": ("pistar_vf.cli.report", "everything known of a dataset and a run, in one HTML file to look at"),
     "curves": ("pistar_vf.cli.curves", "draw the training and validation curves of runs"),
     "relabel": ("pistar_vf.cli.relabel", "label every frame by its advantage under a trained model, behind a gate"),
     "round": ("pistar_vf.cli.round", "one round of RECAP: merge, train out of fold, judge, label, compare"),

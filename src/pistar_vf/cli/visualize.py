@@ -9,12 +9,12 @@ from pistar_vf.evaluation.config import VisualizeConfig
 
 
 def main(argv: Sequence[str]) -> Path:
-    """Parses the command line, runs the command and says where the pictures are."""
+    """Parses the command line, runs the command and says what to open."""
     config = parse(VisualizeConfig, argv, "pistar-vf visualize")
     from pistar_vf.evaluation.visualize import run_visualize
 
     setup_logging()
     with out_of_memory_advice():
-        index = run_visualize(config)
-    print(f"result: {index}")
-    return index
+        report = run_visualize(config)
+    print(f"report: {report} (open it in a browser)")
+    return report

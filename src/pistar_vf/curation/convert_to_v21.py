@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.curation.split_videos import plan_split, write_split
 from pistar_vf.lerobot import v21
@@ -15,6 +14,7 @@ from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import read_parquet_table
+from pistar_vf.progress import progress_bar
 
 
 def write_v21(dataset: LeRobotDataset, folder: Path, *, reencode: bool, progress: bool) -> None:
@@ -44,7 +44,9 @@ def _split_tables(dataset: LeRobotDataset, folder: Path, progress: bool) -> None
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in dataset.episodes:
         files[episode.parquet].append(episode)
-    with tqdm(total=len(dataset.episodes), desc="splitting tables", unit="episode", disable=not progress) as bar:
+    with progress_bar(
+        total=len(dataset.episodes), desc="splitting tables", unit="episode", disable=not progress
+    ) as bar:
         for path, episodes in files.items():
             table = read_parquet_table(path)
             for episode in episodes:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.curation.join_videos import join_videos
 from pistar_vf.errors import DatasetError
@@ -27,6 +26,7 @@ from pistar_vf.lerobot.parquet import open_parquet, read_parquet_table, to_numpy
 from pistar_vf.lerobot.schema import conform
 from pistar_vf.lerobot.tasks import write_tasks
 from pistar_vf.lerobot.typed_values import whole_numbers
+from pistar_vf.progress import progress_bar
 
 _MB = 2**20
 _EPISODES_AT_ONCE = 256
@@ -80,7 +80,7 @@ def _join_tables(dataset: LeRobotDataset, folder: Path, max_file_mb: int | float
     numbers: list[int] = []
     writer, size_mb, schema = None, 0.0, None
     with contextlib.ExitStack() as open_file:
-        for episode in tqdm(dataset.episodes, desc="joining tables", unit="episode", disable=not progress):
+        for episode in progress_bar(dataset.episodes, desc="joining tables", unit="episode", disable=not progress):
             table = read_parquet_table(episode.parquet)
             schema = schema or _schema(dataset, table.schema.metadata)
             _check_index(table, episode)

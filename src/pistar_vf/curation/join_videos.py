@@ -5,11 +5,10 @@ import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
-from tqdm_loggable.auto import tqdm
-
 from pistar_vf.errors import VideoError
 from pistar_vf.lerobot import v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
+from pistar_vf.progress import progress_bar
 from pistar_vf.video.remux import PacketWriter, read_packet_table
 
 _MB = 2**20
@@ -47,7 +46,7 @@ def join_videos(
     clips: list[JoinedClip] = []
     kind, size_mb, end = None, 0.0, Fraction(0)
     with contextlib.ExitStack() as open_file:
-        for episode in tqdm(dataset.episodes, desc=f"joining {key}", unit="episode", disable=not progress):
+        for episode in progress_bar(dataset.episodes, desc=f"joining {key}", unit="episode", disable=not progress):
             path, context = dataset.video_path(episode, key), f"episode {episode.index}, camera {key}"
             packets = read_packet_table(path, context)
             count = len(packets.in_clip(0.0, float(packets.end_seconds), dataset.fps))

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.changes.staging import check_output, copy_other_files, staged_folder
 from pistar_vf.choices import TimeoutAs
@@ -21,6 +20,7 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.dataset_stats import replace_stats, stats_files
 from pistar_vf.lerobot.rewrite import replace_columns
+from pistar_vf.progress import progress_bar
 from pistar_vf.returns import RECAP_COLUMNS, Normaliser, Outcome, recap_columns
 from pistar_vf.typing import Shaped
 
@@ -75,7 +75,7 @@ def write_labelled_copy(
         written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))}
         copy_other_files(dataset.root, copy, written | {_INFO})
         stats = {}
-        bar = tqdm(total=len(dataset.episodes), desc="label", unit="episode", disable=not progress)
+        bar = progress_bar(total=len(dataset.episodes), desc="label", unit="episode", disable=not progress)
         with bar:
             for path, episodes in dataset.files().items():
                 parts = []

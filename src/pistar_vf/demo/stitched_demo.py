@@ -150,10 +150,10 @@ def run_stitched_demo(
     evaluation = run_eval(EvalConfig.of(checkpoint=folder / "robot_vf", output=folder / "evaluation.json"))
     scores |= dict(zip(MEASURES, evaluation.scores[MODEL].figures()))
     curves = folder / "value_curves"
-    pictures = run_visualize(VisualizeConfig.of(checkpoint=folder / "robot_vf", num_episodes=4, output_dir=curves))
+    report = run_visualize(VisualizeConfig.of(checkpoint=folder / "robot_vf", num_episodes=4, output_dir=curves))
     write_scores(folder, scores)
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {folder / 'robot_vf'}")
-    print(f"result: {pictures}")
+    print(f"report: {report} (open it in a browser)")
     return scores
 
 

@@ -23,6 +23,8 @@ from pistar_vf.labels.value_labels import read_value_labels
 from pistar_vf.lerobot.dataset import Episode, load_lerobot
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.metrics import late_values
+from pistar_vf.overview.config import ReportConfig
+from pistar_vf.overview.run import run_report
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.label import LabelConfig, run_label
 from pistar_vf.recipes.presets import demo_settings
@@ -77,9 +79,19 @@ def run_demo(folder: Path, num_episodes: int = 192, **overrides: Any) -> dict[st
     checkpoint = run_training(config)
     scores, picture = evaluate_demo(config, checkpoint)
     scores |= relabel_demo(config, checkpoint, folder)
+    report = run_report(
+        ReportConfig.of(
+            data_dir=config.data_dir,
+            run=checkpoint,
+            output=folder / "report" / "report.html",
+            cache_dir=config.cache_dir,
+            num_workers=config.num_workers,
+        )
+    )
     write_scores(folder, scores)
     print(f"demo finished in {time.perf_counter() - started:.0f} s; model: {config.checkpoint_dir}")
-    print(f"result: {picture}")
+    print(f"value curves: {picture}")
+    print(f"report: {report} (open it in a browser)")
     return scores
 
 

@@ -51,7 +51,7 @@ class PictureSettings:
     video: bool = False
     """Also write an mp4 per episode: the cameras, and the curve as it grows."""
     output_dir: Path | None = None
-    """Where pictures go; default value_curves/<dataset>."""
+    """Where pictures and the report go; default value_curves/<dataset>."""
     intervention_column: str = "intervention"
     """Column that is 1 where the operator was driving; shaded in the pictures."""
 
@@ -82,7 +82,7 @@ class VisualizeConfig(EvaluationConfig):
     """Draw the value over time, episode by episode, below key frames of every camera.
 
     The line is green where V rises and red where it drops; behind it is the predicted distribution. Writes one PNG per
-    episode and an index.html.
+    episode, and a report.html in which the episodes can be played beside their curves.
     """
 
     pictures: PictureSettings = PictureSettings()

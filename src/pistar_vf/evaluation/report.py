@@ -15,7 +15,7 @@ from pistar_vf.evaluation.episode_scores import MEASURES, SHARES, EpisodeScores
 from pistar_vf.intervals import MIN_EPISODES
 
 MODEL = "model"
-_LABELS = {
+LABELS = {
     "loss": "loss (nats)",
     "kl": "KL (nats)",
     "top1": "top-1",
@@ -118,25 +118,25 @@ class Evaluation:
             f"{facts['dataset']}, {facts['split']}: {len(self.episodes)} episodes, "
             f"{int(self.scores[MODEL].num_frames.sum()):,} frames"
         )
-        table = Table(title=escape(title), caption=escape(self._caption()), box=box.SIMPLE)
+        table = Table(title=escape(title), caption=escape("\n".join(self.notes())), box=box.SIMPLE)
         for heading in ("measure", MODEL, "interval", *list(self.scores)[1:]):
             table.add_column(heading, no_wrap=heading in ("measure", "interval"))
         low, high = self.scores[MODEL].intervals()
         figures = [scores.figures() for scores in self.scores.values()]
         for row, name in enumerate(MEASURES):
-            values = [_text(name, own[row]) for own in figures]
-            interval = "–" if np.isnan(low[row]) else f"{_text(name, low[row])} … {_text(name, high[row])}"
-            table.add_row(_LABELS[name], values[0], interval, *values[1:])
+            values = [in_words(name, own[row]) for own in figures]
+            interval = "–" if np.isnan(low[row]) else f"{in_words(name, low[row])} … {in_words(name, high[row])}"
+            table.add_row(LABELS[name], values[0], interval, *values[1:])
         return table
 
     def _tasks(self, rows: list[dict[str, Any]]) -> Table:
         table = Table(title="by task", box=box.SIMPLE)
         names = ("mae", "concordance", "auc", "auc_last", "value_gap")
-        for heading in ("task", "successes", "failures", *(_LABELS[name] for name in names)):
+        for heading in ("task", "successes", "failures", *(LABELS[name] for name in names)):
             table.add_column(heading)
         for row in rows:
             counts = str(row["successes"]), str(row["failures"])
-            table.add_row(escape(row["task"]), *counts, *(_text(name, row[name]) for name in names))
+            table.add_row(escape(row["task"]), *counts, *(in_words(name, row[name]) for name in names))
         return table
 
     def _cameras(self) -> Table:
@@ -145,10 +145,11 @@ class Evaluation:
             table.add_column(escape(heading))
         every = [dict(zip(MEASURES, s.figures())) for s in (self.scores[MODEL], *self.blanked.values())]
         for name in _COST_OF_A_CAMERA:
-            table.add_row(_LABELS[name], *(_text(name, figures[name]) for figures in every))
+            table.add_row(LABELS[name], *(in_words(name, figures[name]) for figures in every))
         return table
 
-    def _caption(self) -> str:
+    def notes(self) -> list[str]:
+        """What to know besides the figures, a sentence each."""
         notes = [f"no {name}: {reason}" for name, reason in self.missing.items()]
         if len(self.episodes) < MIN_EPISODES:
             notes.append(f"no intervals below {MIN_EPISODES} episodes")
@@ -165,7 +166,7 @@ class Evaluation:
                 f"baselines are fitted on {self.facts['num_baseline_episodes']} episodes of "
                 f"{self.facts['baseline_dataset']}, the checkpoint's own training set"
             )
-        return "\n".join(notes)
+        return notes
 
 
 def _with_intervals(scores: EpisodeScores) -> dict[str, dict[str, float | None]]:
@@ -182,7 +183,8 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _text(measure: str, value: float) -> str:
+def in_words(measure: str, value: float) -> str:
+    """A figure, as tables show it."""
     if not math.isfinite(value):
         return "n/a"
     return f"{value:.1%}" if measure in SHARES else f"{value:.4f}"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.checkpoints.provenance import recorded_parts
@@ -19,6 +18,7 @@ from pistar_vf.evaluation.parts import Part, choose_part
 from pistar_vf.evaluation.report import MODEL, Evaluation
 from pistar_vf.evaluation.source import Source, evaluation_targets, open_source
 from pistar_vf.labels.split import episode_strata, select_episodes
+from pistar_vf.progress import progress_bar
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ def _evaluate(config: EvalConfig, source: Source, progress: bool, chosen: Part |
         support=spec.model.support,
         frame_skip=config.frame_skip,
     )
-    with tqdm(total=len(frames.rows(part.episodes)), desc="scoring", unit=" frames", disable=not progress) as bar:
+    with progress_bar(
+        total=len(frames.rows(part.episodes)), desc="scoring", unit=" frames", disable=not progress
+    ) as bar:
         streaming = {"batch_size": config.batch_size, "cache_dir": config.cache_dir, "num_workers": config.num_workers}
         own, blanked = score_model(source, frames, config.blank_cameras, **streaming, advance=bar.update)
     baselines, missing, fitted_on = _baselines(config, source, frames, part)

@@ -1,13 +1,12 @@
-"""Pictures and videos of episodes from settings to files."""
+"""Pictures and videos of episodes from settings to files, and a report in which to look at them."""
 
-import html
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm_loggable.auto import tqdm
 
+from pistar_vf.checkpoints.provenance import seen_episodes
 from pistar_vf.drawing.episode_picture import EpisodeView, draw_episode, without_padding
 from pistar_vf.drawing.episode_video import write_episode_video
 from pistar_vf.episode_layout import evenly_spread
@@ -22,6 +21,16 @@ from pistar_vf.labels.split import parse_episodes, select_episodes
 from pistar_vf.labels.targets import Targets
 from pistar_vf.labels.value_labels import read_numbers
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.progress import progress_bar
+from pistar_vf.report.choose import in_words
+from pistar_vf.report.clips import episode_clips
+from pistar_vf.report.content import Page
+from pistar_vf.report.dataset import dataset_section
+from pistar_vf.report.episodes import Episode as ShownEpisode
+from pistar_vf.report.episodes import distribution_strip
+from pistar_vf.report.page import write_page
+from pistar_vf.report.training import runs_of, training_section
+from pistar_vf.returns import Outcome
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +41,7 @@ def run_visualize(config: VisualizeConfig, *, progress: bool = True) -> Path:
     """Draws the episodes that the flags mean.
 
     Returns:
-        The index.html beside the pictures.
+        The report.html beside the pictures.
 
     Raises:
         PistarError: anything a user can put right.
@@ -45,13 +54,24 @@ def run_visualize(config: VisualizeConfig, *, progress: bool = True) -> Path:
     drawing.folder.mkdir(parents=True, exist_ok=True)
     predictor = FramePredictor(source.predictor, config.batch_size)
     frames = frame_source(source.predictor, dataset, cache_dir=config.cache_dir, num_workers=config.num_workers)
-    entries = []
-    with tqdm(total=len(episodes), desc="drawing", unit=" episodes", disable=not progress) as bar:
+    shown = []
+    with progress_bar(total=len(episodes), desc="drawing", unit=" episodes", disable=not progress) as bar:
         for shard in iterate_shards(frames, episodes):
             for episode in shard.episodes:
-                entries.append(drawing.draw(shard, episode, predictor))
+                shown.append(drawing.draw(shard, episode, predictor, len(episodes)))
                 bar.update(1)
-    return _write_index(drawing.folder / "index.html", f"{dataset.name}: value over time", entries)
+    return write_page(_page(source, shown), drawing.folder / "report.html")
+
+
+def _page(source: Source, shown: list[ShownEpisode]) -> Page:
+    disagreement = np.array([episode.disagreement for episode in shown])
+    return Page(
+        title=f"{source.dataset.name}: value over time",
+        verdict=None,
+        chosen=in_words(len(shown), len(source.dataset.episodes), named=True),
+        episodes=tuple(shown[position] for position in np.argsort(-disagreement, kind="stable")),
+        sections=(training_section(runs_of([source.checkpoint])), dataset_section(source.dataset, None)),
+    )
 
 
 def _known_targets(config: VisualizeConfig, source: Source) -> Targets | None:
@@ -84,28 +104,54 @@ class _Drawing:
     def __init__(self, config: VisualizeConfig, source: Source, targets: Targets | None):
         self._source, self._targets = source, targets
         self._video = config.video
+        self._seen = seen_episodes(source.predictor.spec.trained_on, source.dataset)
         self.folder = config.output_dir or Path("value_curves") / source.dataset.name
         self._intervention = _intervention(source.dataset, config.intervention_column)
 
-    def draw(self, shard: Shard, episode: Episode, predictor: FramePredictor) -> tuple[str, list[str]]:
-        """(title, names of the files made)."""
+    def draw(self, shard: Shard, episode: Episode, predictor: FramePredictor, num_episodes: int) -> ShownEpisode:
+        """Makes the files of an episode, and what the report shows of it; `num_episodes` share the report."""
         view = self._view(shard, episode, predictor)
         name = f"episode_{episode.index:06d}"
-        files = [draw_episode(view, self._pictures(shard, episode), self.folder / f"{name}.png").name]
+        draw_episode(view, self._pictures(shard, episode), self.folder / f"{name}.png")
         if self._video:
             frames = _camera_frames(self._source.dataset, episode, self._cameras())
-            path = self.folder / f"{name}.mp4"
-            files.append(write_episode_video(view, frames, self._source.dataset.fps, path).name)
-        return view.title, files
+            write_episode_video(view, frames, self._source.dataset.fps, self.folder / f"{name}.mp4")
+        return self._shown(view, episode, num_episodes)
+
+    def _shown(self, view: EpisodeView, episode: Episode, num_episodes: int) -> ShownEpisode:
+        dataset, support = self._source.dataset, view.support
+        off = np.nan if view.target is None else float(np.abs(view.value - view.target).mean())
+        return ShownEpisode(
+            index=episode.index,
+            prompt=self._prompt(episode),
+            outcome=str(self._outcome(episode) or "outcome unknown"),
+            note="the model was trained on it" if episode.index in self._seen else "not seen in training",
+            fps=dataset.fps,
+            clips=episode_clips(dataset, episode, num_episodes),
+            intervention=view.intervention,
+            value=view.value,
+            strip=distribution_strip(view.probs),
+            value_range=(support.v_min, support.v_max),
+            target=view.target,
+            disagreement=off,
+        )
+
+    def _outcome(self, episode: Episode) -> Outcome | None:
+        known = None if self._targets is None else self._targets.outcomes
+        return None if known is None else known[episode.index]
+
+    def _prompt(self, episode: Episode) -> str:
+        dataset = self._source.dataset
+        return dataset.prompts[dataset.prompt_index()[episode.start]]
 
     def _view(self, shard: Shard, episode: Episode, predictor: FramePredictor) -> EpisodeView:
         own = slice(episode.start, episode.start + episode.length)
         found = list(predictor.values(shard.table, np.arange(own.start, own.stop)))
         target = None if self._targets is None else self._targets.labels[own]
-        prompt = self._source.dataset.prompts[shard.table.prompt_index[own.start]]
-        title, known = f"episode {episode.index}: “{prompt}”", target is not None and bool(np.isfinite(target).all())
-        if self._targets is not None and self._targets.outcomes is not None:
-            title += f" ({self._targets.outcomes[episode.index]})"
+        known = target is not None and bool(np.isfinite(target).all())
+        title = f"episode {episode.index}: “{self._prompt(episode)}”"
+        if (outcome := self._outcome(episode)) is not None:
+            title += f" ({outcome})"
         return EpisodeView(
             title=title,
             value=np.concatenate([value for value, _ in found]),
@@ -146,18 +192,3 @@ def _camera_frames(dataset: LeRobotDataset, episode: Episode, cameras: dict[str,
 
 def _short(key: str) -> str:
     return key.removeprefix("observation.images.")
-
-
-def _write_index(path: Path, title: str, entries: list[tuple[str, list[str]]]) -> Path:
-    parts = [
-        f"<!doctype html>\n<meta charset='utf-8'>\n<title>{html.escape(title)}</title>\n<h1>{html.escape(title)}</h1>"
-    ]
-    for heading, files in entries:
-        parts.append(f"<h2>{html.escape(heading)}</h2>")
-        for file in files:
-            if file.endswith(".mp4"):
-                parts.append(f"<video src='{file}' controls style='max-width:100%'></video>")
-            else:
-                parts.append(f"<img src='{file}' style='max-width:100%'>")
-    path.write_text("\n".join(parts) + "\n", encoding="utf-8")
-    return path

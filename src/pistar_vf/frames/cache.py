@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8  # not from pistar_vf.typing: decoding needs no JAX
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.frames.cache_folder import (
@@ -38,6 +37,7 @@ from pistar_vf.frames.cache_folder import (
 from pistar_vf.frames.episode_decoder import TIME_COLUMN, DecodeJob, run_jobs
 from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.progress import progress_bar
 from pistar_vf.video.decoding import check_fit
 
 
@@ -167,7 +167,7 @@ class FrameCache:
             self._create_files(folder)
         failures: list[DatasetError] = []
         jobs = run_jobs(self._jobs(missing, folder / "frames.u8"), min(num_workers, len(missing)))
-        bar = tqdm(total=num_frames, unit=" frames", desc=f"decoding {self.camera_key}", disable=not progress)
+        bar = progress_bar(total=num_frames, unit=" frames", desc=f"decoding {self.camera_key}", disable=not progress)
         # Closing `jobs` drops the queued ones when this is interrupted; the interpreter would run them all first.
         with contextlib.closing(jobs), bar, (folder / "done.u8").open("r+b", buffering=0) as done:
             for episode, error in jobs:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.health.findings import Findings
@@ -14,6 +13,7 @@ from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import open_parquet
+from pistar_vf.progress import progress_bar
 from pistar_vf.video.remux import read_packet_table
 
 DOWNLOAD = "download the file again, or leave the episode out"
@@ -98,7 +98,7 @@ def _schema(path: Path) -> pa.Schema:
 def _scan_files(root: Path, findings: Findings, progress: bool) -> None:
     """Looks at every table and video on its own, without knowing what should be in it."""
     paths = [*sorted(root.glob("data/**/*.parquet")), *sorted(root.glob("videos/**/*.mp4"))]
-    for path in tqdm(paths, desc="looking at files", unit="file", disable=not progress):
+    for path in progress_bar(paths, desc="looking at files", unit="file", disable=not progress):
         try:
             if path.suffix == ".mp4":
                 read_packet_table(path, "video")

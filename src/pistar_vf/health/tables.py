@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.open_table import STATE_COLUMN
@@ -20,6 +19,7 @@ from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
 from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.row_rules import ADVICE, REPAIR, row_problems, wrong_rows
 from pistar_vf.lerobot.v21 import INDEX_COLUMNS
+from pistar_vf.progress import progress_bar
 from pistar_vf.returns import RECAP_COLUMNS
 
 LEROBOT_TOLERANCE_SECONDS = 1e-4
@@ -40,7 +40,7 @@ def read_tables(dataset: LeRobotDataset, findings: Findings, progress: bool) -> 
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in dataset.episodes:
         files[episode.parquet].append(episode)
-    with tqdm(total=len(dataset.episodes), desc="reading tables", unit="episode", disable=not progress) as bar:
+    with progress_bar(total=len(dataset.episodes), desc="reading tables", unit="episode", disable=not progress) as bar:
         for path, episodes in files.items():
             spans = [(episode.first_row, episode.length) for episode in episodes]
             columns = looked_at.read(path, names, spans, episodes[0])

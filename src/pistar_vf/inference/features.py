@@ -18,7 +18,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.frames.cache_folder import check_disk_space, exclusive_lock
 from pistar_vf.frames.feature_table import Pictures
@@ -26,6 +25,7 @@ from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.dataset import Episode
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import leaves_digest, unflatten
+from pistar_vf.progress import progress_bar
 from pistar_vf.typing import Params, Shaped
 
 TOWER = "img/"
@@ -176,7 +176,7 @@ def _build(
     cache.create()
     encode = jax.jit(value_function.encode_images)
     tower = unflatten({name.removeprefix(TOWER): leaf for name, leaf in flat.items() if name.startswith(TOWER)})
-    bar = tqdm(total=num_frames, unit=" frames", desc="image features", disable=not progress)
+    bar = progress_bar(total=num_frames, unit=" frames", desc="image features", disable=not progress)
     with bar, cache.writer() as writer:
         for episode in missing:
             own = pictures.frames[episode.start : episode.start + episode.length]

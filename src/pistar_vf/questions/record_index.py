@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.errors import ConfigError, DatasetError, TokenizerError
+from pistar_vf.progress import progress_bar
 from pistar_vf.questions.answer_encoder import AnswerEncoder
 from pistar_vf.questions.sample import VqaSource
 from pistar_vf.typing import Bool, Int
@@ -78,7 +78,7 @@ def _records(
     source: VqaSource, seed: int, left_out: Counter[str], progress: bool
 ) -> Iterator[tuple[int, int, int, str, str]]:
     """Sample, turn, key of the picture, question and answer; counts what is passed over."""
-    bar = tqdm(source.scan(), total=len(source), desc="questions", unit=" samples", disable=not progress)
+    bar = progress_bar(source.scan(), total=len(source), desc="questions", unit=" samples", disable=not progress)
     for number, sample in enumerate(bar):
         if sample.num_images != 1:
             left_out[SEVERAL_IMAGES if sample.num_images else NO_IMAGE] += 1

@@ -53,7 +53,7 @@ class ResultSettings:
     force: bool = False
     """Write although the gate failed; the labels' provenance says so."""
     report_dir: Path | None = None
-    """Where report.html, report.png and report.json go; default: reports/<dataset>."""
+    """Where report.html and report.json go; default: reports/<dataset>."""
 
 
 DEFAULT_LOOKAHEAD = 50

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.choices import Ensemble
 from pistar_vf.episode_layout import evenly_spread
@@ -27,6 +26,7 @@ from pistar_vf.frames.open_table import FrameSource
 from pistar_vf.frames.shards import Shard, iterate_shards
 from pistar_vf.inference.predict import FramePredictor, frame_source
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.progress import progress_bar
 from pistar_vf.relabel.evidence import ImageProbe, SecondLook
 from pistar_vf.relabel.models import ScoringModel
 from pistar_vf.relabel.uncertainty import Combined, Distributions
@@ -112,7 +112,7 @@ def compute_values(
         open_source = functools.partial(
             frame_source, dataset=dataset, camera_keys=camera_keys, cache_dir=cache_dir, num_workers=num_workers
         )
-        with tqdm(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
+        with progress_bar(total=dataset.num_frames, desc="values", unit=" frames", disable=not progress) as bar:
             bar.update(dataset.num_frames - sum(episode.length for episode in store.missing()))
             for model in models:
                 mine = [episode for episode in store.missing() if episode.index in model.episodes]

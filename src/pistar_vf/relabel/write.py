@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
 from pistar_vf.changes.transaction import Transaction
@@ -20,6 +19,7 @@ from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.parquet import open_parquet
 from pistar_vf.lerobot.rewrite import file_metadata, replace_columns
+from pistar_vf.progress import progress_bar
 from pistar_vf.relabel.label import KEPT, WORDS, Labels
 from pistar_vf.typing import Shaped
 
@@ -79,7 +79,7 @@ def write_new_dataset(
     check_output(dataset.root, output_dir)
     tables = _tables(dataset)
     with staged_folder(output_dir) as folder:
-        for path in tqdm(list(files_below(dataset.root)), desc="write", unit="file", disable=not progress):
+        for path in progress_bar(list(files_below(dataset.root)), desc="write", unit="file", disable=not progress):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if path in tables:
@@ -112,7 +112,7 @@ def write_in_place(
     if not stale and not info_changes:
         return 0
     with Transaction(dataset.root, "relabel", summary=provenance, progress=progress) as transaction:
-        for path in tqdm(stale, desc="stage", unit="file", disable=not progress):
+        for path in progress_bar(stale, desc="stage", unit="file", disable=not progress):
             target = transaction.stage(path)
             _write_table(dataset.root / path, target, _words_of(tables[path], words), words.column, provenance)
         if info_changes:

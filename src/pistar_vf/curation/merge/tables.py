@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.curation.merge.plan import MergePlan
 from pistar_vf.curation.merge.sources import Source
@@ -20,6 +19,7 @@ from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.schema import common_type, conform
 from pistar_vf.lerobot.typed_values import whole_numbers
+from pistar_vf.progress import progress_bar
 
 SOURCE_KEY = "source"
 """Key of an episode's metadata: the dataset that it came from."""
@@ -45,7 +45,7 @@ def write_tables(plan: MergePlan, folder: Path, progress: bool) -> None:
     total = sum(len(source.dataset.episodes) for source in plan.sources)
     with (
         (folder / v21.STATS_META).open("w", encoding="utf-8") as stats_file,
-        tqdm(total=total, desc="merging tables", unit="episode", disable=not progress) as bar,
+        progress_bar(total=total, desc="merging tables", unit="episode", disable=not progress) as bar,
     ):
         for source in plan.sources:
             rows = _Rows(source, plan, schema)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm_loggable.auto import tqdm
 
 from pistar_vf.changes.staging import link_or_copy
 from pistar_vf.curation.join_videos import join_videos
@@ -21,6 +20,7 @@ from pistar_vf.curation.split_videos import plan_split, write_split
 from pistar_vf.errors import VideoError
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.episode import Episode
+from pistar_vf.progress import progress_bar
 from pistar_vf.video.remux import read_packet_table
 
 
@@ -126,7 +126,7 @@ def _checked_files(source: Source, key: str, progress: bool) -> Iterator[tuple[P
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in source.renumbered().episodes:
         files[episode.clips[key].path].append(episode)
-    for path, episodes in tqdm(files.items(), f"linking {key}", unit="file", disable=not progress):
+    for path, episodes in progress_bar(files.items(), f"linking {key}", unit="file", disable=not progress):
         packets = read_packet_table(path, f"camera {key}")
         for episode in episodes:
             clip = episode.clips[key]
