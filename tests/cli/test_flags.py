@@ -118,7 +118,7 @@ def test_no_two_blocks_share_a_name(kind):
 
 _GIT = {"--no-renames", "--porcelain", "--untracked-files", "--show-prefix", "--error-unmatch", "--quiet"}
 _PIP = {"--force-reinstall", "--no-deps", "--only-binary"}
-_HF = {"--include", "--repo-type", "--local-dir"}
+_HF = {"--cache-dir", "--include", "--repo-type", "--revision", "--local-dir"}
 _TRAIN_PY = {
     "--stage",
     "--stage1",
@@ -133,6 +133,7 @@ OF_OTHER_PROGRAMS = {
     "demo/stitched_demo.py": _TRAIN_PY,
     "doctor": _PIP,
     "health/rollouts.py": {"--strategy"},  # of lerobot-rollout
+    "hub/files.py": _HF,
     "patching": _GIT,
     "questions/resolve.py": _HF,
     "tokenizer.py": _HF,

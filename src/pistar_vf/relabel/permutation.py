@@ -63,6 +63,7 @@ def same_time_p_value(
     return float((1 + (drawn >= own - _ROUNDING).sum()) / (len(drawn) + 1))
 
 
+# The arguments of `same_time_p_value`, written out again: two public functions that are called alone.
 def same_time_slope(
     values: Float[np.ndarray, " t"],
     target: Float[np.ndarray, " t"],

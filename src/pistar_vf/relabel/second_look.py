@@ -65,13 +65,15 @@ def look_again(
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [episode for episode in episodes if not _file(folder, episode).is_file()]
-    opened = {"camera_keys": camera_keys, "cache_dir": cache_dir, "num_workers": num_workers}
     for model in models:
         mine = [episode for episode in missing if episode.index in model.episodes]
         if not mine:
             continue
         frame_predictor = FramePredictor(model.predictor, batch_size)
-        for shard in iterate_shards(frame_source(model.predictor, dataset, **opened), mine):
+        source = frame_source(
+            model.predictor, dataset, camera_keys=camera_keys, cache_dir=cache_dir, num_workers=num_workers
+        )
+        for shard in iterate_shards(source, mine):
             scored = frame_predictor.values(TremblingFrames(shard.table), shard.rows)
             value = np.concatenate([value for value, _ in scored])
             for episode in shard.episodes:
