@@ -5,6 +5,7 @@
     python benchmarks/metaworld.py --output_dir outputs/metaworld             # about 40 minutes of one core
     python benchmarks/metaworld.py --output_dir outputs/metaworld --quick     # a few minutes; figures mean nothing
     python benchmarks/metaworld.py --output_dir outputs/metaworld --data_seed 1
+    python benchmarks/metaworld.py --output_dir outputs/metaworld --recipe.repeats 1 --record metaworld
 
 Scripted episodes of mixed quality from Meta-World become a LeRobot dataset; the library labels it, trains V by folds,
 judges it and labels every frame. Then policies are cloned from the same frames under different labels and let loose on

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from recording import record
 
-from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.config import DEFAULT_LOOKAHEAD, LabelRule
 from pistar_vf.relabel.horizons import default_lookahead
 from pistar_vf.typing import Bool
 from simulated import labels, values
@@ -65,9 +65,9 @@ class Args:
             return self
         return dataclasses.replace(
             self,
-            pick_place=(12, 8),
-            drawer_open=(6, 6),
-            recipe=dataclasses.replace(self.recipe, repeats=1, num_train_steps=40),
+            pick_place=(10, 6),
+            drawer_open=(6, 4),
+            recipe=dataclasses.replace(self.recipe, repeats=1, num_train_steps=20),
             seeds=2,
             rollouts=10,
             policy_steps=600,
@@ -122,7 +122,7 @@ class Bench:
                 won=self._closed_loop(task, sets, wrong) if task in args.tried else {},
             )
         return Results(
-            settings=dataclasses.asdict(args),
+            settings={**dataclasses.asdict(args), "output_dir": args.output_dir.name},
             gates={"out of fold": ours.gate, "unseen": unseen.gate},
             same_as_written=bool((right == ours.positive).all()),
             tasks=tasks,
@@ -137,6 +137,7 @@ class Bench:
             "clock": labels.by_clock(rollouts, rule),
             f"ours, N = {rule.num_steps}": ours.positive,
             f"ours, N = {default_lookahead(rollouts)} (default)": default.positive,
+            f"ours, N = {DEFAULT_LOOKAHEAD}": labels.by_values(ours.value, rollouts, LabelRule()),
             "true gain": labels.by_true_gain(truth, rollouts, rule),
         }
         if len(self._trained) > 1:

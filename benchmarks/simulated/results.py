@@ -94,7 +94,6 @@ class Results:
         return {
             "settings": self.settings,
             "gates": _keyed(self.gates),
-            "core_minutes": sum(cpu for _, cpu in self.seconds.values()) / 60,
             "seconds": self.seconds,
             "tasks": _keyed({task: _facts(own) for task, own in self.tasks.items()}),
             "checks": _keyed({check.name: dataclasses.asdict(check) for check in self.checks()}),
