@@ -531,7 +531,7 @@ DAMAGES = {
     ),
     "index": (
         lambda r: _replace(r, 2, "episode_index", [2, 2, 1, 2]),
-        r"episode_000002.parquet: expected episode_index 2 in every row, got \[2, 1\]; .*: repair it",
+        r"episode_000002.parquet: expected episode_index 2 in every row, got \[1, 2\]; .*: repair it",
     ),
     "no-index": (
         lambda r: [_replace(r, i, "episode_index", None) for i in range(4)],

@@ -19,10 +19,10 @@ from collections.abc import Callable
 
 import jax
 from jax.sharding import Mesh
+from tqdm_loggable.auto import tqdm
 
 from pistar_vf import messages
 from pistar_vf.multihost import any_process, wait_for_all
-from pistar_vf.progress import progress_bar
 from pistar_vf.sharding import put_batch, replicated, state_sharding
 from pistar_vf.training.copies import Copies
 from pistar_vf.training.interrupt import stop_requested
@@ -84,7 +84,7 @@ def train(
     wait_for_all("compiled")
     batches = batches if plan.in_force is None else plan.in_force(batches)
     steps = train_loop(state, frozen, step, batches, mesh, num_train_steps, plan.name_rows)
-    bar = progress_bar(
+    bar = tqdm(  # the lines of a log are documented: 训练进度 5.00it/5.00it rate:1.9s/it
         total=num_train_steps,
         initial=first_step,
         desc=plan.title,
