@@ -40,8 +40,9 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
 
 def seconds_per_tick(stream: av.VideoStream) -> Fraction:
     """The unit of a stream's times; every stream of an opened file has one."""
-    assert stream.time_base is not None
-    return stream.time_base
+    tick = stream.time_base
+    assert tick is not None
+    return Fraction(tick.numerator, tick.denominator)  # PyAV 19 has a class of its own
 
 
 def missing_video(path: Path) -> str:
