@@ -114,5 +114,5 @@ def test_without_the_client_its_installation_is_named(monkeypatch):
         return original(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(HubError, match=r"huggingface_hub.*not installed: pip install .*(huggingface_hub|\[hub\])"):
+    with pytest.raises(HubError, match=r"huggingface_hub.*not installed: pip install .*(huggingface[-_]hub|\[hub\])"):
         download(HubFiles(REPO))
