@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pistar_vf.curation.free_folders import tables as free_tables
 from pistar_vf.curation.free_folders.open import dataset_of_folders
 from pistar_vf.errors import DatasetError, VideoError
 from pistar_vf.frames.episode_decoder import decode_episode
 from pistar_vf.health.check import check_dataset
 from pistar_vf.labels.value_labels import read_value_labels
 from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.lerobot.parquet import read_parquet_table
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21, write_lerobot_v30
 
 FRONT, WRIST = "observation.images.front", "observation.images.wrist"
@@ -202,6 +204,42 @@ def test_made_once_until_the_folders_change(known, tmp_path):
     assert dataset_of_folders(tables, videos, tmp_path / "other").is_relative_to(tmp_path / "other" / "folders")
 
 
+def test_a_video_that_changes_makes_another_dataset(known, tmp_path):
+    """Its rate and its size are in the metadata."""
+    tables, videos = free(known, tmp_path)
+    first = dataset_of_folders(tables, videos)
+    slower = write_lerobot_v21(tmp_path / "slower", [episode_data(episode) for episode in range(3)], fps=5)
+    for camera in (FRONT, WRIST):
+        shutil.copytree(slower / "videos/chunk-000" / camera, videos / "chunk-000" / camera, dirs_exist_ok=True)
+    assert (load_lerobot(first).fps, load_lerobot(dataset_of_folders(tables, videos)).fps) == (10, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_times_of_any_clock(known, tmp_path, dtype):
+    """Seconds since 1970 do not fit into float32, whose steps are minutes there."""
+    tables, videos = free(known, tmp_path)
+    begin, step = (0, 0.1) if dtype == np.float32 else (1_700_000_000, 0.1 if dtype == np.float64 else 1)
+    for path, length in zip(sorted(tables.glob("*")), LENGTHS):
+        edited(path, timestamp=(begin + step * np.arange(length)).astype(dtype))
+    root = dataset_of_folders(tables, videos)
+    if dtype != np.int64:
+        assert_all_is_there(root)
+    wanted = np.concatenate([step * np.arange(length) for length in LENGTHS])
+    np.testing.assert_allclose(load_lerobot(root).read_column("timestamp"), wanted, atol=1e-6)
+
+
+def test_a_file_of_many_episodes_is_read_once(known, tmp_path, monkeypatch):
+    tables, videos = free(known, tmp_path)
+    whole = pa.concat_tables(pq.read_table(path) for path in sorted(tables.glob("*")))
+    shutil.rmtree(tables)
+    tables.mkdir()
+    pq.write_table(whole, tables / "everything.parquet")
+    read = []
+    monkeypatch.setattr(free_tables, "read_parquet_table", lambda *args: read.append(args) or read_parquet_table(*args))
+    dataset_of_folders(tables, videos)
+    assert len(read) == 1
+
+
 # --- folders of a dataset --------------------------------------------------------------------------------------
 
 
@@ -297,6 +335,11 @@ REFUSED = {
         "'video_path': expected one video for the whole episode, got several",
     ),
     "no video": ({"video_path": ["a"] * 3}, r"expected the path of a video, got 'a'; looked at .*videos/a and"),
+    "no time": (
+        {"timestamp": ["now"] * 3},
+        "column 'timestamp', row 0: expected a number of seconds, got now",
+    ),
+    "no seconds": ({"timestamp": [0.1, None, 0.2]}, "'timestamp', row 1: expected a number of seconds, got nan"),
     "no names": ({"video_key": [3, 3, 3]}, "column 'video_key': expected names of cameras, got .3."),
     "other camera": (
         {"video_key": ["top"] * 3},
@@ -319,6 +362,14 @@ def test_tables_that_cannot_be_meant(known, tmp_path, case):
     assert list((tmp_path / "cache").rglob("*.json")) == []
 
 
+def test_tables_without_rows(known, tmp_path):
+    tables, videos = free(known, tmp_path)
+    for path in tables.glob("*"):
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    with pytest.raises(DatasetError, match=r"--parquet_dir .*: expected a row for every frame, got 3 empty files"):
+        dataset_of_folders(tables, videos)
+
+
 def test_a_column_that_only_some_files_have(known, tmp_path):
     tables, videos = free(known, tmp_path)
     edited(tables / "episode_000001.parquet", value_label=None)
@@ -337,7 +388,13 @@ def test_videos_that_are_not_to_be_had(known, tmp_path):
         edited(path, video_key=[FRONT] * length)
     with pytest.raises(DatasetError, match=f"--video_root: expected it, as the tables name the cameras {FRONT}"):
         dataset_of_folders(tables)
-    (videos / "chunk-000" / FRONT / "episode_000000.mp4").write_bytes(b"no video")
+    lost = videos / "chunk-000" / FRONT / "episode_000000.mp4"
+    lost.unlink()
+    lost.symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=f"episode 0, camera {FRONT}: expected videos/chunk-000/.*, found none"):
+        dataset_of_folders(tables, videos)
+    lost.unlink()
+    lost.write_bytes(b"no video")
     with pytest.raises(VideoError, match=re.escape("episode_000000.mp4: cannot be read")):
         dataset_of_folders(tables, videos)
 

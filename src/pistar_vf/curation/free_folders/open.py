@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pistar_vf.changes.staging import staged_folder
-from pistar_vf.curation.free_folders.part import find_part
+from pistar_vf.curation.free_folders.part import find_part, stamps
 from pistar_vf.curation.free_folders.tables import FreeTables
 from pistar_vf.curation.free_folders.videos import video_files
 from pistar_vf.curation.free_folders.write import write_dataset
@@ -18,7 +18,7 @@ from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.metadata import dataset_above
 
 _log = logging.getLogger(__name__)
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 """Part of the digest: raise it when the same folders would give another dataset."""
 
 
@@ -55,11 +55,7 @@ def _free(tables: Path, videos: Path | None, cache_dir: str | Path | None) -> Pa
     paths = sorted(path for path in tables.rglob("*.parquet") if not path.name.startswith("."))
     if not paths:
         raise DatasetError(f"--parquet_dir {tables}: expected parquet files in it or below it, found none")
-    listed = video_files(videos)
-    facts = [
-        [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths],
-        [str(videos), *map(str, listed)],
-    ]
+    facts = [stamps(paths), str(videos), stamps(video_files(videos))]
     name = tables.name if not re.fullmatch(r"chunk-\d+|data", tables.name) else f"{tables.parent.name}-{tables.name}"
     return _made(name, facts, lambda copy: write_dataset(FreeTables.open(tables, paths), videos, copy), cache_dir)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ class Part:
         """Changes with whatever the written part depends on."""
         meta = self.dataset.root / "meta"
         read = [*(meta / name for name in files_below(meta)), *self.dataset.files()]
-        stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in read]
-        return [stats, sorted((str(name), str(target)) for name, target in self.links.items())]
+        return [stamps(read), sorted((str(name), str(target)) for name, target in self.links.items())]
 
     def write(self, copy: Path) -> None:
         """Writes the metadata of these episodes, and links to their files."""
@@ -67,6 +67,12 @@ class Part:
         count = len(self.dataset.episodes)
         info |= {"total_episodes": count, "total_frames": self.dataset.num_frames, "splits": {"train": f"0:{count}"}}
         v21.write_json(copy / "meta" / "info.json", info)
+
+
+def stamps(paths: Iterable[Path]) -> list[tuple[str, int | None, int | None]]:
+    """What of files changes with their content: path, size and time of the last change (None: a link to nowhere)."""
+    found = [(path, path.stat() if path.exists() else None) for path in paths]
+    return [(str(path), stat and stat.st_size, stat and stat.st_mtime_ns) for path, stat in found]
 
 
 def find_part(root: Path, folder: Path, video_root: Path | None) -> Part:

@@ -66,7 +66,8 @@ class FreeTables:
         """Looks into all files.
 
         Raises:
-            DatasetError: a column that is needed is missing, or rows are not in the order of their frames.
+            DatasetError: a column that is needed is missing, there are no rows, or they are not in the order of their
+                frames.
         """
         schema = _common_schema(paths)
         task = next((name for name in TASKS if name in schema.names), None)
@@ -78,13 +79,18 @@ class FreeTables:
         episodes = sorted(
             (e for i, path in enumerate(paths) for e in _episodes(path, i, schema)), key=lambda e: e.index
         )
+        if not episodes:
+            raise DatasetError(f"--parquet_dir {folder}: expected a row for every frame, got {len(paths)} empty files")
         _refuse_twice(episodes)
         named = tuple(sorted({camera for path in paths for camera in _cameras(path, schema)}))
         return cls(folder, schema, tuple(episodes), task, _camera_columns(schema, task, named), named)
 
-    def rows(self, episode: FreeEpisode) -> pa.Table:
-        """The rows of one episode."""
-        return read_parquet_table(episode.path).slice(episode.first_row, episode.length)
+    def each(self) -> Iterator[tuple[FreeEpisode, pa.Table]]:
+        """Every episode with its rows; a file is read once for all episodes that follow one another in it."""
+        for path, episodes in itertools.groupby(self.episodes, key=lambda episode: episode.path):
+            table = read_parquet_table(path)
+            for episode in episodes:
+                yield episode, table.slice(episode.first_row, episode.length)
 
 
 def _common_schema(paths: Sequence[Path]) -> pa.Schema:
@@ -109,25 +115,25 @@ def _episodes(path: Path, place: int, schema: pa.Schema) -> Iterator[FreeEpisode
         with open_parquet(path) as file:
             digits = re.findall(r"\d+", path.stem)
             numbers = np.full(file.metadata.num_rows, int(digits[-1]) if digits else place)
+    frames = None
+    if FRAME in schema.names:
+        frames = whole_numbers(read_parquet_column(path, FRAME)[0], f"{path}: column '{FRAME}'")
     starts = np.flatnonzero(np.append(True, np.diff(numbers) != 0)[: len(numbers)])
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), len(numbers)]):
         episode = FreeEpisode(int(numbers[first]), path, first, end - first)
-        if FRAME in schema.names:
-            _check_frames(episode)
+        if frames is not None:
+            _check_frames(episode, frames[first:end])
         yield episode
 
 
-def _check_frames(episode: FreeEpisode) -> None:
+def _check_frames(episode: FreeEpisode, frames: np.ndarray) -> None:
     """Rows are frames one after another, whatever the first is called."""
-    where = f"{episode.path}: episode {episode.index}, column '{FRAME}'"
-    span = [(episode.first_row, episode.length)]
-    numbers = whole_numbers(read_parquet_column(episode.path, FRAME, span)[0], where)
-    steps = np.diff(numbers)
+    steps = np.diff(frames)
     if (steps != 1).any():
         row = int(np.argmax(steps != 1)) + 1
         raise DatasetError(
-            f"{where}, row {row}: expected {numbers[row - 1] + 1} after {numbers[row - 1]}, got {numbers[row]}; write "
-            "a row for every frame of the video, in their order"
+            f"{episode.path}: episode {episode.index}, column '{FRAME}', row {row}: expected {frames[row - 1] + 1} "
+            f"after {frames[row - 1]}, got {frames[row]}; write a row for every frame of the video, in their order"
         )
 
 

@@ -15,7 +15,9 @@ from pistar_vf.curation.free_folders.tables import CAMERAS, TIME, VIDEO_PATH, Fr
 from pistar_vf.curation.free_folders.videos import cameras_below, find_video, named_video
 from pistar_vf.errors import DatasetError
 from pistar_vf.lerobot import v21
+from pistar_vf.lerobot.parquet import to_numpy
 from pistar_vf.lerobot.schema import is_list
+from pistar_vf.typing import Float
 from pistar_vf.video.opening import open_video
 
 _DTYPES = {"halffloat": "float16", "float": "float32", "double": "float64"}
@@ -36,8 +38,8 @@ def write_dataset(tables: FreeTables, video_root: Path | None, copy: Path) -> No
         VideoError: a video cannot be opened.
     """
     writer = _Writer(tables, _Cameras.of(tables, video_root), copy)
-    for episode in tables.episodes:
-        writer.add(episode)
+    for episode, rows in tables.each():
+        writer.add(episode, rows)
     writer.finish()
 
 
@@ -104,12 +106,11 @@ class _Writer:
         self.num_frames = 0
         (copy / "meta").mkdir()
 
-    def add(self, episode: FreeEpisode) -> None:
-        rows = self.tables.rows(episode)
+    def add(self, episode: FreeEpisode, rows: pa.Table) -> None:
         videos = {camera: self.cameras.video(episode, rows, camera) for camera in self.cameras.names}
         self._refuse_shared(episode, videos)
         if not self.features:
-            self.fps = _fps(episode, rows, videos)
+            self.fps = _fps(episode, _times(episode, rows), videos)
             self.features = self._features(rows, videos)
         texts = _texts(episode, rows, self.tables.task_column)
         path = v21.episode_path(v21.DATA_PATH, self.copy, episode.index, v21.CHUNK_SIZE)
@@ -146,9 +147,9 @@ class _Writer:
     def _with_indices(self, episode: FreeEpisode, rows: pa.Table, texts: Sequence[str]) -> pa.Table:
         frames = np.arange(episode.length)
         columns = {name: rows[name] for name in rows.column_names if name in self.features and name not in _INDEX}
-        times = rows[TIME].cast(pa.float32()) if TIME in rows.column_names else (frames / self.fps).astype(np.float32)
+        times = _times(episode, rows)
         numbers = {
-            "timestamp": times,
+            "timestamp": (frames / self.fps if times is None else times).astype(np.float32),
             "frame_index": frames,
             "episode_index": np.full_like(frames, episode.index),
             "index": frames + self.num_frames,
@@ -185,14 +186,27 @@ def _texts(episode: FreeEpisode, rows: pa.Table, column: str) -> list[str]:
     return texts
 
 
-def _fps(episode: FreeEpisode, rows: pa.Table, videos: dict[str, Path]) -> float:
+def _times(episode: FreeEpisode, rows: pa.Table) -> Float[np.ndarray, " t"] | None:
+    """Seconds since the episode began, whatever clock the table's are of: float32 is too short for the time of day."""
+    if TIME not in rows.column_names:
+        return None
+    where = f"{episode.path}: episode {episode.index}, column '{TIME}'"
+    times = to_numpy(rows[TIME], episode.first_row, where)
+    are_numbers = times.dtype.kind in "iuf" and times.ndim == 1
+    wrong = ~np.isfinite(times) if are_numbers else np.ones(len(times), bool)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DatasetError(f"{where}, row {row}: expected a number of seconds, got {times[row]}")
+    return times.astype(np.float64) - float(times[0])
+
+
+def _fps(episode: FreeEpisode, times: Float[np.ndarray, " t"] | None, videos: dict[str, Path]) -> float:
     """Of the first video, else of the times."""
     for camera, path in videos.items():
         with open_video(path, f"episode {episode.index}, camera {camera}", "cannot be read") as (_, stream):
             if stream.average_rate:
                 return float(stream.average_rate)
-    times = np.asarray(rows[TIME].to_numpy(), np.float64) if TIME in rows.column_names else np.zeros(1)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    step = float(np.median(np.diff(times))) if times is not None and len(times) > 1 else 0.0
     if not step > 0:
         raise DatasetError(
             f"{episode.path}: episode {episode.index}: expected a column {TIME} in seconds that grows, or videos, to "
