@@ -4,7 +4,7 @@ A flat dict is split, merged, sharded, listed and compared with plain dict opera
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,16 +34,17 @@ def shapes_of(flat: Params) -> dict[str, tuple[int, ...]]:
     return {name: tuple(leaf.shape) for name, leaf in flat.items()}
 
 
-def leaves_digest(flat: Params, also: str = "") -> str:
+def leaves_digest(flat: Params, also: str = "", whole: Callable[[Any], np.ndarray] = np.asarray) -> str:
     """SHA-256 of names, dtypes, shapes and numbers, in hexadecimal; one leaf at a time is copied to the host.
 
     Args:
         flat: the leaves.
         also: text that the digest covers besides.
+        whole: brings a leaf to the host.
     """
     digest = hashlib.sha256(also.encode())
     for name in sorted(flat):
-        leaf = np.asarray(flat[name])
+        leaf = whole(flat[name])
         digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

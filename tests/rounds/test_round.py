@@ -1,14 +1,16 @@
 """Two rounds as a user gives them. Oracles: the datasets themselves, counted by hand here."""
 
+import dataclasses
 import json
 import os
 
 import numpy as np
 import pytest
 
+from pistar_vf.cli import round as command
 from pistar_vf.cli.main import main
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.rounds.record import RoundRecord
+from pistar_vf.rounds.record import STAGES, RoundRecord, RoundResult
 
 TRAIN = ["--train.preset=tiny", "--train.num_train_steps=2", "--train.batch_size=4", "--train.val_interval=0"]
 FORCED = ["--relabel.force", "--relabel.lookahead=3"]
@@ -100,8 +102,45 @@ def test_a_damaged_record(tmp_path, capsys, content):
     assert "round.json: expected the record of a round, got something else" in capsys.readouterr().err
 
 
+def unfinished(number, flags):
+    return RoundRecord(number, "v0", None, None, ("demos",), 2, {stage: flags.get(stage, []) for stage in STAGES})
+
+
+def test_flags_that_the_next_round_takes_over(tmp_path, monkeypatch):
+    """Those of merging speak of one round's datasets: `--fill` is refused where no dataset lacks the column."""
+    own = {"merge": ["--fill", "intervention=1"], "train": ["--preset", "tiny"], "relabel": ["--lookahead", "3"]}
+    result = RoundResult({}, 0, "PASSED", None, 0.3, 0.3, None, ())
+    dataclasses.replace(unfinished(1, own), result=result).write(tmp_path / "1")
+    began = []
+    monkeypatch.setattr(command, "_merge", lambda record, folder: began.append(record))
+    monkeypatch.setattr(command, "_run_stages", lambda record, folder: result)
+    words = ["--data_dir", "x", "--previous", str(tmp_path / "1"), "--output_dir"]
+    command.main([*words, str(tmp_path / "2")])
+    command.main([*words, str(tmp_path / "3"), "--train.batch_size=8", "--merge.drop", "y"])
+    assert [record.flags for record in began] == [
+        {**own, "merge": []},
+        {"merge": ["--drop", "y"], "train": ["--batch_size", "8"], "relabel": own["relabel"]},
+    ]
+
+
+def test_what_merging_refuses_leaves_no_round(tiny_dataset, tmp_path, capsys):
+    """So that the same folder may be given again with the right datasets."""
+    wrong = ["round", "--data_dir", str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "round")]
+    for _ in range(2):
+        assert main(wrong) == 2
+        assert "nowhere" in capsys.readouterr().err
+        assert not list(tmp_path.glob("round/*"))
+
+
+def test_a_folder_that_holds_something_else(tiny_dataset, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    assert main(["round", "--data_dir", str(tiny_dataset), "--output_dir", str(tmp_path)]) == 2
+    assert "expected a new or empty folder, or that of a round" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_an_unfinished_round_has_no_next_one(tmp_path, capsys):
-    RoundRecord(1, "v0", None, None, ("demos",), 2, {}).write(tmp_path / "1")
+    unfinished(1, {}).write(tmp_path / "1")
     words = ["--data_dir", "x", "--output_dir", str(tmp_path / "2"), "--previous", str(tmp_path / "1")]
     assert main(["round", *words]) == 2
     assert "expected a finished round, its labels are not written yet" in capsys.readouterr().err

@@ -54,7 +54,7 @@ class FrozenPart:
             return self._digest
 
     def _write(self, frozen: Params) -> str:
-        digest = leaves_digest({name: _whole(leaf) for name, leaf in frozen.items()})[:16]
+        digest = leaves_digest(frozen, whole=_whole)[:16]
         folder = self._root / FROZEN_FOLDER / digest
         if folder.is_dir():
             return digest

@@ -22,8 +22,6 @@ from pistar_vf.rounds.record import (
 )
 
 T = TypeVar("T")
-
-
 Words = dict[str, list[str]]
 """Stage to the flags that it is given besides the round's own."""
 
@@ -33,6 +31,8 @@ _DECIDED = {
     "relabel": ("data_dir", "checkpoint_dir", "output_dir", "report_dir", "in_place", "output", "adv_col", "dry_run"),
 }
 """Flags of the stages that the round decides itself."""
+_HANDED_ON = ("train", "relabel")
+"""Stages whose flags the next round takes over; those of merging speak of one round's datasets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +46,9 @@ class RoundArgs:
       pistar-vf round --data_dir rollouts_v1 --policy v1 --output_dir rounds/2 --previous rounds/1
 
     Flags of a stage are written behind its name: --merge.fill intervention=1, --train.num_train_steps 2000,
-    --relabel.lookahead_seconds 1. A stage that is given none takes those of the round before. Stages that are done are
-    not done again: a command that was stopped, or whose gate has refused, is given again.
+    --relabel.lookahead_seconds 1. Training and relabelling, where they are given none, take those of the round before;
+    to merging, the data of that round are the first dataset. Stages that are done are not done again: a command that
+    was stopped, or whose gate has refused, is given again.
     """
 
     data_dir: tuple[Path, ...]
@@ -82,6 +83,7 @@ def run(args: RoundArgs, flags: Words) -> RoundRecord:
 
     record, folder = _planned(args, flags), args.output_dir
     if record.result is None:
+        _merge(record, folder)
         record.write(folder)
         record = dataclasses.replace(record, result=_run_stages(record, folder))
         record.write(folder)
@@ -122,25 +124,54 @@ def _planned(args: RoundArgs, flags: Words) -> RoundRecord:
         previous_sha256=None if args.previous is None else digest_of_record(args.previous),
         data_dirs=tuple(str(path.absolute()) for path in args.data_dir),
         folds=args.folds,
-        flags={stage: own or ([] if before is None else before.flags[stage]) for stage, own in flags.items()},
+        flags={stage: own or _handed_on(stage, before) for stage, own in flags.items()},
     )
-    if not (args.output_dir / RECORD_FILE).is_file():
+    if not _is_begun(args.output_dir):
         return record
     there = RoundRecord.read(args.output_dir)
     there.check_same(record, args.output_dir)
     return record if there.result is None else there
 
 
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder holds a round; what a killed merge leaves is nothing.
+
+    Raises:
+        ConfigError: it holds something else.
+    """
+    found = (
+        [path for path in folder.iterdir() if not path.name.startswith(f"{DATA}.partial")] if folder.exists() else []
+    )
+    if found and not (folder / RECORD_FILE).is_file():
+        raise ConfigError(
+            f"--output_dir {folder}: expected a new or empty folder, or that of a round with its {RECORD_FILE}, found "
+            f"{found[0].name} without one; choose another folder"
+        )
+    return bool(found)
+
+
+def _handed_on(stage: str, before: RoundRecord | None) -> list[str]:
+    return before.flags[stage] if before is not None and stage in _HANDED_ON else []
+
+
+def _merge(record: RoundRecord, folder: Path) -> None:
+    """Before the record is written: what merging refuses leaves no round behind."""
+    from pistar_vf.cli import merge
+
+    if (folder / DATA).exists():
+        return
+    previous = record.folder_before(folder)
+    sources = ([] if previous is None else [str(previous / DATA)]) + list(record.data_dirs)
+    _stage(merge.main, record, "merge", "--data_dir", *sources, "--output_dir", str(folder / DATA))
+
+
 def _run_stages(record: RoundRecord, folder: Path) -> RoundResult:
-    from pistar_vf.cli import merge, relabel, train
+    from pistar_vf.cli import relabel, train
     from pistar_vf.lerobot.dataset import load_lerobot
     from pistar_vf.rounds.summary import measure_round
 
-    previous = None if record.previous is None else folder / record.previous
+    previous = record.folder_before(folder)
     data, value = str(folder / DATA), str(folder / VALUE)
-    sources = ([] if previous is None else [str(previous / DATA)]) + list(record.data_dirs)
-    if not (folder / DATA).exists():
-        _stage(merge.main, record, "merge", "--data_dir", *sources, "--output_dir", data)
     folds = str(record.folds)
     _stage(train.main, record, "train", "--data_dir", data, "--checkpoint_dir", value, "--folds", folds)
     shutil.rmtree(folder / LABELLED, ignore_errors=True)  # of a command that was killed before it said so in its record

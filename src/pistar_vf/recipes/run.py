@@ -59,7 +59,11 @@ def run_training(config: TrainConfig) -> Path:
         value_function,
         mesh,
         CheckpointManager(folder, spec, tokenizer, config.max_to_keep, settings, frozen),
-        _BestCheckpoint(CheckpointManager(folder / BEST_FOLDER, spec, tokenizer, None, settings, frozen, True)),
+        _BestCheckpoint(
+            CheckpointManager(
+                folder / BEST_FOLDER, spec, tokenizer, settings=settings, frozen_part=frozen, only_newest=True
+            )
+        ),
         initial=lambda wanted: pretrained_params(config, value_function, wanted),
         begin=run.begin,
         facts=run.facts,

@@ -20,6 +20,7 @@ from pistar_vf.foreign_files import read_text
 
 RECORD_FILE = "round.json"
 DATA, VALUE, LABELLED, REPORT = "data", "value", "labelled", "report"
+STAGES = ("merge", "train", "relabel")
 _FIXED = ("number", "previous", "previous_sha256", "data_dirs", "folds")
 """What a round keeps when its command is given again; flags may change until it is finished."""
 
@@ -60,7 +61,7 @@ class RoundRecord:
         previous_sha256: of that round's record, so that the chain shows whether somebody changed it.
         data_dirs: datasets that this round adds.
         folds: value models.
-        flags: words that the stages "merge", "train" and "relabel" are given besides.
+        flags: words that each of `STAGES` is given besides.
         result: None until the round is finished.
     """
 
@@ -92,12 +93,16 @@ class RoundRecord:
             raise ConfigError(f"{folder}: expected the folder of a round with a {RECORD_FILE}, found none")
         try:
             raw: dict[str, Any] = json.loads(read_text(path))
-            result = raw.pop("result")
+            result, flags = raw.pop("result"), {stage: list(raw["flags"][stage]) for stage in STAGES}
             if result is not None:
                 result = RoundResult(**{**result, "models": tuple(result["models"])})
-            return cls(**{**raw, "data_dirs": tuple(raw["data_dirs"]), "result": result})
+            return cls(**{**raw, "data_dirs": tuple(raw["data_dirs"]), "flags": flags, "result": result})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path}: expected the record of a round, got something else: {error}") from error
+
+    def folder_before(self, folder: Path) -> Path | None:
+        """The folder of the round before, from this one's, which need not exist yet; None for the first round."""
+        return None if self.previous is None else Path(os.path.normpath(folder / self.previous))
 
     def check_same(self, other: "RoundRecord", folder: Path) -> None:
         """Refuses to go on with another round in this one's folder.
@@ -129,8 +134,8 @@ def rounds_until(folder: Path) -> list[RoundRecord]:
         ConfigError: a record is missing, or is not the one that the round after it was built on.
     """
     found = [RoundRecord.read(folder)]
-    while found[0].previous is not None:
-        folder = Path(os.path.normpath(folder / found[0].previous))
+    while (previous := found[0].folder_before(folder)) is not None:
+        folder = previous
         before = RoundRecord.read(folder)
         if digest_of_record(folder) != found[0].previous_sha256:
             raise ConfigError(
