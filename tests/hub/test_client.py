@@ -90,6 +90,32 @@ def test_what_is_not_there_is_named(towers, files, match):
         download(files)
 
 
+def test_a_few_of_many_missing_files_are_named(towers):
+    with pytest.raises(HubError, match=r"org/towers: expected (\d+.bin, ){10}… at revision main, got none"):
+        download(HubFiles(REPO, tuple(f"{i}.bin" for i in range(4000))))
+
+
+def test_many_files_ask_the_client_for_their_folders(hub, tmp_path, monkeypatch):
+    """It compares every file with every pattern."""
+    import huggingface_hub
+
+    served, wanted, asked = tmp_path / "served", ["a/0.bin", "a/1.bin", "a/2.bin", "b/1.bin"], []
+    for name in (*wanted, "b/0.bin"):
+        (served / name).parent.mkdir(parents=True, exist_ok=True)
+        (served / name).write_bytes(b"x")
+    hub.publish(REPO, served)
+    original = huggingface_hub.snapshot_download
+
+    def snapshot_download(*arguments, **options):
+        asked.append(options["allow_patterns"])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    folder = download(HubFiles(REPO, tuple(wanted), folder=tmp_path / "home" / "many"))
+    assert asked == [["a/*", "b/1.bin"]]
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.bin")) == wanted
+
+
 def test_terms_must_be_accepted_first(towers, hub):
     hub.gated.add(REPO)
     with pytest.raises(HubError, match=r"terms must be accepted first.*hf auth login"):

@@ -1,5 +1,6 @@
 """Addresses, the lines of the hub's own client, and the places of its caches."""
 
+import fnmatch
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pistar_vf.errors import ConfigError
 from pistar_vf.hub.address import HubAddress, is_hub_address, parse_hub_address
 from pistar_vf.hub.files import HubFiles, hub_cache, lerobot_home
+from pistar_vf.hub.patterns import patterns_of
 from pistar_vf.hub.revision import commit_of, repository_name, snapshot_above
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -57,6 +59,32 @@ def test_a_commit_pins():
 )
 def test_the_line_of_the_hubs_own_client(files, line):
     assert files.line() == line
+
+
+def test_a_line_of_thousands_of_files_names_their_folders():
+    names = tuple(f"{folder}/episode_{i:06d}.mp4" for folder in ("data/chunk-000", "videos/a b") for i in range(2000))
+    line = HubFiles("a/b", ("info.json", *names), ("meta/*",)).line()
+    assert line == "hf download a/b --include 'meta/*' 'data/chunk-000/*' info.json 'videos/a b/*'"
+
+
+THERE = ("README.md", "data/0/a", "data/0/b", "data/1/c", "data/1/d", "data/1/deep/e", "odd/[x].mp4", "odd/x.mp4")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "patterns"),
+    [
+        (THERE, ["*"]),
+        (THERE[1:3], ["data/0/*"]),
+        (THERE[1:6], ["data/*"]),
+        (("data/0/a", "data/1/c", "data/1/d"), ["data/0/a", "data/1/c", "data/1/d"]),
+        (("data/1/deep/e", "README.md"), ["README.md", "data/1/deep/*"]),
+        (("odd/[x].mp4",), ["odd/[[]x].mp4"]),
+        ((), []),
+    ],
+)
+def test_patterns_mean_the_wanted_files_and_no_others(wanted, patterns):
+    assert patterns_of(wanted, THERE) == patterns
+    assert {name for name in THERE if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)} == {*wanted}
 
 
 def test_caches_are_where_the_variables_say(monkeypatch):

@@ -1,13 +1,18 @@
 """A server on the loopback, asked as openpi's client asks: metadata first, then one reply for each message."""
 
 import asyncio
+import contextlib
 import http.client
 import random
+import re
+import socket
 import threading
+import time
 
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect as connect_async
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 from pistar_vf.cli import serve as command
@@ -143,8 +148,6 @@ def test_the_newest_frame_overtakes_those_that_wait(server, model):
     ],
 )
 def test_a_bad_observation_is_answered_and_the_connection_goes_on(server, model, change, complaint):
-    import re
-
     if isinstance(change, str):
         change = {name: of_another_shape(own, change) for name, own in observation(model).items()}
     connection, _ = client(server)
@@ -165,6 +168,26 @@ def test_malformed_messages_never_kill_the_server(server, model):
         assert "binary" in ask(connection, "hello")
         assert isinstance(ask(connection, pack([1, 2])), str)
         assert "value" in ask(connection, observation(model))
+
+
+@pytest.mark.parametrize("how", ["says goodbye", "breaks off", "sends too much"])
+def test_a_lost_client_is_told_of(server, caplog, how):
+    connection, _ = client(server)
+    if how == "sends too much":
+        with contextlib.suppress(ConnectionClosedError):
+            connection.send(bytes(ServerSettings.max_message_bytes + 1))
+    if how == "breaks off":
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    else:
+        connection.close()
+    until = time.monotonic() + (0.5 if how == "says goodbye" else 20)
+    while not caplog.records and time.monotonic() < until:
+        time.sleep(0.02)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (how != "says goodbye")
+    if said:
+        code = {"breaks off": "no close frame", "sends too much": "1009"}[how]
+        assert re.match(rf"lost the client at 127.0.0.1:\d+: .*{code}", said[0])
 
 
 def test_a_client_that_leaves_with_a_full_queue_holds_nothing(model, monkeypatch):

@@ -7,7 +7,6 @@ mean to every program of the hub's.
 
 import dataclasses
 import fnmatch
-import glob
 import os
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 
 from pistar_vf.errors import HubError
 from pistar_vf.hub.files import HubFiles, hub_cache
+from pistar_vf.hub.patterns import patterns_of
 from pistar_vf.hub.unfinished import is_unfinished, under_way
 from pistar_vf.installation import install_command
 
@@ -39,7 +39,7 @@ def download(files: HubFiles) -> Path:
     try:
         listing = _list(hub, files)
         with under_way(files, _cache(files)):
-            folder = _snapshot(hub, files, listing.sha)
+            folder = _snapshot(hub, files, listing.sha, allow_patterns=list(listing.patterns))
             _check_complete(folder, listing.names, files)
     except _kinds(hub) as error:
         folder = None if _is_refusal(hub, error) else _already_here(hub, files)
@@ -50,26 +50,27 @@ def download(files: HubFiles) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class _Listing:
-    """What a revision means: its commit, and the names of the wanted files."""
+    """What a revision means: its commit, the names of the wanted files, and patterns that match these alone."""
 
     sha: str
     names: tuple[str, ...]
+    patterns: tuple[str, ...]
 
 
 def _list(hub: ModuleType, files: HubFiles) -> _Listing:
     """Asks the hub, so that what is wrong is said by it: `snapshot_download` goes on with what is here."""
     api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="pistar_vf")
     info = api.repo_info(files.repository, repo_type=_kind(files), revision=files.revision)
-    there = [file.rfilename for file in info.siblings]
-    wanted = _patterns(files)
-    named = [name for name in there if not wanted or any(fnmatch.fnmatch(name, pattern) for pattern in wanted)]
-    lacking = [name for name in files.names if name not in there] if named else [*files.names, *files.patterns]
+    there = {file.rfilename for file in info.siblings}
+    named, patterns = {*files.names}, files.patterns if files.names or files.patterns else ("*",)
+    wanted = [name for name in sorted(there) if name in named or any(fnmatch.fnmatch(name, p) for p in patterns)]
+    lacking = [name for name in files.names if name not in there] if wanted else [*files.names, *files.patterns]
     if lacking:
         raise HubError(
-            f"{files.repository}: expected {', '.join(lacking)} at revision {files.revision}, got none; name another "
-            "revision, or ask the repository's owner"
+            f"{files.repository}: expected {', '.join(lacking[:10])}{', …' if len(lacking) > 10 else ''} at revision "
+            f"{files.revision}, got none; name another revision, or ask the repository's owner"
         )
-    return _Listing(info.sha, tuple(named))
+    return _Listing(info.sha, tuple(wanted), tuple(patterns_of(wanted, there)))
 
 
 def _snapshot(hub: ModuleType, files: HubFiles, revision: str, **options: Any) -> Path:
@@ -79,7 +80,6 @@ def _snapshot(hub: ModuleType, files: HubFiles, revision: str, **options: Any) -
         revision=revision,
         local_dir=files.folder,
         cache_dir=_cache(files),
-        allow_patterns=_patterns(files) or None,
         endpoint=os.environ.get("HF_ENDPOINT") or None,
         library_name="pistar_vf",
         **options,
@@ -114,10 +114,6 @@ def _is_refusal(hub: ModuleType, error: Exception) -> bool:
     """Whether the hub answered, and said no."""
     errors: Any = hub.errors
     return isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError | errors.HFValidationError)
-
-
-def _patterns(files: HubFiles) -> list[str]:
-    return [*map(glob.escape, files.names), *files.patterns]
 
 
 def _kind(files: HubFiles) -> str:

@@ -1,6 +1,7 @@
 """Files on the hub that somebody lacks: the line that downloads them, and what `--download` downloads."""
 
 import dataclasses
+import glob
 import os
 import shlex
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import TypeVar
 
 from pistar_vf.errors import PistarError
 
+_NAMED = 20
+"""So many files a command line names one by one; of more, it takes their folders whole."""
 E = TypeVar("E", bound=PistarError)
 
 
@@ -35,14 +38,23 @@ class HubFiles:
 
     def line(self) -> str:
         """The command of the hub's own client that does it."""
-        included = (*self.names, *self.patterns) if self.patterns else ()  # the client takes names or patterns
-        words = ["hf", "download", self.repository, *(() if included else self.names)]
+        names, patterns = self.names, self.patterns
+        if len(names) > _NAMED:
+            names, patterns = (), (*patterns, *sorted({_folder_of(name) for name in names}))
+        included = (*names, *patterns) if patterns else ()  # the client takes names or patterns
+        words = ["hf", "download", self.repository, *(() if included else names)]
         words += ["--repo-type", "dataset"] if self.is_dataset else []
         words += ["--revision", self.revision] if self.revision != "main" else []
         words += ["--include", *included] if included else []
         words += ["--local-dir", str(self.folder)] if self.folder is not None else []
         words += ["--cache-dir", str(self.cache)] if self.folder is None and self.cache is not None else []
         return shlex.join(words)
+
+
+def _folder_of(name: str) -> str:
+    """The pattern of a file's folder; a file that is in none is its own."""
+    folder, slash, _ = name.rpartition("/")
+    return f"{glob.escape(folder)}/*" if slash else name
 
 
 def curable(error: E, *files: HubFiles) -> E:

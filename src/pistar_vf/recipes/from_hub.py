@@ -33,10 +33,11 @@ def pinned(config: C) -> C:
     if not isinstance(config, TrainConfig):
         return config
     data, val = config.data.data_dir, config.data.val_data_dir
-    commits = tuple(map(_pin, data)) if isinstance(data, tuple) else _pin(data)
-    if (commits, val and _pin(val)) == (data, val):
+    data_commit = tuple(map(_pin, data)) if isinstance(data, tuple) else _pin(data)
+    val_commit = val and _pin(val)
+    if (data_commit, val_commit) == (data, val):
         return config
-    return config.replace(data_dir=commits, val_data_dir=val and _pin(val))
+    return config.replace(data_dir=data_commit, val_data_dir=val_commit)
 
 
 def _pin(data_dir: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
@@ -143,8 +143,10 @@ class ValueServer:
                 _send_in_order(connection, replies),
                 connection.wait_closed(),
             )
-        except ConnectionClosed:
+        except ConnectionClosedOK:
             pass  # the client is gone; so are its questions
+        except ConnectionClosedError as error:  # it broke off, or a message was too large
+            _log.warning("lost the client at %s:%d: %s", *connection.remote_address[:2], error)
         finally:
             self._waiting.pop(id(connection), None)
 
