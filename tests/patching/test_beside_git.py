@@ -89,6 +89,16 @@ def test_nothing_left_to_take_back(clone, capsys):
     assert not (clone / FOLDER).exists()
 
 
+def test_a_changed_file_whose_name_is_no_text(clone, capsys):
+    path = clone / os.fsdecode(b"caf\xe9.txt")
+    path.write_text("a")
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--message=latin")
+    path.write_text("b")
+    assert patch(clone, "--apply", "--only", "16") == 2
+    assert "got 1 changed files (caf" in capsys.readouterr().err
+
+
 # --- where writing goes wrong --------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,13 @@ def test_the_score_of_copies_is_counted(page):
     assert "1 trees broken by a patch. Now 3 are right" in counted
 
 
+def test_the_copies_that_python_was_asked_about_are_counted():
+    about = [("6", "needed"), ("6", "cannot tell"), ("21", "needed"), ("21", "cannot tell"), ("L4", "applied")]
+    text = render(PATCHES, TREES, [], [{"patch": patch, "text": "x", "status": status} for patch, status in about])
+    assert "Python agrees with 1 of 5: " in text
+    assert "not asked of 2 whose fault is no error, and of 2 that are written down as “cannot tell”" in text
+
+
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.id)
 def test_every_edit_can_be_made_by_hand(page, patch):
     section = page.split(f"### Patch {patch.id}: ")[1].split("\n### ")[0]

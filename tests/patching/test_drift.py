@@ -16,6 +16,7 @@ from support.mini_upstream import run_script, write_mini_upstream
 from support.places import ROOT
 
 from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.patching.documentation import NO_ERROR
 from pistar_vf.patching.journal import write_step
 from pistar_vf.patching.patch_file import load_patches, select
 from pistar_vf.patching.plan import make_plan
@@ -90,13 +91,14 @@ def test_the_status_that_was_written_down_first(drifted):
 @copies
 def test_python_agrees(drifted):
     root, copy = drifted
+    if copy["patch"] in NO_ERROR or copy["status"] == "cannot tell":
+        pytest.skip("no error shows it: speed, or weights; or nothing was said")
     apply_needed(root, but=(copy["patch"],))
-    if copy["patch"] in ("21", "L3", "L4"):
-        pytest.skip("no error shows it: speed, or weights")
     if copy["status"] in FAULTY:
         with pytest.raises((Exception, SystemExit)):
             run(root, copy["patch"])
-    elif copy["status"] in SOUND:
+    else:
+        assert copy["status"] in SOUND
         run(root, copy["patch"])
 
 

@@ -179,6 +179,19 @@ def test_a_selection_applies_by_itself(fork, patch):
     assert {step.status for step in plan} <= {"needed", "not applicable"}
 
 
+WEIGHTS = "src/openpi/training/weight_loaders.py"
+CIRCLES = [
+    ("1", WEIGHTS, "import dataclasses", "import dataclasses\nfrom .weight_loaders import ValueModelWeightLoader"),
+    ("9", TRAIN, "return _config.DataConfig(", "a = b\n    b = a\n    return _config.DataConfig(**a, "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("patch", "file", "old", "new"), CIRCLES)
+def test_names_that_lead_in_a_circle(fork, patch, file, old, new):
+    edit(fork, file, old, new)
+    assert statuses(fork)[patch] == "cannot tell"
+
+
 # --- trees of which nothing can be said ----------------------------------------------------------------------------
 
 

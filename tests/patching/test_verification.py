@@ -134,3 +134,13 @@ def test_the_command_keeps_its_dataset_apart_from_what_it_writes(fork, capsys, m
     monkeypatch.setattr(verification, "verify", functools.partial(verify, stages=(look, look)))
     assert patch(fork, "--verify", "--python", sys.executable) == 0
     assert "label: ran\nlabel: ran\n" in capsys.readouterr().out
+
+
+def test_links_that_lead_nowhere_are_left_out(fork, tmp_path):
+    (fork / "src" / "data").symlink_to("/mnt/nobody/data")
+    assert not (verification._copy(fork, tmp_path / "copy") / "src" / "data").exists()
+
+
+def test_an_error_in_bytes_that_are_no_text(fork, places):
+    bad = Stage("imports", ("-c", r"import sys; sys.stderr.buffer.write(b'\xff\nOSError: no disk\n'); sys.exit(1)"))
+    assert verification.run_stage(bad, fork, Path(sys.executable), places) == "OSError: no disk"

@@ -105,11 +105,11 @@ def _set_afterwards(code: Code, call: ast.Call) -> Keywords:
     return {each.attr: getattr(code.parents[each], "value", None) for each in held}
 
 
-def _dictionary(code: Code, node: ast.expr) -> Keywords | None:
+def _dictionary(code: Code, node: ast.expr, depth: int = 4) -> Keywords | None:
     """The keys of a dictionary that the file writes out; None where they are not all known."""
     if isinstance(node, ast.Name):
         made = code.aliases.get(node.id)
-        inner = None if made is None else _dictionary(code, made)
+        inner = _dictionary(code, made, depth - 1) if made is not None and depth else None
         return None if inner is None else inner | _added_keys(code, node.id)
     if isinstance(node, ast.Dict):
         keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]

@@ -39,17 +39,18 @@ def _is_open(code: Code, node: ast.Attribute) -> bool:
     return code.origin(node) is None
 
 
-def binding(tree: SourceTree, module: str, name: str) -> Finding:
-    """Whether a module of the checkout binds a name, itself or through another module."""
+def binding(tree: SourceTree, module: str, name: str, depth: int = 4) -> Finding:
+    """Whether a module of the checkout binds a name, itself or through another module, so many imports away."""
     file = tree.file_of(module)
     if file is None:
         return fault(f"there is no module {module}")
     code = tree.existing(file)
     bound = code.bindings(name)
     if bound:
-        return _bound(tree, code, bound[-1], name)
-    for source in [code.source(each) for each in code.all(ast.ImportFrom) if _is_star(each)]:
-        if tree.file_of(source) not in (None, file) and (there := binding(tree, source, name)).verdict == "fixed":
+        return _bound(tree, code, bound[-1], name, depth)
+    sources = [code.source(each) for each in code.all(ast.ImportFrom) if _is_star(each)] if depth else []
+    for source in sources:
+        if tree.file_of(source) is not None and (there := binding(tree, source, name, depth - 1)).verdict == "fixed":
             return there
     dynamic = _dynamic(code)
     if dynamic is not None:
@@ -57,14 +58,16 @@ def binding(tree: SourceTree, module: str, name: str) -> Finding:
     return fault(f"nothing here defines `{name}`", file)
 
 
-def _bound(tree: SourceTree, code: Code, statement: ast.AST, name: str) -> Finding:
+def _bound(tree: SourceTree, code: Code, statement: ast.AST, name: str, depth: int) -> Finding:
     """A name that is imported counts where the other module has it."""
     at = place(code.file, statement)
     if isinstance(statement, ast.ImportFrom):
         source = code.source(statement)
         alias = next(each for each in statement.names if (each.asname or each.name) == name)
         if tree.file_of(source) is not None:
-            there = binding(tree, source, alias.name)
+            if not depth:
+                return unknown(f"look where `{name}` comes from", at)
+            there = binding(tree, source, alias.name, depth - 1)
             return there if there.verdict != "fixed" else fixed(f"it comes from {there.place}", at)
         if source.split(".")[0] == "openpi" and tree.file_of(f"{source}.{alias.name}") is None:
             return fault(f"it is imported from {source}, which is not there", at)

@@ -90,11 +90,11 @@ class YieldedKeys:
     def _texts(self, method: Function, name: str) -> set[str]:
         """What a name stands for: a constant of the file, or a parameter that is given as one."""
         values = [self._code.aliases[name]] if name in self._code.aliases else []
-        place = [each.arg for each in method.args.args].index(name) if name in _parameters(method) else None
-        if place is not None and isinstance(method, ast.FunctionDef):
+        given = [each for each in _parameters(method) if each != "self"]
+        if name in given and isinstance(method, ast.FunctionDef):
+            place = given.index(name)
             calls = [call for call in self._code.all(ast.Call) if self._method(call.func) is method]
-            shift = 1 if method.args.args[0].arg == "self" else 0
-            values += [call.args[place - shift] for call in calls if len(call.args) > place - shift]
+            values += [call.args[place] for call in calls if len(call.args) > place]
             values += [each.value for call in calls for each in call.keywords if each.arg == name]
         return {each.value for each in values if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 

@@ -59,6 +59,6 @@ def commit(root: Path, patch: Patch, files: list[str]) -> None:
 
 def _git(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, errors="replace")
     except FileNotFoundError:
         return subprocess.CompletedProcess(words, 127, "", "git is not installed")

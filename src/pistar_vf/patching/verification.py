@@ -121,7 +121,7 @@ def _copy(root: Path, copy: Path) -> Path:
     left_out = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info")
     for name in _COPIED:
         if (root / name).is_dir():
-            shutil.copytree(root / name, copy / name, ignore=left_out)
+            shutil.copytree(root / name, copy / name, ignore=left_out, ignore_dangling_symlinks=True)
         elif (root / name).is_file():
             shutil.copy(root / name, copy / name)
     for file, pattern, smaller in _SMALLER:
@@ -167,7 +167,13 @@ def run_stage(stage: Stage, copy: Path, python: Path, places: Mapping[str, Path]
     environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join([*paths, *inherited])}
     try:
         run = subprocess.run(
-            [str(python), *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+            [str(python), *words],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired:
         return f"TimeoutError: no end after {_TIMEOUT_SECONDS:.0f} s"
