@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.folders import unsuitable_outputs
 
-from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
-from pistar_vf.errors import DatasetError
+from pistar_vf.changes.staging import check_file, check_output, files_below, link_or_copy, staged_folder
+from pistar_vf.errors import ConfigError, DatasetError
 
 
 def test_the_folder_appears_at_the_end(tmp_path):
@@ -89,3 +89,21 @@ def test_links_that_lead_nowhere_are_missing_files(tmp_path, caplog, place):
     link.symlink_to(tmp_path / "nowhere")
     assert list(files_below(root)) == [Path("kept")]
     assert f"{link} is a link that leads nowhere; it is left out" in caplog.text
+
+
+def test_a_place_at_which_a_file_can_be_written(tmp_path):
+    (tmp_path / "old").touch()
+    for path in (tmp_path / "new", tmp_path / "old", tmp_path / "no" / "folder" / "yet", Path("here")):
+        check_file(path, "--output")
+
+
+def test_a_place_at_which_no_file_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, Path(".")):
+        with pytest.raises(ConfigError, match=r"--output .*: expected a file to write, got a folder; name a file"):
+            check_file(folder, "--output")
+    with pytest.raises(ConfigError, match=r"expected a folder to write it to, got .*file; name another place"):
+        check_file(tmp_path / "file" / "deep" / "new", "--output")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigError, match="expected a folder to write it to, got"):
+        check_file(tmp_path / "new", "--output")

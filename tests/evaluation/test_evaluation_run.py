@@ -269,6 +269,11 @@ def test_no_frame_at_all(config):
         run_eval(config.replace(frame_skip=0))
 
 
+def test_a_folder_is_no_place_for_the_figures(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"--output .*: expected a file to write, got a folder"):
+        run_eval(config.replace(output=tmp_path, checkpoint=tmp_path / "never looked for"))
+
+
 def test_bad_labels_write_nothing(config, tiny_dataset, tmp_path):
     copy = Path(shutil.copytree(tiny_dataset, tmp_path / "labelled"))
     file = sorted(copy.rglob("*.parquet"))[0]

@@ -88,6 +88,16 @@ def test_named_episodes(report, tiny_dataset, trained_run, words, shown):
         assert f"{len(shown)} of 6 episodes, as named" in page
 
 
+def test_a_folder_is_no_place_for_the_file(report, tiny_dataset, tmp_path):
+    """It is refused before anything is computed."""
+    (tmp_path / "new" / "report.html").mkdir(parents=True)
+    code, _, err, _ = report(tiny_dataset)
+    assert code == 2
+    assert "--output" in err
+    assert "expected a file to write, got a folder" in err
+    assert "reading" not in err
+
+
 def test_so_many_episodes(report, tiny_dataset):
     _, _, _, page = report(tiny_dataset, "--num_episodes", "2")
     assert len(episodes(page)) == 2

@@ -56,6 +56,11 @@ def test_noise_is_made_coarser_until_it_fits():
     assert len(encode(frames, 10.0, 60, 100_000)[1]) < 200_000
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_only_video_of_a_page_may_be_short(count):
+    assert len(decoded(encode(grey(count), 60.0, count, 16_000_000)[1])) == count
+
+
 def test_every_camera_of_an_episode(tiny_dataset):
     dataset = load_lerobot(tiny_dataset)
     found = episode_clips(dataset, dataset.episodes[1], 10)

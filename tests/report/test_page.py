@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 from pistar_vf.report.charts import Line, Plot
 from pistar_vf.report.clips import Clip
@@ -157,6 +158,13 @@ def test_the_file_is_written_whole(tmp_path):
     path = write_page(page(episode(1)), tmp_path / "new" / "report.html")
     assert path.read_text(encoding="utf-8") == to_html(page(episode(1)))
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OSError, match=r"report\.html"):
+        write_page(page(episode(1)), tmp_path / "report.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_the_strip_is_darkest_where_the_mass_is():

@@ -1,4 +1,4 @@
-"""Writing a dataset as a whole or not at all, and never into another one."""
+"""Writing a dataset as a whole or not at all, and never into another one; and where a file can be written."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pistar_vf.errors import DatasetError
+from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.hub.revision import is_in_cache
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,23 @@ def check_output(root: Path, output_dir: Path) -> None:
         )
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise DatasetError(f"expected a new or empty output folder, got {output_dir}, which exists; name another one")
+
+
+def check_file(path: Path, flag: str) -> None:
+    """Refuses a place at which no file can be written, before its content is computed.
+
+    Args:
+        path: the file to write; its folder may be missing.
+        flag: what names it.
+
+    Raises:
+        ConfigError: `path` is a folder, or nothing can be written into the folder that it would be in.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{flag} {path}: expected a file to write, got a folder; name a file in it")
+    above = next(place for place in path.absolute().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{flag} {path}: expected a folder to write it to, got {above}; name another place")
 
 
 @contextlib.contextmanager

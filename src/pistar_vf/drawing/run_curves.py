@@ -61,7 +61,7 @@ def read_metrics(run: Path) -> RunMetrics:
     if not path.is_file():
         raise ConfigError(f"{path}: expected the {METRICS_FILE} of a run, found nothing; name a training directory")
     steps: dict[tuple[str, str], dict[int, float]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             record = json.loads(line)
             step, split = int(record.pop("step")), str(record.pop("split"))

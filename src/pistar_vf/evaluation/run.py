@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pistar_vf.changes.staging import check_file
 from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.checkpoints.provenance import recorded_parts
 from pistar_vf.errors import ConfigError
@@ -36,6 +37,8 @@ def run_eval(config: EvalConfig, *, progress: bool = True) -> Evaluation:
     """
     if config.frame_skip < 1:
         raise ConfigError(f"--frame_skip: expected 1 (every frame) or more, got {config.frame_skip}")
+    if config.output is not None:
+        check_file(config.output, "--output")
     folds = fold_checkpoints(config.checkpoint)
     evaluation = _out_of_fold(config, folds, progress) if folds else _evaluate(config, open_source(config), progress)
     for table in evaluation.tables():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pistar_vf.changes.staging import check_file
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.health import HealthReport, check_dataset
 from pistar_vf.labels.outcomes import outcomes_of_flags
@@ -38,6 +39,7 @@ def run_report(config: ReportConfig, *, progress: bool = True) -> Path:
     """
     if config.num_episodes < 1:
         raise ConfigError(f"--num_episodes: expected at least 1, got {config.num_episodes}")
+    check_file(config.output, "--output")
     dataset = load_lerobot(config.data_dir, read_ahead=())
     positions = _named(config, dataset)
     health = check_dataset(config.data_dir, progress=progress)

@@ -46,9 +46,10 @@ def write_report(found: Judgement, folder: Path) -> Path:
     Returns:
         The HTML file.
     """
+    page = create_page(found, None)  # takes a while: a report of before stays whole until it is there
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(as_json(found.gate, found.facts), encoding="utf-8")
-    return write_page(create_page(found, None), folder / "report.html")
+    return write_page(page, folder / "report.html")
 
 
 def create_page(

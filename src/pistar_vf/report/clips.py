@@ -20,6 +20,8 @@ _SIDE = 320
 _KEY_FRAMES = 12  # frames apart: a browser decodes up to so many to show one
 _BYTES_OF_A_PAGE = 16_000_000
 """Of all videos of a page; in base64 a third more."""
+_MOST_BITS = 2**31 - 1
+"""A second: what FFmpeg's `bufsize` can be; a short video that may be large would ask for more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ def encode(
     if encoder is None:
         names = " or ".join(one.codec for one in _ENCODERS)
         raise ConfigError(f"videos of a report need FFmpeg's {names}, which this PyAV lacks: pip install -U av")
-    bits = str(max(8_000, int(8 * most_bytes * fps / num_frames)))
+    bits = str(int(np.clip(8 * most_bytes * fps / num_frames, 8_000, _MOST_BITS)))
     limits = {"maxrate": bits, "bufsize": bits} if encoder.container == "mp4" else {"b": bits}
     file = io.BytesIO()
     with av.open(file, "w", format=encoder.container) as container:

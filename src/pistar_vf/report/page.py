@@ -6,6 +6,7 @@ Whatever a dataset says (names, prompts) is escaped; a policy in the page lets n
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -31,7 +32,11 @@ def write_page(page: Page, path: Path) -> Path:
         path: the HTML file; its folder is made where it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, to_html(page), path.with_name(f"{path.name}.partial"))
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        write_durably(path, to_html(page), partial)
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
