@@ -103,6 +103,13 @@ def test_a_folder_in_use(config, trained_run):
         run.run_training(config.replace(checkpoint_dir=trained_run.config.checkpoint_dir))
 
 
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_file_in_the_folders_place(config, tmp_path, below):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(ConfigError, match=r"expected a folder, but \S*/a file is a file; name another one"):
+        run.run_training(config.replace(checkpoint_dir=tmp_path / "a file" / below))
+
+
 def test_a_missing_bundle(config, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENPI_VLM_CKPT_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(PistarError, match=r"nowhere"):

@@ -95,6 +95,15 @@ def test_what_is_refused_at_once(tiny_dataset, tmp_path, capsys, words, complain
     assert not (tmp_path / "round").exists()
 
 
+@pytest.mark.parametrize("word", ["--merge.fil", "--train.num_train_stps", "--relabel.lookahed"])
+def test_a_misspelt_flag_of_a_stage_costs_no_stage(tiny_dataset, tmp_path, capsys, word):
+    common = ["--data_dir", str(tiny_dataset), "--output_dir", str(tmp_path / "round")]
+    with pytest.raises(SystemExit):
+        main(["round", *common, word, "1"])
+    assert f"Unrecognized options: --{word.partition('.')[2]}" in capsys.readouterr().err
+    assert not (tmp_path / "round").exists()
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"result": 3}', '{"result": null, "number": 1}'])
 def test_a_damaged_record(tmp_path, capsys, content):
     (tmp_path / "round.json").write_text(content)

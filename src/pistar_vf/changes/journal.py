@@ -17,6 +17,7 @@ folder without a journal belongs to a change that never began or that was taken 
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,8 +93,8 @@ def check_no_open_transaction(root: Path) -> None:
     if (root / CONTROL_FOLDER / _OPEN).exists():
         raise DatasetError(
             f"{root}: a change of this dataset has begun and not ended. If a program is writing to it, wait for it. If "
-            f"it was killed, run `pistar-vf undo --data_dir {root}` to take the change back, or the same with "
-            "--recover to finish it"
+            f"it was killed, run `pistar-vf undo --data_dir {shlex.quote(str(root))}` to take the change back, or the "
+            "same with --recover to finish it"
         )
 
 

@@ -148,7 +148,7 @@ class Transaction:
 
     def _prepare(self) -> Journal:
         """Makes the backups, and sees to it that they and the new files are on the disk."""
-        bar = progress_bar(sorted(self._staged), desc="back up", unit="file", disable=not self._progress)
+        bar = progress_bar(sorted(self._staged), desc="back up", unit=" files", disable=not self._progress)
         files = tuple(self._back_up(relative) for relative in bar)
         for folder, _, _ in os.walk(self._folder):
             sync(Path(folder))

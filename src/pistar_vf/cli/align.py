@@ -1,6 +1,7 @@
 """`pistar-vf align`: stage 1 of the stitched model, the projector on questions about pictures."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def main(argv: Sequence[str]) -> Path:
     initialize_processes(job)
     with resume_advice(), out_of_memory_advice():
         projector = run_alignment(config)
-    print(f"result: {projector}; go on with: pistar-vf train --preset stitched --projector_path {projector} …")
+    flags = shlex.join(["--projector_path", str(projector)])
+    print(f"result: {projector}; go on with: pistar-vf train --preset stitched {flags} …")
     return projector
 
 

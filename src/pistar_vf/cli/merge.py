@@ -63,4 +63,9 @@ def run(args: MergeArgs) -> Path:
 
 def main(argv: Sequence[str]) -> Path:
     """Parses the command line and runs the command."""
-    return run(parse(MergeArgs, argv, "pistar-vf merge", bare="data_dir"))
+    return run(parse_args(argv))
+
+
+def parse_args(argv: Sequence[str]) -> MergeArgs:
+    """The command line as settings."""
+    return parse(MergeArgs, argv, "pistar-vf merge", bare="data_dir")

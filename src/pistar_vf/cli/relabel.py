@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> "Relabelling":
     """Parses the command line and runs the command."""
-    config = parse(RelabelConfig, argv, "pistar-vf relabel")
+    config = parse_config(argv)
     from pistar_vf.relabel.run import run_relabel
 
     setup_logging()
     with out_of_memory_advice():
         return run_relabel(config)
+
+
+def parse_config(argv: Sequence[str]) -> RelabelConfig:
+    """The command line as settings."""
+    return parse(RelabelConfig, argv, "pistar-vf relabel")

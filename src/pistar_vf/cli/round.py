@@ -83,9 +83,11 @@ def run(args: RoundArgs, flags: Words) -> RoundRecord:
 
     record, folder = _planned(args, flags), args.output_dir
     if record.result is None:
-        _merge(record, folder)
+        words = _words(record, folder)
+        _read_all(words)
+        _merge(record, folder, words)
         record.write(folder)
-        record = dataclasses.replace(record, result=_run_stages(record, folder))
+        record = dataclasses.replace(record, result=_run_stages(record, folder, words))
         record.write(folder)
     Console().print(round_table(rounds_until(folder)))
     print(f"record: {folder / RECORD_FILE}")
@@ -154,34 +156,50 @@ def _handed_on(stage: str, before: RoundRecord | None) -> list[str]:
     return before.flags[stage] if before is not None and stage in _HANDED_ON else []
 
 
-def _merge(record: RoundRecord, folder: Path) -> None:
+def _words(record: RoundRecord, folder: Path) -> Words:
+    """The whole command line of every stage."""
+    before = record.folder_before(folder)
+    previous = [] if before is None else [str(before / DATA)]
+    data, value = str(folder / DATA), str(folder / VALUE)
+    places = ["--output_dir", str(folder / LABELLED), "--report_dir", str(folder / REPORT)]
+    decided = {
+        "merge": ["--data_dir", *previous, *record.data_dirs, "--output_dir", data],
+        "train": ["--data_dir", data, "--checkpoint_dir", value, "--folds", str(record.folds)],
+        "relabel": ["--data_dir", data, "--checkpoint_dir", value, *places],
+    }
+    return {stage: [*own, *record.flags[stage]] for stage, own in decided.items()}
+
+
+def _read_all(words: Words) -> None:
+    """Reads every flag before the first stage begins: a misspelt one of relabel would end the round after training."""
+    from pistar_vf.cli import merge, relabel, train
+
+    for stage, read in (("merge", merge.parse_args), ("train", train.parse_command), ("relabel", relabel.parse_config)):
+        read(words[stage])
+
+
+def _merge(record: RoundRecord, folder: Path, words: Words) -> None:
     """Before the record is written: what merging refuses leaves no round behind."""
     from pistar_vf.cli import merge
 
-    if (folder / DATA).exists():
-        return
-    previous = record.folder_before(folder)
-    sources = ([] if previous is None else [str(previous / DATA)]) + list(record.data_dirs)
-    _stage(merge.main, record, "merge", "--data_dir", *sources, "--output_dir", str(folder / DATA))
+    if not (folder / DATA).exists():
+        _stage(merge.main, record, "merge", words)
 
 
-def _run_stages(record: RoundRecord, folder: Path) -> RoundResult:
+def _run_stages(record: RoundRecord, folder: Path, words: Words) -> RoundResult:
     from pistar_vf.cli import relabel, train
     from pistar_vf.lerobot.dataset import load_lerobot
     from pistar_vf.rounds.summary import measure_round
 
-    previous = record.folder_before(folder)
-    data, value = str(folder / DATA), str(folder / VALUE)
-    folds = str(record.folds)
-    _stage(train.main, record, "train", "--data_dir", data, "--checkpoint_dir", value, "--folds", folds)
+    _stage(train.main, record, "train", words)
     shutil.rmtree(folder / LABELLED, ignore_errors=True)  # of a command that was killed before it said so in its record
-    places = ["--output_dir", str(folder / LABELLED), "--report_dir", str(folder / REPORT)]
-    labels = _stage(relabel.main, record, "relabel", "--data_dir", data, "--checkpoint_dir", value, *places)
+    labels = _stage(relabel.main, record, "relabel", words)
+    previous = record.folder_before(folder)
     num_earlier = 0 if previous is None else len(load_lerobot(previous / DATA).episodes)
     outcomes = [trajectory.outcome for trajectory in labels.trajectories]
     return measure_round(folder, num_earlier, outcomes, previous)
 
 
-def _stage(command: Callable[[list[str]], T], record: RoundRecord, name: str, *words: str) -> T:
+def _stage(command: Callable[[list[str]], T], record: RoundRecord, name: str, words: Words) -> T:
     print(f"round {record.number}: {name}", flush=True)
-    return command([*words, *record.flags[name]])
+    return command(words[name])

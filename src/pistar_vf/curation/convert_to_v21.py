@@ -45,7 +45,7 @@ def _split_tables(dataset: LeRobotDataset, folder: Path, progress: bool) -> None
     for episode in dataset.episodes:
         files[episode.parquet].append(episode)
     with progress_bar(
-        total=len(dataset.episodes), desc="splitting tables", unit="episode", disable=not progress
+        total=len(dataset.episodes), desc="splitting tables", unit=" episodes", disable=not progress
     ) as bar:
         for path, episodes in files.items():
             table = read_parquet_table(path)

@@ -6,6 +6,7 @@ References:
 
 import contextlib
 import itertools
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _join_tables(dataset: LeRobotDataset, folder: Path, max_file_mb: int | float
     numbers: list[int] = []
     writer, size_mb, schema = None, 0.0, None
     with contextlib.ExitStack() as open_file:
-        for episode in progress_bar(dataset.episodes, desc="joining tables", unit="episode", disable=not progress):
+        for episode in progress_bar(dataset.episodes, desc="joining tables", unit=" episodes", disable=not progress):
             table = read_parquet_table(episode.parquet)
             schema = schema or _schema(dataset, table.schema.metadata)
             _check_index(table, episode)
@@ -109,7 +110,8 @@ def _schema(dataset: LeRobotDataset, metadata: Mapping[bytes, bytes] | None) -> 
     for name, files in dataset.schema.lacking.items():
         raise DatasetError(
             f"{files[0]}: expected the column '{name}', which other files have: one file of v3.0 cannot hold both; "
-            f"give it a value with `pistar-vf merge {dataset.root} --fill {name}=<value> --output_dir <new folder>`"
+            f"give it a value with `pistar-vf merge {shlex.quote(str(dataset.root))} --fill {name}=<value> "
+            "--output_dir <new folder>`"
         )
     return pa.schema([pa.field(name, kind) for name, kind in dataset.schema.types.items()], metadata)
 

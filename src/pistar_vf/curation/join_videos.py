@@ -46,7 +46,7 @@ def join_videos(
     clips: list[JoinedClip] = []
     kind, size_mb, end = None, 0.0, Fraction(0)
     with contextlib.ExitStack() as open_file:
-        for episode in progress_bar(dataset.episodes, desc=f"joining {key}", unit="episode", disable=not progress):
+        for episode in progress_bar(dataset.episodes, desc=f"joining {key}", unit=" episodes", disable=not progress):
             path, context = dataset.video_path(episode, key), f"episode {episode.index}, camera {key}"
             packets = read_packet_table(path, context)
             count = len(packets.in_clip(0.0, float(packets.end_seconds), dataset.fps))

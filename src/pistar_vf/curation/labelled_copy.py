@@ -75,7 +75,7 @@ def write_labelled_copy(
         written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))}
         copy_other_files(dataset.root, copy, written | {_INFO})
         stats = {}
-        bar = progress_bar(total=len(dataset.episodes), desc="label", unit="episode", disable=not progress)
+        bar = progress_bar(total=len(dataset.episodes), desc="label", unit=" episodes", disable=not progress)
         with bar:
             for path, episodes in dataset.files().items():
                 parts = []

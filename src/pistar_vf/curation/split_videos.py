@@ -67,7 +67,7 @@ def plan_split(dataset: LeRobotDataset, key: str, folder: Path, *, reencode: boo
     for episode in dataset.episodes:
         files[dataset.video_path(episode, key)].append(episode)
     plans = []
-    for path, episodes in progress_bar(files.items(), desc=f"reading {key}", unit="file", disable=not progress):
+    for path, episodes in progress_bar(files.items(), desc=f"reading {key}", unit=" files", disable=not progress):
         packets = read_packet_table(path, f"episode {episodes[0].index}, camera {key}")
         pieces = [_plan_piece(dataset, episode, key, folder, packets) for episode in episodes]
         if not reencode:
@@ -88,7 +88,7 @@ def write_split(plans: list[SplitPlan], *, fps: float, desc: str, progress: bool
         progress: shows it.
     """
     total = sum(len(plan.pieces) for plan in plans)
-    with progress_bar(total=total, desc=desc, unit="episode", disable=not progress) as bar:
+    with progress_bar(total=total, desc=desc, unit=" episodes", disable=not progress) as bar:
         for plan in plans:
             first = plan.pieces[0]
             if first.packets == range(plan.num_packets):

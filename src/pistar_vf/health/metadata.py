@@ -1,5 +1,6 @@
 """What `meta/` says about the whole dataset, against what is there."""
 
+import shlex
 from typing import Any
 
 import pyarrow as pa
@@ -66,7 +67,8 @@ def _check_complete(dataset: LeRobotDataset, findings: Findings) -> None:
     for name in dataset.schema.lacking:
         report = findings.error if name in _READ_BY_TRAINING else findings.warning
         problem = f"the column '{name}' is not in every file: {dataset.schema.describe_partial(name, num_files)}"
-        advice = f"say what it is there: `pistar-vf merge {dataset.root} --fill {name}=0 --output_dir <new folder>`"
+        merge = f"pistar-vf merge {shlex.quote(str(dataset.root))} --fill {name}=0 --output_dir <new folder>"
+        advice = f"say what it is there: `{merge}`"
         report("partial column", problem, advice, key=name, file=dataset.schema.lacking[name][0])
 
 

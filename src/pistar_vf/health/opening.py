@@ -98,7 +98,7 @@ def _schema(path: Path) -> pa.Schema:
 def _scan_files(root: Path, findings: Findings, progress: bool) -> None:
     """Looks at every table and video on its own, without knowing what should be in it."""
     paths = [*sorted(root.glob("data/**/*.parquet")), *sorted(root.glob("videos/**/*.mp4"))]
-    for path in progress_bar(paths, desc="looking at files", unit="file", disable=not progress):
+    for path in progress_bar(paths, desc="looking at files", unit=" files", disable=not progress):
         try:
             if path.suffix == ".mp4":
                 read_packet_table(path, "video")

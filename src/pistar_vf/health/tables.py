@@ -40,7 +40,9 @@ def read_tables(dataset: LeRobotDataset, findings: Findings, progress: bool) -> 
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in dataset.episodes:
         files[episode.parquet].append(episode)
-    with progress_bar(total=len(dataset.episodes), desc="reading tables", unit="episode", disable=not progress) as bar:
+    with progress_bar(
+        total=len(dataset.episodes), desc="reading tables", unit=" episodes", disable=not progress
+    ) as bar:
         for path, episodes in files.items():
             spans = [(episode.first_row, episode.length) for episode in episodes]
             columns = looked_at.read(path, names, spans, episodes[0])

@@ -88,7 +88,7 @@ def decode_all(dataset: LeRobotDataset, findings: Findings, progress: bool) -> N
 
     pairs = [(episode, key) for key in dataset.camera_keys for episode in dataset.episodes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = progress_bar(pool.map(decode, pairs), "decoding", len(pairs), unit="episode", disable=not progress)
+        results = progress_bar(pool.map(decode, pairs), "decoding", len(pairs), unit=" episodes", disable=not progress)
         for (episode, key), problem in zip(pairs, results):
             if problem is not None:
                 findings.error("decoding", problem, DOWNLOAD, episode=episode.index, key=key)
@@ -125,7 +125,7 @@ def _read_packets(
     except DatasetError as error:  # there is no template for the paths
         findings.error("video", str(error), "correct meta/info.json", key=key)
         return
-    for path, episodes in progress_bar(files.items(), f"reading {key}", unit="file", disable=not progress):
+    for path, episodes in progress_bar(files.items(), f"reading {key}", unit=" files", disable=not progress):
         try:
             packets = read_packet_table(path, f"episode {episodes[0].index}, camera {key}")
         except DatasetError as error:

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import logging
+import shlex
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -44,7 +45,8 @@ def read_value_labels(
     if column not in dataset.columns:
         raise LabelError(
             f"expected the column '{column}' in {dataset.root}, got {sorted(dataset.columns)}; run "
-            f"`pistar-vf label --data_dir {dataset.root} --output_dir <new folder>` to make a labelled copy"
+            f"`pistar-vf label --data_dir {shlex.quote(str(dataset.root))} --output_dir <new folder>` to make a "
+            "labelled copy"
         )
     labels = read_numbers(dataset, column)
     unknown = frames_of(dataset, timeouts)

@@ -9,6 +9,7 @@ Datasets of version 2.0 share the layout of v2.1 and are read the same way.
 import bisect
 import dataclasses
 import functools
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -187,7 +188,8 @@ class LeRobotDataset:
             raise DatasetError(
                 f"{missing[0].parquet}: episode {missing[0].index}: no column '{name}', which other files of the "
                 f"dataset have ({len(missing)} of {len(episodes)} episodes lack it); say what it is there with "
-                f"`pistar-vf merge {self.root} --fill {name}=<value> --output_dir <new folder>`, or leave them out"
+                f"`pistar-vf merge {shlex.quote(str(self.root))} --fill {name}=<value> --output_dir <new folder>`, or "
+                "leave them out"
             )
 
     @functools.cached_property

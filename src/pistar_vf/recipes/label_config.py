@@ -9,7 +9,7 @@ from pistar_vf.choices import OutcomeRule, RolloutSource, TimeoutAs
 
 @dataclasses.dataclass(frozen=True)
 class LabelConfig:
-    """Adds the five RECAP columns to a copy of a LeRobot v2.1 dataset.
+    """Adds the five RECAP columns to a copy of a LeRobot dataset (v2.1 or v3.0).
 
     Say how the episodes ended with exactly one of --outcome, --outcome_column, --outcome_file and --source.
     """

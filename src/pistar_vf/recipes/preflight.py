@@ -167,6 +167,9 @@ def _check_folder(config: TrainConfig | AlignmentConfig) -> None:
         check_settings(folder, config)
         return
     root = Path(config.run.checkpoint_dir).absolute()
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"--checkpoint_dir {root}: expected a folder, but {nearest} is a file; name another one")
     if existing := complete_steps(root):
         raise ConfigError(
             f"{root} already holds checkpoints (last: {step_name(existing[-1])}); "

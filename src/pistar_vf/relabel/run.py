@@ -1,6 +1,7 @@
 """A relabelling from settings to written labels."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 from pistar_vf.relabel.config import RelabelConfig
@@ -78,7 +79,7 @@ def _write(config: RelabelConfig, found: Judgement, progress: bool) -> Path:
     if num_files:
         print(
             f"relabelled in place: {dataset.root} ({num_files} files); take it back with: "
-            f"pistar-vf undo --data_dir {dataset.root}"
+            f"pistar-vf undo --data_dir {shlex.quote(str(dataset.root))}"
         )
     else:
         print(f"nothing to do: {dataset.root} holds these labels already")

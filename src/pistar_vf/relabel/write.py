@@ -79,7 +79,7 @@ def write_new_dataset(
     check_output(dataset.root, output_dir)
     tables = _tables(dataset)
     with staged_folder(output_dir) as folder:
-        for path in progress_bar(list(files_below(dataset.root)), desc="write", unit="file", disable=not progress):
+        for path in progress_bar(list(files_below(dataset.root)), desc="write", unit=" files", disable=not progress):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if path in tables:
@@ -112,7 +112,7 @@ def write_in_place(
     if not stale and not info_changes:
         return 0
     with Transaction(dataset.root, "relabel", summary=provenance, progress=progress) as transaction:
-        for path in progress_bar(stale, desc="stage", unit="file", disable=not progress):
+        for path in progress_bar(stale, desc="stage", unit=" files", disable=not progress):
             target = transaction.stage(path)
             _write_table(dataset.root / path, target, _words_of(tables[path], words), words.column, provenance)
         if info_changes:

@@ -1,6 +1,7 @@
 """What a dataset is, and how it is."""
 
 import itertools
+import shlex
 from collections.abc import Sequence
 
 from pistar_vf.health import Finding, HealthReport
@@ -16,7 +17,8 @@ def dataset_section(dataset: LeRobotDataset, health: HealthReport | None) -> Sec
     """Its facts, and what a check of it found; `None` where nobody has checked it."""
     parts: list[Part] = [Facts(tuple(_facts(dataset)))]
     if health is None:
-        parts.append(Paragraph(f"Its health: `pistar-vf check {dataset.root}`, or `pistar-vf report {dataset.root}`."))
+        root = shlex.quote(str(dataset.root))
+        parts.append(Paragraph(f"Its health: `pistar-vf check {root}`, or `pistar-vf report {root}`."))
     else:
         parts += _health(health)
     return Section("Dataset", tuple(parts))

@@ -45,7 +45,7 @@ def write_tables(plan: MergePlan, folder: Path, progress: bool) -> None:
     total = sum(len(source.dataset.episodes) for source in plan.sources)
     with (
         (folder / v21.STATS_META).open("w", encoding="utf-8") as stats_file,
-        progress_bar(total=total, desc="merging tables", unit="episode", disable=not progress) as bar,
+        progress_bar(total=total, desc="merging tables", unit=" episodes", disable=not progress) as bar,
     ):
         for source in plan.sources:
             rows = _Rows(source, plan, schema)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -126,7 +127,7 @@ def _checked_files(source: Source, key: str, progress: bool) -> Iterator[tuple[P
     files: dict[Path, list[Episode]] = defaultdict(list)
     for episode in source.renumbered().episodes:
         files[episode.clips[key].path].append(episode)
-    for path, episodes in progress_bar(files.items(), f"linking {key}", unit="file", disable=not progress):
+    for path, episodes in progress_bar(files.items(), f"linking {key}", unit=" files", disable=not progress):
         packets = read_packet_table(path, f"camera {key}")
         for episode in episodes:
             clip = episode.clips[key]
@@ -136,7 +137,7 @@ def _checked_files(source: Source, key: str, progress: bool) -> Iterator[tuple[P
                 raise VideoError(
                     f"{path}: camera {key}: expected {episode.length} frames (rows of the parquet file) from "
                     f"{clip.start_seconds:.4f} s on, got {count}; repair or drop that episode "
-                    f"(`pistar-vf check {source.dataset.root}` names it)"
+                    f"(`pistar-vf check {shlex.quote(str(source.dataset.root))}` names it)"
                 )
         yield path, episodes
 
