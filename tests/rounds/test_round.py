@@ -121,8 +121,8 @@ def test_flags_that_the_next_round_takes_over(tmp_path, monkeypatch):
     result = RoundResult({}, 0, "PASSED", None, 0.3, 0.3, None, ())
     dataclasses.replace(unfinished(1, own), result=result).write(tmp_path / "1")
     began = []
-    monkeypatch.setattr(command, "_merge", lambda record, folder: began.append(record))
-    monkeypatch.setattr(command, "_run_stages", lambda record, folder: result)
+    monkeypatch.setattr(command, "_merge", lambda record, folder, words: began.append(record))
+    monkeypatch.setattr(command, "_run_stages", lambda record, folder, words: result)
     words = ["--data_dir", "x", "--previous", str(tmp_path / "1"), "--output_dir"]
     command.main([*words, str(tmp_path / "2")])
     command.main([*words, str(tmp_path / "3"), "--train.batch_size=8", "--merge.drop", "y"])

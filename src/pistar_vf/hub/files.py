@@ -38,9 +38,9 @@ class HubFiles:
 
     def line(self) -> str:
         """The command of the hub's own client that does it."""
-        names, patterns = self.names, self.patterns
-        if len(names) > _NAMED:
-            names, patterns = (), (*patterns, *sorted({_folder_of(name) for name in names}))
+        named = len(self.names) <= _NAMED
+        names = self.names if named else ()
+        patterns = self.patterns if named else (*self.patterns, *sorted({_folder_of(name) for name in self.names}))
         included = (*names, *patterns) if patterns else ()  # the client takes names or patterns
         words = ["hf", "download", self.repository, *(() if included else names)]
         words += ["--repo-type", "dataset"] if self.is_dataset else []
