@@ -1,4 +1,4 @@
-"""Writes docs/results.md from `results.md.in` and the records of the benchmarks.
+"""Writes docs/results.md and docs/reliability.md from their templates (.md.in) and the records of the benchmarks.
 
     python benchmarks/render_results.py            # after a benchmark has recorded its figures
     python benchmarks/render_results.py --check    # exit code 1 if the page says something else
@@ -10,18 +10,23 @@ of all of them. The template itself holds no figure (a test looks).
 import argparse
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from recording import RESULTS, read_records
 
-TEMPLATE = RESULTS.parent / "results.md.in"
-PAGE = RESULTS.parents[1] / "docs" / "results.md"
+TEMPLATES = tuple(sorted(RESULTS.parent.glob("*.md.in")))
 FIGURE = re.compile(r"\{\{([\w.-]+)(?::([^}]*))?\}\}")
-_HEADER = "<!-- Written by benchmarks/render_results.py from benchmarks/results.md.in: change that, not this. -->\n"
+_HEADER = "<!-- Written by benchmarks/render_results.py from benchmarks/{}: change that, not this. -->\n"
 
 
-def render(template: str, records: dict[str, dict[str, Any]]) -> str:
-    """The page.
+def page_of(template: Path) -> Path:
+    """Where the page of a template is."""
+    return RESULTS.parents[1] / "docs" / template.name.removesuffix(".in")
+
+
+def render(template: Path, records: dict[str, dict[str, Any]]) -> str:
+    """The page of a template.
 
     Raises:
         KeyError: no record holds such a figure; names the place.
@@ -33,7 +38,7 @@ def render(template: str, records: dict[str, dict[str, Any]]) -> str:
             return record_table(records)
         return shown(look_up(records, path), form or "")
 
-    return _HEADER + FIGURE.sub(written, template)
+    return _HEADER.format(template.name) + FIGURE.sub(written, template.read_text(encoding="utf-8"))
 
 
 def look_up(records: dict[str, dict[str, Any]], path: str) -> Any:
@@ -67,11 +72,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args()
-    page = render(TEMPLATE.read_text(encoding="utf-8"), read_records())
-    if args.check:
-        sys.exit(0 if PAGE.read_text(encoding="utf-8") == page else f"{PAGE}: expected what the records say; render it")
-    PAGE.write_text(page, encoding="utf-8")
-    print(f"result: {PAGE}")
+    for template in TEMPLATES:
+        path, page = page_of(template), render(template, read_records())
+        if args.check and path.read_text(encoding="utf-8") != page:
+            sys.exit(f"{path}: expected what the records say; render it")
+        if not args.check:
+            path.write_text(page, encoding="utf-8")
+            print(f"result: {path}")
 
 
 if __name__ == "__main__":

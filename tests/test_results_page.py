@@ -33,8 +33,10 @@ def modules():
 
 def test_the_page_is_what_the_records_say(modules):
     recording, render_results = modules
-    page = render_results.render(render_results.TEMPLATE.read_text(encoding="utf-8"), recording.read_records())
-    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page, "run benchmarks/render_results.py"
+    assert "results.md.in" in {template.name for template in render_results.TEMPLATES}
+    for template in render_results.TEMPLATES:
+        page = render_results.render(template, recording.read_records())
+        assert render_results.page_of(template).read_text(encoding="utf-8") == page, "run benchmarks/render_results.py"
 
 
 def figures(template: str, placeholder: re.Pattern) -> list[str]:
@@ -48,7 +50,8 @@ def figures(template: str, placeholder: re.Pattern) -> list[str]:
 
 def test_the_template_holds_no_figure(modules):
     _, render_results = modules
-    assert figures(render_results.TEMPLATE.read_text(encoding="utf-8"), render_results.FIGURE) == []
+    for template in render_results.TEMPLATES:
+        assert figures(template.read_text(encoding="utf-8"), render_results.FIGURE) == []
     assert figures("MAE 0.1 and {{a.b:.2f}}\nfine {{a.c}}\n", render_results.FIGURE) == ["MAE 0.1 and "]
 
 
@@ -61,12 +64,14 @@ def test_every_record_says_where_it_is_from():
         assert all(isinstance(about[key], str) and about[key] for key in ("command", "commit", "date", "machine"))
 
 
-def test_rendering(modules):
+def test_rendering(modules, tmp_path):
     _, render_results = modules
     records = {
         "a": {"command": "make x", "commit": "c", "date": "d", "machine": "m", "figures": {"b": [{"c": -0.125}]}}
     }
-    page = render_results.render("{{a.b.0.c:.1%}} {{a.b.0.c:.2f}}\n{{records}}", records)
+    template = tmp_path / "page.md.in"
+    template.write_text("{{a.b.0.c:.1%}} {{a.b.0.c:.2f}}\n{{records}}")
+    page = render_results.render(template, records)
     assert page.splitlines()[1] == "−12.5 % −0.12"
     assert page.splitlines()[-1] == "| a | `make x` | c | d | m |"
     with pytest.raises(KeyError, match=r"a.b.0.d: no such figure in results/a.json"):

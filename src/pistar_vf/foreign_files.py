@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from pistar_vf.errors import DatasetError
+from pistar_vf.errors import DatasetError, PistarError
 
 _STAND_INS = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer", "run `git lfs pull` in the dataset's folder"),
@@ -89,6 +90,37 @@ def read_lines(path: Path) -> Iterator[str]:
             f"{path}: expected text in UTF-8, got other bytes in line {count + 1} or soon after it; save the file as "
             "UTF-8"
         ) from error
+
+
+def read_object(path: Path, what: str, error: type[PistarError] = DatasetError) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Args:
+        path: the file.
+        what: it should be, such as "the plan of folds", for the error.
+        error: what to raise.
+
+    Raises:
+        PistarError: the file is missing or holds something else.
+    """
+    if not path.is_file():
+        raise error(f"{path}: expected {what}, found no such file; put back a copy of it")
+    return object_of(path.read_bytes(), str(path), what, error)
+
+
+def object_of(content: str | bytes, where: str, what: str, error: type[PistarError] = DatasetError) -> dict[str, Any]:
+    """The same of text that is there, wherever it was.
+
+    Raises:
+        PistarError: it is something else.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as problem:  # bytes that are no text are a ValueError, too
+        raise error(f"{where}: expected {what}, got something else ({problem}); put back a copy of it") from problem
+    if not isinstance(found, dict):
+        raise error(f"{where}: expected {what}, got something else ({type(found).__name__}); put back a copy of it")
+    return found
 
 
 def decode_text(raw: bytes, where: str) -> str:

@@ -1,5 +1,6 @@
 """Writing as a whole or not at all. Oracle: the folders that are there before and after."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.folders import unsuitable_outputs
 
+from pistar_vf.changes import durable_files
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.changes.staging import check_file, check_output, files_below, link_or_copy, staged_folder
 from pistar_vf.errors import ConfigError, DatasetError
 
@@ -45,6 +48,20 @@ def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "report.json"
+    write_whole(path, "first")
+    assert path.read_text(encoding="utf-8") == "first"
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(durable_files, "sync", full)
+    with pytest.raises(OSError, match="no room"):
+        write_whole(path, "second")
+    assert {each.name: each.read_text() for each in path.parent.iterdir()} == {"report.json": "first"}
 
 
 def test_unsuitable_outputs(tmp_path):

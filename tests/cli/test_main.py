@@ -1,5 +1,6 @@
 """`pistar-vf`: dispatch, exit codes and what is printed where."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -87,7 +88,29 @@ def test_an_interrupt_is_one_line_and_130(capsys):
     assert capsys.readouterr() == ("", "interrupted\n")
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), RuntimeError("a bug")])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "x", "out"), "error: out: expected room on the disk, got 'No space left on device'"),
+        (OSError(errno.EFBIG, "x"), "error: a file: expected room on the disk, got 'File too large'"),
+        (PermissionError(errno.EACCES, "x", b"a", None, "b"), "error: a → b: expected to be allowed to read and write"),
+        (OSError(errno.EROFS, "x", "out"), "error: out: expected to be allowed .*'Read-only file system'"),
+        (OSError(errno.ESTALE, "x", "in"), "error: in: expected a disk that answers"),
+        (FileNotFoundError(errno.ENOENT, "x", "in"), "error: in: expected it as it was when the command began"),
+        (OSError(errno.EMFILE, "x", "in"), "error: in: expected to open one more file, .* raise the limit"),
+    ],
+)
+def test_an_error_of_the_disk_is_one_message(error, message, capsys, monkeypatch):
+    monkeypatch.delenv("PISTAR_VF_TRACEBACK", raising=False)
+    assert run_command(raises(error), []) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert re.match(message, err)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), RuntimeError("a bug"), OSError("a bug"), ConnectionError(104, "a bug")]
+)
 def test_other_errors_keep_their_traceback(error):
     with pytest.raises(type(error), match="a bug"):
         run_command(raises(error), [])

@@ -9,13 +9,13 @@ import pytest
 from pistar_vf.changes.recovery import undo
 from pistar_vf.cli.main import main
 from pistar_vf.errors import ConfigError, LabelError
-from pistar_vf.exports.indicator import label_provenance, read_indicator
+from pistar_vf.exports.indicator import read_indicator
 from pistar_vf.exports.prompts import drop_some
 from pistar_vf.exports.run import ExportConfig, run_export
 from pistar_vf.exports.sidecars import chunk_progress
 from pistar_vf.health import check_dataset
 from pistar_vf.lerobot.dataset import load_lerobot
-from pistar_vf.relabel.write import NewWords, write_new_dataset
+from pistar_vf.relabel.write import NewWords, label_provenance, write_new_dataset
 
 PROVENANCE = {"checkpoints": [{"name": "step_00000004"}], "thresholds": {"a": 0.25, "b": -0.5}}
 

@@ -222,6 +222,22 @@ def test_what_cannot_be_written(source: Path, tmp_path: Path) -> None:
     assert pq.read_table(source).num_rows == 3
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"info" {}}', "expected Hugging Face's description of the columns, got something else"),
+        ("[]", "expected Hugging Face's description of the columns, got something else \\(list"),
+        ('{"info": 1}', "key 'info': expected an object, got 1"),
+        ('{"info": {"features": [1]}}', "key 'features': expected an object"),
+    ],
+)
+def test_a_damaged_description_of_the_columns(tmp_path: Path, content: str, message: str) -> None:
+    source = tmp_path / "source.parquet"
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({"huggingface": content}), source)
+    with pytest.raises(DatasetError, match=rf"source.parquet, metadata: {message}"):
+        replace_columns(source, tmp_path / "target.parquet", {"b": np.zeros(1)})
+
+
 def test_damaged_files(source: Path, tmp_path: Path) -> None:
     content = bytearray(source.read_bytes())
     content[4:40] = b"\xff" * 36

@@ -274,6 +274,14 @@ def test_truncated_video(video, tmp_path):
         _decode(path)
 
 
+def test_a_title_in_another_encoding(video, tmp_path):
+    """Nobody reads it, so it is no damage."""
+    path, content = tmp_path / "titled.mp4", video.read_bytes()
+    assert content.count(b"Lavf") == 1  # the name of the program that wrote it
+    path.write_bytes(content.replace(b"Lavf", b"L\xe9vf"))
+    np.testing.assert_array_equal(_decode(path), _decode(video))
+
+
 def test_video_cut_behind_its_index(moving_frames, tmp_path):
     """With the index in front, a cut file opens; frames are missing or damaged."""
     whole = _write_video(tmp_path / "whole.mkv", moving_frames)

@@ -128,7 +128,8 @@ def test_the_order_and_the_mixture_of_towers_are_free(written):
     ("content", "message"),
     [
         (None, r"nothing_here: expected weights, found nothing; towers that fit: google/siglip"),
-        ({"config.json": "{"}, "expected the config.json of a Hugging Face model, could not read it"),
+        ({"config.json": "{"}, "expected the config.json of a Hugging Face model, got something else"),
+        ({"config.json": "[]"}, "expected the config.json of a Hugging Face model, got something else \\(list"),
         ({"config.json": '{"model_type": "bert"}'}, "expected a model_type of siglip, .*gemma3_text, got 'bert'"),
         ({"readme.txt": ""}, "expected a complete orbax checkpoint"),
     ],
@@ -161,6 +162,8 @@ def test_an_orbax_directory_of_something_else(tmp_path):
     [
         ("siglip", {"num_attention_heads": 4}, "≠ config.json num_attention_heads: expected 2, got 4"),
         ("siglip", {"hidden_act": "gelu"}, "≠ config.json hidden_act: expected gelu_pytorch_tanh, got gelu"),
+        ("siglip", {"image_size": "28"}, "config.json image_size: expected pixels, at least 14, got '28'"),
+        ("gemma-3-270m", {"rope_parameters": [1]}, r"config.json rope_parameters: expected an object, got \[1\]"),
         ("siglip", {"image_size": 56}, r"≠ .*position_embedding.weight: expected \(16, 16\), got \(9, 16\)"),
         ("gemma-3-270m", {"sliding_window": 1024}, "≠ config.json sliding_window: expected 512, got 1024"),
         ("gemma-3-270m", {"rope_theta": 10_000.0}, "≠ config.json rope_theta: expected 1000000.0, got 10000.0"),

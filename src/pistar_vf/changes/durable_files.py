@@ -37,6 +37,21 @@ def write_durably(path: Path, content: str, temporary: Path) -> None:
     sync(path.parent)
 
 
+def write_whole(path: Path, content: str) -> None:
+    """`write_durably` for who has no folder for temporary files: there it is beside the file, and gone afterwards.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        content: its new text.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        write_durably(path, content, temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def sha256(path: Path) -> str:
     """The digest of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -6,11 +6,12 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.checkpoints.layout import FOLD_FOLDER, complete_steps, step_name
 from pistar_vf.errors import CheckpointError
+from pistar_vf.foreign_files import read_object
 
 FOLDS_FILE = "folds.json"
 
@@ -33,20 +34,23 @@ class FoldPlan:
 
     @classmethod
     def read(cls, folder: Path) -> "FoldPlan | None":
-        """Of a folder of folds; None for any other folder."""
+        """Of a folder of folds; None for any other folder.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
         path = Path(folder).expanduser() / FOLDS_FILE
         if not path.is_file():
             return None
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**facts, "data_dirs": tuple(facts["data_dirs"])})
+        facts = read_object(path, "the plan of folds", CheckpointError)
+        try:
+            return cls(**{**facts, "data_dirs": tuple(facts["data_dirs"])})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: expected the plan of folds, got other keys ({error})") from error
 
     def write(self, folder: Path) -> None:
         """Into a folder, which is made where it is missing; whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
-        partial = folder / f"{FOLDS_FILE}.{os.getpid()}"
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(folder / FOLDS_FILE)
+        write_whole(folder / FOLDS_FILE, json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     def is_finished(self, fold_dir: Path) -> bool:
         """Whether a fold has all of its steps."""

@@ -25,6 +25,7 @@ from pistar_vf.checkpoints.layout import SETTINGS_FILE, TOKENIZER_FILE, complete
 from pistar_vf.checkpoints.orbax_tree import read_tree, write_tree
 from pistar_vf.checkpoints.value_spec import ValueSpec
 from pistar_vf.errors import CheckpointError
+from pistar_vf.foreign_files import read_object
 from pistar_vf.typing import Params
 
 POSITION_FILE = "position.json"
@@ -174,7 +175,7 @@ class CheckpointManager:
         numbered = read_tree(state_path, {"opt_state": _numbered(abstract_opt_state)})["opt_state"]
         leaves = [numbered[name] for name in sorted(numbered)]
         opt_state = jax.tree.unflatten(jax.tree.structure(abstract_opt_state), leaves)
-        position = json.loads((state_path / POSITION_FILE).read_text(encoding="utf-8"))
+        position = read_object(state_path / POSITION_FILE, "where a run stood", CheckpointError)
         return tree["params"], tree["ema_params"], opt_state, position
 
     def _write(self, step: int, checkpoint: Params, state: Params | None, position: dict[str, Any]) -> None:

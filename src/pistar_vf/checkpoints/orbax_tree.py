@@ -1,7 +1,6 @@
 """Reading and writing trees of arrays with orbax, the same way for every orbax from 0.11.13 on."""
 
 import contextlib
-import json
 import logging
 import re
 import threading
@@ -14,6 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from pistar_vf.errors import CheckpointError
+from pistar_vf.foreign_files import read_object
 from pistar_vf.params import flatten, leaf_differences, listed_lines, shapes_of
 
 _METADATA = "_METADATA"
@@ -91,11 +91,18 @@ def _refuse_paths_outside(path: Path) -> None:
 
 
 def _leaf_names(metadata: Path) -> list[tuple[str, ...]]:
-    """As the file has them, before orbax follows them; none where it is another version's, or damaged."""
+    """As the file has them, before orbax follows them; none where there is none, or another version's.
+
+    Raises:
+        CheckpointError: it is damaged; orbax's threads would print what they think of it.
+    """
+    if not metadata.is_file():
+        return []
+    described = read_object(metadata, "the description of a complete orbax checkpoint", CheckpointError)
     try:
-        leaves = json.loads(metadata.read_text(encoding="utf-8"))["tree_metadata"].values()
+        leaves = described["tree_metadata"].values()
         return [tuple(str(key["key"]) for key in leaf["key_metadata"]) for leaf in leaves]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return []
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from pistar_vf.categorical import Support
 from pistar_vf.checkpoints.provenance import TrainedOn
 from pistar_vf.errors import CheckpointError
+from pistar_vf.foreign_files import object_of
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.lora import LoraConfig
@@ -71,7 +72,7 @@ class ValueSpec:
         return json.dumps({"format": FORMAT, **facts}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> "ValueSpec":
+    def from_json(cls, text: str | bytes, where: str) -> "ValueSpec":
         """The inverse of `to_json`.
 
         Args:
@@ -82,7 +83,7 @@ class ValueSpec:
             CheckpointError: not a spec, or one of another format.
         """
         try:
-            raw = json.loads(text)
+            raw = object_of(text, where, "the spec of a value model", CheckpointError)
             if raw.pop("format") != FORMAT:
                 raise CheckpointError(f"{where}: expected format {FORMAT}; update pistar_vf to read this checkpoint")
             nested = {
@@ -96,7 +97,7 @@ class ValueSpec:
             raw["random_towers"] = tuple(raw.get("random_towers", ()))
             raw.pop("label_convention", None)
             return cls(**{**raw, **nested})
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{where}: expected the spec of a value model, got something else: {error}"
             ) from error
@@ -120,7 +121,7 @@ def load_value_spec(checkpoint: Path) -> ValueSpec:
             "normalisation and tokenizer its values belong to; `pistar-vf relabel` reads upstream's all the same, see "
             "docs/relabel.md"
         )
-    return ValueSpec.from_json(path.read_text(encoding="utf-8"), str(path))
+    return ValueSpec.from_json(path.read_bytes(), str(path))
 
 
 def _model_from_dict(raw: dict[str, Any]) -> ValueModelConfig:

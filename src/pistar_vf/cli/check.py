@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.cli.main import EXIT_USER_ERROR
 from pistar_vf.cli.parsing import parse
 from pistar_vf.errors import DatasetError
@@ -60,7 +61,7 @@ def run(args: CheckArgs) -> int:
     if args.json is not None:
         content = {"healthy": not bad, "verdict": verdict, "unreadable": unreadable}
         content["datasets"] = [report.to_json() for report in reports]
-        args.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(args.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"full report: {args.json}")
     print(verdict)
     return EXIT_USER_ERROR if unreadable else EXIT_UNHEALTHY if bad else 0

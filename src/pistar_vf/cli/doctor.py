@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.cli.parsing import parse
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(args: DoctorArgs) -> int:
     console.print(_versions_table(diagnosis))
     console.print(_findings_table(diagnosis))
     if args.json is not None:
-        args.json.write_text(json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(args.json, json.dumps(diagnosis.to_json(), indent=2, ensure_ascii=False) + "\n")
         print(f"full report: {args.json}")
     print(f"verdict: {diagnosis.verdict}")
     return EXIT_PROBLEMS if diagnosis.of_state("failed") else 0

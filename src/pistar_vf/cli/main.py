@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pistar_vf import __version__
+from pistar_vf.cli.os_errors import describe_os_error
 from pistar_vf.errors import GateError, GateNotShownError, PistarError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> int:
     """Runs a command's `main` and turns its errors into one message and an exit code.
 
-    `PISTAR_VF_TRACEBACK=1` adds the traceback. Errors that are not `PistarError` are ours: they keep theirs.
+    `PISTAR_VF_TRACEBACK=1` adds the traceback. Errors of the disk are said like ours. All others are bugs: they
+    keep theirs.
 
     Args:
         module_main: the command.
@@ -101,19 +103,27 @@ def run_command(module_main: Callable[[list[str]], None], argv: list[str]) -> in
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except PistarError as error:
-        if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        return _exit_code(error)
+        return _refuse(error, str(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if (said := describe_os_error(error)) is None:
+            raise
+        return _refuse(error, said)
     except (RuntimeError, AssertionError) as error:
         if not _is_about_devices(error):
             raise
-        print(f"error: {_NO_DEVICE.format(os.environ['JAX_PLATFORMS'], _first_line(error))}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return _refuse(error, _NO_DEVICE.format(os.environ["JAX_PLATFORMS"], _first_line(error)))
     return 0
+
+
+def _refuse(error: BaseException, said: str) -> int:
+    """Prints what is wrong, with the place where it was raised for who asks for that, and returns the exit code."""
+    if os.environ.get("PISTAR_VF_TRACEBACK") == "1":
+        traceback.print_exc()
+    print(f"error: {said}", file=sys.stderr)
+    return _exit_code(error)
 
 
 _NO_DEVICE = (
@@ -141,7 +151,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _exit_code(error: PistarError) -> int:
+def _exit_code(error: BaseException) -> int:
     if isinstance(error, GateNotShownError):
         return EXIT_GATE_NOT_SHOWN
     return EXIT_GATE_FAILED if isinstance(error, GateError) else EXIT_USER_ERROR

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.errors import ConfigError
 
 _MARKER = "demo.json"
@@ -24,4 +25,4 @@ def make_room(folder: Path) -> None:
 
 def write_scores(folder: Path, scores: dict[str, float]) -> None:
     """The demo's figures, into the file that marks the folder as a demo's."""
-    (folder / _MARKER).write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / _MARKER, json.dumps(scores, indent=2) + "\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.changes.staging import check_file
 from pistar_vf.checkpoints.folds import fold_checkpoints
 from pistar_vf.checkpoints.provenance import recorded_parts
@@ -148,6 +149,5 @@ def _about(part: Part, frames: EvaluatedFrames) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, evaluation: Evaluation) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(evaluation.to_json(), encoding="utf-8")
+    write_whole(path, evaluation.to_json())
     print(f"result: {path}")

@@ -1,14 +1,9 @@
 """The indicator of every frame of a labelled dataset, as numbers."""
 
-import json
-from typing import Any
-
 import numpy as np
 
 from pistar_vf.errors import LabelError
 from pistar_vf.lerobot.dataset import LeRobotDataset
-from pistar_vf.lerobot.rewrite import file_metadata
-from pistar_vf.relabel.write import PROVENANCE
 from pistar_vf.typing import Int
 
 WORDS = ("none", "negative", "positive")
@@ -37,8 +32,3 @@ def read_indicator(dataset: LeRobotDataset, column: str = "adv_ind") -> Int[np.n
             f"{dataset.root}: column '{column}' says 'none' in every frame; label the dataset with `pistar-vf relabel`"
         )
     return codes
-
-
-def label_provenance(dataset: LeRobotDataset) -> dict[str, Any]:
-    """What `relabel` wrote about where the labels come from; empty for labels from elsewhere."""
-    return json.loads(file_metadata(dataset.episodes[0].parquet).get(PROVENANCE, b"{}"))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.exports.config import ExportConfig
-from pistar_vf.exports.indicator import POSITIVE, label_provenance, read_indicator
+from pistar_vf.exports.indicator import POSITIVE, read_indicator
 from pistar_vf.exports.prompts import drop_some, write_prompted_copy
 from pistar_vf.exports.sidecars import rabc_files, rlinf_files, weight_files, write_files
 from pistar_vf.lerobot.dataset import load_lerobot
+from pistar_vf.relabel.write import label_provenance
 
 
 def run_export(config: ExportConfig) -> Path:

@@ -13,12 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.foreign_files import object_of
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.parquet import open_parquet
 from pistar_vf.lerobot.schema import is_list
+from pistar_vf.lerobot.typed_values import mapping
 from pistar_vf.typing import Shaped
 
-_HUGGINGFACE = b"huggingface"
+HUGGINGFACE = b"huggingface"
+"""Key of the parquet metadata with its description."""
 
 
 def replace_columns(
@@ -49,7 +52,7 @@ def replace_columns(
         _check_rows(source, file.metadata.num_rows, columns)
         if target.exists() and target.samefile(source):
             raise DatasetError(f"{source}: expected another file to write to, got the same one, {target}")
-        schema = _new_schema(file.schema_arrow, columns, drop, metadata or {})
+        schema = _new_schema(source, file.schema_arrow, columns, drop, metadata or {})
         with pq.ParquetWriter(target, schema, **_options(file, schema)) as writer:
             kept = [name for name in schema.names if name not in columns]
             start = 0
@@ -78,26 +81,40 @@ def _check_rows(source: Path, num_rows: int, columns: Mapping[str, np.ndarray]) 
 
 
 def _new_schema(
-    old: pa.Schema, columns: Mapping[str, np.ndarray], drop: Collection[str], metadata: Mapping[bytes, bytes]
+    source: Path,
+    old: pa.Schema,
+    columns: Mapping[str, np.ndarray],
+    drop: Collection[str],
+    metadata: Mapping[bytes, bytes],
 ) -> pa.Schema:
     fields = [field for field in old if field.name not in drop]
     names = {field.name for field in fields}
     new = {name: values for name, values in columns.items() if name not in names}
     fields += [pa.field(name, v21.arrow_column(values[:0]).type) for name, values in new.items()]
     described = dict(old.metadata or {})
-    if _HUGGINGFACE in described and (new or drop):
-        described[_HUGGINGFACE] = _describe(described[_HUGGINGFACE], new, drop)
+    if HUGGINGFACE in described and (new or drop):
+        described[HUGGINGFACE] = _describe(described[HUGGINGFACE], source, new, drop)
     return pa.schema(fields, metadata={**described, **metadata})
 
 
-def _describe(content: bytes, new: Mapping[str, np.ndarray], drop: Collection[str]) -> bytes:
-    """Hugging Face's description of the columns, in the table's order."""
-    described: dict[str, Any] = json.loads(content)
-    features = described.setdefault("info", {}).setdefault("features", {})
-    for name in {*drop, *new}:
-        features.pop(name, None)
+def described_features(content: bytes, source: Path) -> dict[str, Any]:
+    """Hugging Face's description of the columns, as the metadata of a file holds it.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    where = f"{source}, metadata"
+    described = object_of(content, where, "Hugging Face's description of the columns")
+    info = mapping(described.get("info", {}), where, "info")
+    return dict(mapping(info.get("features", {}), where, "features"))
+
+
+def _describe(content: bytes, source: Path, new: Mapping[str, np.ndarray], drop: Collection[str]) -> bytes:
+    """The same after a change, in the table's order."""
+    features = {name: kind for name, kind in described_features(content, source).items() if name not in {*drop, *new}}
     features |= {name: v21.huggingface_feature(v21.feature_of(values)) for name, values in new.items()}
-    return json.dumps(described).encode()
+    described = json.loads(content)
+    return json.dumps({**described, "info": {**described.get("info", {}), "features": features}}).encode()
 
 
 def _options(file: pq.ParquetFile, schema: pa.Schema) -> dict[str, Any]:

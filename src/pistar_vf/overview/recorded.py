@@ -1,7 +1,6 @@
 """What a dataset, or a file beside it, says of every frame without any model."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pyarrow.parquet as pq
 from pistar_vf.errors import DatasetError, LabelError
 from pistar_vf.labels.value_labels import find_value_column, read_numbers
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
-from pistar_vf.lerobot.rewrite import file_metadata
-from pistar_vf.relabel.write import PROVENANCE
+from pistar_vf.relabel.write import label_provenance, read_provenance
 from pistar_vf.report.episodes import WORDS, FrameLabels
 from pistar_vf.typing import Bool, Float, Shaped
 
@@ -100,9 +98,8 @@ def _target(dataset: LeRobotDataset) -> np.ndarray | None:
 
 
 def _of_dataset(own: Recorded, dataset: LeRobotDataset, source: str) -> Recorded:
-    raw = file_metadata(dataset.episodes[0].parquet).get(PROVENANCE)
     word = dataset.read_column(INDICATOR)
-    return dataclasses.replace(own, word=word, provenance=json.loads(raw) if raw else {}, source=source)
+    return dataclasses.replace(own, word=word, provenance=label_provenance(dataset), source=source)
 
 
 def _of_sidecar(own: Recorded, dataset: LeRobotDataset, path: Path) -> Recorded:
@@ -120,12 +117,11 @@ def _of_sidecar(own: Recorded, dataset: LeRobotDataset, path: Path) -> Recorded:
     indices = dataset.layout.spread(np.array([e.index for e in dataset.episodes]))
     if not (np.array_equal(episode, indices) and np.array_equal(frame, dataset.layout.frame_index())):
         raise LabelError(f"{path}: expected a row for every frame of {dataset.root}, in its order, got other frames")
-    raw = (table.schema.metadata or {}).get(PROVENANCE)
     return dataclasses.replace(
         own,
         value=value,
         word=word,
         advantage=advantage,
-        provenance=json.loads(raw) if raw else {},
+        provenance=read_provenance(table.schema.metadata or {}, path),
         source=f"the sidecar {path.name}",
     )

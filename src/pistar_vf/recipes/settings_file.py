@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pistar_vf import __version__
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.checkpoints.layout import SETTINGS_FILE
 from pistar_vf.errors import ConfigError
 from pistar_vf.foreign_files import read_text
@@ -61,11 +62,7 @@ def settings_text(
 
 def keep_settings_file(folder: Path, text: str) -> None:
     """Writes the file into a run's folder, before the first step; among processes, for the first of them."""
-    path = Path(folder) / SETTINGS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_whole(Path(folder) / SETTINGS_FILE, text)
 
 
 def read_settings(path: Path, kind: type[C]) -> C:

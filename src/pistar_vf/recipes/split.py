@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.checkpoints.layout import SPEC_FILE, complete_steps
 from pistar_vf.checkpoints.provenance import RecordedDataset, SplitRule, TrainedOn, seen_episodes
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.errors import CheckpointError, ConfigError
+from pistar_vf.foreign_files import read_object
 from pistar_vf.labels.split import (
     PARTS,
     draw_folds,
@@ -105,11 +107,10 @@ def keep_split_file(config: TrainConfig, trained_on: TrainedOn) -> None:
     path, description = Path(config.checkpoint_dir) / FILE_NAME, trained_on.facts()
     if complete_steps(path.parent):
         if config.resume_from_checkpoint is not None and path.is_file():
-            _check_same(path, json.loads(path.read_text(encoding="utf-8")), description)
+            _check_same(path, read_object(path, "the split of a run", ConfigError), description)
         return  # not resuming will be refused; and what is there belongs to the checkpoints
     if jax.process_index() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
 
 
 def _began_with(config: TrainConfig, dataset: LeRobotDataset, train: Sequence[Episode]) -> bool:

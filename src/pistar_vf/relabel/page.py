@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.evaluation.page import measures_section
 from pistar_vf.health import HealthReport
 from pistar_vf.relabel.frame_labels import explain, labels_of
@@ -47,8 +48,7 @@ def write_report(found: Judgement, folder: Path) -> Path:
         The HTML file.
     """
     page = create_page(found, None)  # takes a while: a report of before stays whole until it is there
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(as_json(found.gate, found.facts), encoding="utf-8")
+    write_whole(folder / "report.json", as_json(found.gate, found.facts))
     return write_page(page, folder / "report.html")
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.relabel.label import KEPT, POSITIVE, Labels
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.relabel.select_config import Choice, Measure
@@ -116,13 +118,13 @@ def _falling(score: float) -> tuple[bool, float]:
 def write_list(path: Path, ranked: Sequence[Trajectory], taken: Bool[np.ndarray, " e"], by: Measure) -> Path:
     """A CSV with a row per trajectory, best first."""
     names = [field.name for field in dataclasses.fields(Trajectory)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", "selected", "score", *names])
-        for rank, (trajectory, chosen) in enumerate(zip(ranked, taken, strict=True), 1):
-            row = [_shown(getattr(trajectory, name)) for name in names]
-            writer.writerow([rank, int(chosen), _shown(trajectory.score(by)), *row])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["rank", "selected", "score", *names])
+    for rank, (trajectory, chosen) in enumerate(zip(ranked, taken, strict=True), 1):
+        row = [_shown(getattr(trajectory, name)) for name in names]
+        writer.writerow([rank, int(chosen), _shown(trajectory.score(by)), *row])
+    write_whole(path, text.getvalue())
     return path
 
 

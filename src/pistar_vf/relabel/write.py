@@ -14,7 +14,7 @@ import pyarrow as pa
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, staged_folder
 from pistar_vf.changes.transaction import Transaction
 from pistar_vf.errors import DatasetError
-from pistar_vf.foreign_files import read_text
+from pistar_vf.foreign_files import object_of, read_text
 from pistar_vf.lerobot import v21
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.parquet import open_parquet
@@ -26,6 +26,25 @@ from pistar_vf.typing import Shaped
 PROVENANCE = b"pistar_vf_labels"
 """Key of the parquet metadata that says where labels come from."""
 _INFO = Path("meta", "info.json")
+
+
+def label_provenance(dataset: LeRobotDataset) -> dict[str, Any]:
+    """What was written about where a dataset's labels come from; empty for labels from elsewhere.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    path = dataset.episodes[0].parquet
+    return read_provenance(file_metadata(path), path)
+
+
+def read_provenance(metadata: Mapping[bytes, bytes], path: Path) -> dict[str, Any]:
+    """The same from a file's metadata.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    return object_of(metadata.get(PROVENANCE, b"{}"), f"{path}, metadata", "the source of its labels")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,12 @@ Whatever a dataset says (names, prompts) is escaped; a policy in the page lets n
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from pistar_vf.changes.durable_files import write_durably
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.report import charts
 from pistar_vf.report.content import Cell, Details, EpisodeLink, Facts, Mark, Page, Part, Section, Table
 from pistar_vf.report.episodes import Episode
@@ -31,12 +30,7 @@ def write_page(page: Page, path: Path) -> Path:
         page: what is shown.
         path: the HTML file; its folder is made where it is missing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        write_durably(path, to_html(page), partial)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, to_html(page))
     return path
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pistar_vf.changes.durable_files import write_whole
 from pistar_vf.errors import ConfigError
 from pistar_vf.foreign_files import read_text
 
@@ -76,10 +77,7 @@ class RoundRecord:
 
     def write(self, folder: Path) -> None:
         """Into the round's folder, which is made where it is missing; whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{RECORD_FILE}.partial"
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD_FILE)
+        write_whole(folder / RECORD_FILE, json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "RoundRecord":

@@ -27,7 +27,8 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
         raise VideoError(f"{context}: {missing_video(path)}")
     refuse_stand_in(path, VideoError, f"{context}: ")
     try:
-        with av.open(str(path)) as container:
+        # Titles and comments in other encodings are no damage: nobody here reads them.
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError(f"{context}: {path}: expected a video stream, got none")
             stream = container.streams.video[0]

@@ -3,11 +3,11 @@
 Shapes alone do not tell: 16 heads of 72 and 8 of 144 have the same matrices.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pistar_vf.errors import CheckpointError
+from pistar_vf.foreign_files import read_object
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.siglip import SiglipConfig
 
@@ -23,13 +23,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: it is missing, unreadable, or of a model that is neither SigLIP nor Gemma 3 text.
     """
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: expected the config.json of a Hugging Face model, could not read it: {error}; download it again"
-        ) from error
+    config = read_object(path, "the config.json of a Hugging Face model", CheckpointError)
+    kind = config.get("model_type")
     if kind not in SIGLIP_TYPES + GEMMA_TYPES:
         raise CheckpointError(
             f"{path}: expected a model_type of {', '.join(SIGLIP_TYPES + GEMMA_TYPES)}, got {kind!r}; "
@@ -88,17 +83,30 @@ def config_problems(raw: dict[str, Any], siglip: SiglipConfig, gemma: Gemma3Conf
 
 
 def stored_tokens(raw: dict[str, Any], patch_size: int) -> int:
-    """Rows that the position embedding of a vision tower has, by its image size."""
-    return (vision_config(raw).get("image_size", _DEFAULT_IMAGE_SIZE) // patch_size) ** 2
+    """Rows that the position embedding of a vision tower has, by its image size.
+
+    Raises:
+        CheckpointError: it is no size.
+    """
+    size = vision_config(raw).get("image_size", _DEFAULT_IMAGE_SIZE)
+    if not isinstance(size, int) or size < patch_size:
+        raise CheckpointError(f"config.json image_size: expected pixels, at least {patch_size}, got {size!r}")
+    return (size // patch_size) ** 2
 
 
 def vision_config(raw: dict[str, Any]) -> dict[str, Any]:
     """The vision tower's part of a SigLIP configuration."""
-    return raw.get("vision_config", raw)
+    return _object(raw, "vision_config") if "vision_config" in raw else raw
 
 
 def _rope_bases(raw: dict[str, Any]) -> dict[str, Any]:
     """The RoPE bases where transformers 5 keeps them, under their older names."""
-    nested = raw.get("rope_parameters") or {}
+    nested = _object(raw, "rope_parameters") if raw.get("rope_parameters") else {}
     names = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"}
-    return {names[kind]: nested[kind]["rope_theta"] for kind in names if kind in nested}
+    return {names[kind]: _object(nested, kind).get("rope_theta") for kind in names if kind in nested}
+
+
+def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    if not isinstance(raw[key], dict):
+        raise CheckpointError(f"config.json {key}: expected an object, got {raw[key]!r}; download it again")
+    return raw[key]

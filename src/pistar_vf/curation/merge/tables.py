@@ -17,6 +17,7 @@ from pistar_vf.lerobot.episode import Episode
 from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.metadata import read_info
 from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
+from pistar_vf.lerobot.rewrite import HUGGINGFACE, described_features
 from pistar_vf.lerobot.schema import common_type, conform
 from pistar_vf.lerobot.typed_values import whole_numbers
 from pistar_vf.progress import progress_bar
@@ -24,7 +25,6 @@ from pistar_vf.progress import progress_bar
 SOURCE_KEY = "source"
 """Key of an episode's metadata: the dataset that it came from."""
 
-_HUGGINGFACE = b"huggingface"
 _RENUMBERED = ("episode_index", "index", "task_index")
 
 
@@ -124,12 +124,13 @@ def _schema(plan: MergePlan) -> pa.Schema:
         types |= {name: common_type(types.get(name, kind), kind) for name, kind in source.types.items()}
         if missing := [name for name in _RENUMBERED if name not in source.columns]:
             raise DatasetError(f"{source.dataset.root}: expected the column '{missing[0]}', which LeRobot writes")
-    with open_parquet(plan.sources[0].dataset.episodes[0].parquet) as file:
-        described = (file.schema_arrow.metadata or {}).get(_HUGGINGFACE)
+    path = plan.sources[0].dataset.episodes[0].parquet
+    with open_parquet(path) as file:
+        described = (file.schema_arrow.metadata or {}).get(HUGGINGFACE)
     fields = [pa.field(name, types[name]) for name in plan.columns]
     if described is None:
         return pa.schema(fields)
-    first, old = plan.sources[0], json.loads(described).get("info", {}).get("features", {})
+    first, old = plan.sources[0], described_features(described, path)
     features = {
         name: v21.huggingface_feature(dict(plan.features[name])) for name in plan.columns if name in plan.features
     }
@@ -137,7 +138,7 @@ def _schema(plan: MergePlan) -> pa.Schema:
     features = {name: features[name] for name in plan.columns if name in features}  # in the table's order
     if None in features.values():
         return pa.schema(fields)  # a column that the description has no words for: it follows from the types
-    return pa.schema(fields, {_HUGGINGFACE: json.dumps({"info": {"features": features}}).encode()})
+    return pa.schema(fields, {HUGGINGFACE: json.dumps({"info": {"features": features}}).encode()})
 
 
 def _metadata(source: Source, index: int, episode: Episode) -> dict[str, Any]:
