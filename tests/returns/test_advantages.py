@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from pistar_vf.returns.advantages import gae_advantages, monte_carlo_advantages, n_step_advantages
+from pistar_vf.returns.advantages import (
+    gae_advantages,
+    lambda_returns,
+    monte_carlo_advantages,
+    n_step_advantages,
+)
 
 REWARDS = np.array([-0.25, -0.25, -0.25, -0.25, 0.0], np.float32)
 VALUES = np.array([-0.75, -0.5, -0.625, -0.25, -0.125], np.float32)
@@ -51,6 +56,21 @@ def test_gae_by_hand():
     # δ = (0, -0.375, 0.125, -0.125, 0.125) with λ = ½, from the last frame backwards.
     expected = [-0.1640625, -0.328125, 0.09375, -0.0625, 0.125]
     np.testing.assert_allclose(gae_advantages(REWARDS, VALUES, FIVE, np.zeros(1), 0.5), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_lambda_returns_like_their_recursion(seed, decay):
+    rewards, values, lengths, terminal = some_episodes(seed)
+    expected, start = [], 0
+    for length, past in zip(lengths, terminal):
+        ahead, own = past, [0.0] * length
+        for t in range(length - 1, -1, -1):
+            following = past if t == length - 1 else values[start + t + 1]
+            ahead = own[t] = rewards[start + t] + (1 - decay) * following + decay * ahead
+        expected += own
+        start += length
+    np.testing.assert_allclose(lambda_returns(rewards, values, lengths, terminal, decay), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 50])

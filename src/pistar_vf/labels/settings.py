@@ -47,8 +47,13 @@ class LabelSettings(OutcomeSettings):
     failure_penalty: float | None = None
     """Penalty of a failure in steps, for --target paper; default: the length of the task's longest episode, which
     puts failures at -1 everywhere."""
+    target_lambda: float = 1.0
+    """λ of TD(λ). 1: targets are what each episode came to (Monte-Carlo), as in the paper. Below it, what the model
+    expects of the following frames counts, too, from the first look on: less noise where few episodes are there. Needs
+    the outcomes."""
     bootstrap_interval: int = 100
-    """Steps between looks at the last frames of time-outs; without time-outs it has no effect."""
+    """Steps between looks at the last frames of time-outs and, with --target_lambda below 1, at every fourth training
+    frame; without either it has no effect."""
     label_encoding: LabelEncoding = "two_hot"
     """Targets as distributions: two_hot keeps the label as its mean, one_hot takes the nearest atom."""
 

@@ -107,7 +107,7 @@ def read_targets(
 def _computed(
     dataset: LeRobotDataset, normaliser: Normaliser, outcomes: Mapping[int, Outcome], column: str, convention: str
 ) -> Targets:
-    tasks = _tasks(dataset, normaliser.rule)
+    tasks = tasks_of_rule(dataset, normaliser.rule)
     labels = normaliser.targets(dataset.layout.lengths, tasks, [outcomes[e.index] for e in dataset.episodes])
     return Targets(labels, column, (convention,), normaliser, outcomes, _timeouts(dataset, tasks, outcomes, normaliser))
 
@@ -136,7 +136,7 @@ def measure_normaliser(
     whole = [
         (episode.length, task)
         for dataset, own in zip(datasets, pieces, strict=True)
-        for episode, task in zip(dataset.episodes, _tasks(dataset, rule), strict=True)
+        for episode, task in zip(dataset.episodes, tasks_of_rule(dataset, rule), strict=True)
         if episode.index not in own
     ]
     if not whole:
@@ -195,7 +195,7 @@ def _column_targets(
             f"{len(timed_out)} time-outs, got {in_words(names)}; pass --target episode_ramp or paper, "
             "or declare it with --label_convention"
         )
-    tasks = _tasks(dataset, normaliser.rule if timed_out and normaliser is not None else "episode_ramp")
+    tasks = tasks_of_rule(dataset, normaliser.rule if timed_out and normaliser is not None else "episode_ramp")
     timeouts = _timeouts(dataset, tasks, outcomes or {}, normaliser)
     said = shown if outcomes is None else outcomes
     return Targets(labels, column, names, normaliser, said, timeouts)
@@ -282,6 +282,10 @@ def _timeouts(
     return Timeouts(tuple(episode for episode, _ in pairs), tuple(task for _, task in pairs), normaliser)
 
 
-def _tasks(dataset: LeRobotDataset, rule: str) -> tuple[str, ...]:
-    """Prompts where the rule asks for them."""
+def tasks_of_rule(dataset: LeRobotDataset, rule: str) -> tuple[str, ...]:
+    """The prompt of every episode where a target rule asks for it, else "".
+
+    Raises:
+        LabelError: see `episode_tasks`.
+    """
     return episode_tasks(dataset) if rule == "paper" else ("",) * len(dataset.episodes)

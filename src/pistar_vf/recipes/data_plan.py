@@ -15,6 +15,7 @@ from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.from_hub import choice_of
 from pistar_vf.recipes.inputs import Used, digest_inputs, digest_questions
+from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.recipes.split import Split
 from pistar_vf.tokenizer import PromptTokenizer
 
@@ -48,6 +49,7 @@ class DataPlan:
         statistics: of the robot state; None for a model without state.
         train_parts: frames to train on, by dataset.
         timeouts: training episodes that were cut off.
+        ends: of the training episodes, for λ-returns; None where targets are what the episodes came to.
         validation: None for none.
         language: questions to train on besides; None for none.
         inputs: what is read, to a digest of it.
@@ -62,6 +64,7 @@ class DataPlan:
     statistics: StateStatistics | None
     train_parts: tuple[EpisodeRows, ...]
     timeouts: Timeouts
+    ends: Ends | None
     validation: Validation | None
     language: LanguageTable | None
     inputs: dict[str, str]

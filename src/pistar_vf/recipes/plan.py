@@ -22,6 +22,7 @@ from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.data_plan import DataPlan, Validation, digest_plan, open_training
+from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.recipes.language import open_language_table, vqa_texts
 from pistar_vf.recipes.mixture import common_cameras, state_statistics
 from pistar_vf.recipes.preflight import check_flags, resume_folder
@@ -29,7 +30,7 @@ from pistar_vf.recipes.problems import Problems
 from pistar_vf.recipes.settings_file import check_settings
 from pistar_vf.recipes.split import split_dataset
 from pistar_vf.recipes.start import check_start
-from pistar_vf.recipes.targets import check_timeouts, training_targets
+from pistar_vf.recipes.targets import check_timeouts, ends_of_training, training_targets
 from pistar_vf.recipes.towers import create_tokenizer, model_image_size
 from pistar_vf.recipes.validation_data import plan_validation
 from pistar_vf.tokenizer import PromptTokenizer
@@ -86,6 +87,7 @@ class _Parts:
         self._splits = tuple(split for split in splits if split is not None)
         self._statistics: StateStatistics | None = None
         self._validation: Validation | None = None
+        self._ends: Ends | None = None
         self._language: LanguageTable | None = None
         if tokenizer is not None:
             for dataset in datasets:
@@ -102,6 +104,7 @@ class _Parts:
         self._train_rows = EpisodeRows(episode for part in self._train_parts for episode in part.episodes)
         self._timeouts = targets.timeouts.among(self._train_rows.episodes)
         attempt(check_timeouts, config, self._timeouts, self._train_rows.episodes)
+        self._ends = attempt(ends_of_training, config, self._datasets, self._places, targets, self._train_rows.episodes)
         held_out = [episode for p, split in zip(self._places, self._splits) for episode in p.of(split.val)]
         self._validation = attempt(plan_validation, config, targets, held_out, self._cameras or {})
 
@@ -132,6 +135,7 @@ class _Parts:
             statistics=self._statistics,
             train_parts=self._train_parts,
             timeouts=self._timeouts,
+            ends=self._ends,
             validation=self._validation,
             language=self._language,
             inputs={},

@@ -90,6 +90,8 @@ def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
         yield lambda: _check_features(config)
     if config.model.lora_rank and config.optimizer.freeze_mode == "all_but_projector":
         yield lambda: _refuse("--lora_rank", "0 with --freeze_mode all_but_projector", config.model.lora_rank)
+    if not 0.0 < config.labels.target_lambda <= 1.0:
+        yield lambda: _refuse("--target_lambda", "a number above 0 and at most 1", config.labels.target_lambda)
     if config.labels.bootstrap_interval < 1:
         yield lambda: _refuse("--bootstrap_interval", "at least 1 step", config.labels.bootstrap_interval)
     if (vqa := config.questions.vqa) is not None:

@@ -15,6 +15,7 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.recipes.plan import open_frames, plan_data
 from pistar_vf.recipes.split import Split, record_data
 from pistar_vf.tokenizer import PromptTokenizer
@@ -34,6 +35,7 @@ class TrainingData:
         tokenizer: of the prompts.
         targets: of the training dataset: what the table's labels are, and what scaled them.
         timeouts: training episodes that were cut off; their labels in `table` are NaN until V fills them in.
+        ends: see `DataPlan`.
         language: questions to train on besides; None for none.
         prompts: of the training episodes.
         trained_on: which episodes of which datasets are used for what.
@@ -51,6 +53,7 @@ class TrainingData:
     tokenizer: PromptTokenizer
     targets: Targets
     timeouts: Timeouts
+    ends: Ends | None
     language: LanguageTable | None
     prompts: tuple[str, ...]
     trained_on: TrainedOn
@@ -90,6 +93,7 @@ def prepare_data(config: TrainConfig, num_processes: int = 1) -> TrainingData:
         tokenizer=plan.tokenizer,
         targets=plan.targets,
         timeouts=plan.timeouts,
+        ends=plan.ends,
         language=plan.language,
         prompts=_training_prompts(plan.datasets, plan.splits),
         trained_on=record_data(config, plan.datasets, plan.splits, looked_at),

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
 from pistar_vf.recipes.from_hub import pinned, revisions_of
+from pistar_vf.recipes.lambda_returns import LambdaReturns
 from pistar_vf.recipes.language import LanguageEvaluator, question_order
 from pistar_vf.recipes.position import check_position, is_of_older_version, position_of
 from pistar_vf.recipes.prepare import TrainingData, prepare_data
@@ -82,23 +84,21 @@ class _ValueRun:
         self._evaluator = self._create_evaluator()
         self._language_evaluator = self._create_language_evaluator()
         self._bootstrap = self._create_bootstrap()
+        self._returns = self._create_returns()
 
     def plan(self) -> Plan:
         """What the engine needs to know."""
-        config, bootstrap, evaluator = self._config, self._bootstrap, self._evaluator
-        looks: tuple[Every, ...] = ()
-        if bootstrap is not None:
-            look = functools.partial(_look_at_timeouts, bootstrap)
-            looks = (Every(config.bootstrap_interval, "timeouts", look),)
+        config, evaluator = self._config, self._evaluator
+        moving = self._returns or self._bootstrap
         return Plan(
             loss_fn=self._loss_fn(),
             **common_fields(config),
             unit="samples",
             title=messages.PROGRESS,
             batches=self._batches,
-            in_force=None if bootstrap is None else bootstrap.with_current_targets,
+            in_force=None if moving is None else moving.with_current_targets,
             validate=None if evaluator is None else functools.partial(self._validate, evaluator),
-            every=looks,
+            every=tuple(self._looks()),
             name_rows=self._data.name_rows,
         )
 
@@ -110,12 +110,21 @@ class _ValueRun:
         if jax.process_index() == 0:
             keep_settings_file(self._config.run.checkpoint_dir, self._settings)
         self._fill_features(frozen)
-        if self._bootstrap is None:
-            return
-        if position:
-            self._bootstrap.use(np.array(position["bootstrap_values"], np.float32))
-        else:
-            self._bootstrap.look(state.ema, frozen)
+        if self._bootstrap is not None:
+            if position:
+                self._bootstrap.use(np.array(position["bootstrap_values"], np.float32))
+            else:
+                self._bootstrap.look(state.ema, frozen)
+        if self._returns is not None and position.get("lambda_values"):
+            self._returns.use(np.array(position["lambda_values"], np.float32))
+
+    def _looks(self) -> Iterator[Every]:
+        """Time-outs first: a look at all frames is a look at theirs, too."""
+        interval = self._config.bootstrap_interval
+        if self._bootstrap is not None:
+            yield Every(interval, "timeouts", functools.partial(_look_at_timeouts, self._bootstrap))
+        if self._returns is not None:
+            yield Every(interval, "targets", self._returns.look)
 
     def _fill_features(self, frozen: Params) -> None:
         """Of the frozen tower, where they are wanted: only now are its weights there."""
@@ -138,7 +147,8 @@ class _ValueRun:
 
     def facts(self) -> dict[str, Any]:
         """Where the run stands, for a resume."""
-        return {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
+        facts = {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
+        return facts if self._returns is None else {**facts, "lambda_values": self._returns.values.tolist()}
 
     def _validate(self, evaluator: Evaluator, ema: Params, frozen: Params) -> Validation:
         values = evaluator.summary(ema, frozen)
@@ -200,6 +210,21 @@ class _ValueRun:
             return None
         return TimeoutBootstrap(
             self._value_function, data.table, data.timeouts, config.batch_size, self._mesh, config.num_workers
+        )
+
+    def _create_returns(self) -> LambdaReturns | None:
+        config, data = self._config, self._data
+        if data.ends is None:
+            return None
+        return LambdaReturns(
+            self._value_function,
+            data.table,
+            data.train_rows,
+            data.ends,
+            config.target_lambda,
+            batch_size=config.batch_size,
+            mesh=self._mesh,
+            num_workers=config.num_workers,
         )
 
 

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from pistar_vf.errors import LabelError
+from pistar_vf.frames.mixture import Place
 from pistar_vf.labels.outcomes import outcomes_of_flags
-from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets
+from pistar_vf.labels.targets import IN_FRAMES, Targets, measure_normaliser, read_targets, tasks_of_rule
 from pistar_vf.labels.timeouts import Timeouts
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.returns import Normaliser, Outcome, in_words
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,43 @@ def check_timeouts(config: TrainConfig, timeouts: Timeouts, train_episodes: Sequ
             f"expected training episodes whose end is known, got {len(train_episodes)} time-outs and nothing else; "
             "add successes and failures"
         )
+
+
+def ends_of_training(
+    config: TrainConfig,
+    datasets: Sequence[LeRobotDataset],
+    places: Sequence[Place],
+    targets: Targets,
+    episodes: Sequence[Episode],
+) -> Ends | None:
+    """What λ-returns need to know of the training episodes; None where nobody asked for them.
+
+    Args:
+        config: the run.
+        datasets: to train on.
+        places: where each is among all.
+        targets: of all of them.
+        episodes: to train on, numbered in the whole.
+
+    Raises:
+        LabelError: the labels do not say what a step is worth, or how the episodes ended.
+    """
+    if config.target_lambda == 1.0:
+        return None
+    if targets.normaliser is None or targets.outcomes is None:
+        raise LabelError(
+            f"--target_lambda {config.target_lambda:g}: expected targets that say what a step is worth and how every "
+            f"episode ended, got labels by the convention {in_words(targets.conventions)}; pass --target paper and how "
+            "the episodes ended (--outcome_column or --outcome_file)"
+        )
+    tasks = {
+        episode.index: task
+        for dataset, place in zip(datasets, places, strict=True)
+        for episode, task in zip(place.of(dataset.episodes), tasks_of_rule(dataset, targets.normaliser.rule))
+    }
+    indices = [episode.index for episode in episodes]
+    outcomes = tuple(targets.outcomes[index] for index in indices)
+    return Ends(tuple(tasks[index] for index in indices), outcomes, targets.normaliser)
 
 
 def _targets(
