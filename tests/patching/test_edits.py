@@ -41,7 +41,7 @@ CASES = [
     (values.set_keyword, ("f", "g", "a", "()"), "x = 1\ndef f(): g(\n    b=1,  # why\n    c=2,\n)\n", "x = 1\ndef f(): g(\n    b=1,  # why\n    c=2,\n    a=(),\n)\n"),  # noqa: E501
     (values.set_keyword, ("f", "g", "a", "h({value})", "b"), "def f(): g(a=2)\n", "def f(): g(a=h(2))\n"),
     (values.set_keyword, ("f", "g", "a", "()"), "def f(): g(a=2)\n", "def f(): g(a=())\n"),
-    (values.set_keyword, ("f", "g", "a", "()", None, True), "def f(): g(a=2)\n", "def f(): g(a=2)\n"),
+    (values.set_returned, ("f", "h({value})"), "f = lambda x: g(x)\n", "f = lambda x: h(g(x))\n"),
     (values.quote_annotations, ("b",), "def f(*, a: b[c] = 1): ...\n", 'def f(*, a: "b[c]" = 1): ...\n'),
     (values.quote_annotations, ("b",), 'def f(a: x.b["c"]) -> b: ...\n', "def f(a: 'x.b[\"c\"]') -> \"b\": ...\n"),
     (values.extend_list, ("x", ["a", "b"]), "x = ['a']\n", "x = ['a', \"b\"]\n"),

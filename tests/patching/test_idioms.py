@@ -9,6 +9,7 @@ import tomllib
 import jax
 import pytest
 from support.drift import packs, write_edits
+from support.later_upstream import write_later_upstream
 from support.mini_upstream import run_script
 from support.places import ROOT
 
@@ -27,12 +28,20 @@ def plan_for(root, patch):
 
 @pytest.mark.parametrize("idiom", IDIOMS, ids=lambda each: f"{each['patch']} {each['text']}")
 def test_the_status_of_an_idiom(fork, idiom):
-    write_edits(fork, idiom["edits"])
+    write_idioms(fork, [idiom])
     step = next(step for step in plan_for(fork, idiom["patch"]) if step.patch.id == idiom["patch"])
     assert step.status == idiom["status"], f"{step.place}: {step.reason}"
     assert step.reason
     assert step.place.partition(":")[0] in {file for file, _, _ in idiom["edits"]} or step.status != "fixed differently"
     assert bool(step.changes) == (step.status == "needed")
+
+
+def write_idioms(fork, idioms):
+    """The edits of some idioms, which are all made on the same small fork."""
+    if idioms[0].get("base") == "later":
+        write_later_upstream(fork)
+    for idiom in idioms:
+        write_edits(fork, idiom["edits"])
 
 
 def is_old(idiom):
@@ -41,12 +50,14 @@ def is_old(idiom):
 
 
 TOLD = [each for each in IDIOMS if each["status"] not in ("cannot tell", "conflict") and not is_old(each)]
+EARLY, LATER = ([each for each in TOLD if ("base" in each) == later] for later in (False, True))
 
 
-@pytest.mark.parametrize("pack", packs(TOLD), ids=lambda pack: ", ".join(each["patch"] for each in pack))
+@pytest.mark.parametrize(
+    "pack", [*packs(EARLY), *([each] for each in LATER)], ids=lambda pack: ", ".join(each["patch"] for each in pack)
+)
 def test_forks_with_idioms_run_after_patching(fork, apply, pack):
-    for idiom in pack:
-        write_edits(fork, idiom["edits"])
+    write_idioms(fork, pack)
     apply(fork)
     run_script(fork, TRAIN, str(fork / "episodes"), "1")
     run_script(fork, LABEL, name="label")["_build_inference_dataset"](data_dir=fork / "episodes")

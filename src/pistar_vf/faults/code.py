@@ -8,6 +8,7 @@ not resolved.
 import ast
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, overload
 
@@ -154,8 +155,17 @@ class Code:
                 return True
             if isinstance(each, ast.If | ast.IfExp) and below is not each.test and self._asks_for(each.test, node):
                 return True
+            if isinstance(each, ast.BoolOp) and self._asked_before(each, below, node):
+                return True
             below = each
         return False
+
+    def _asked_before(self, condition: ast.BoolOp, part: ast.AST, node: ast.AST) -> bool:
+        """Whether `hasattr(…) and`, or `not hasattr(…) or`, stands before the part of a condition that holds a node."""
+        before = list(itertools.takewhile(lambda each: each is not part, condition.values))
+        if isinstance(condition.op, ast.And):
+            return any(not _is_not(each) and self._asks_for(each, node) for each in before)
+        return any(_is_not(each) and self._asks_for(each, node) for each in before)
 
     def _asks_for(self, test: ast.expr, node: ast.AST) -> bool:
         """Whether a condition is `hasattr(…, "name")` for what a node reads or imports."""
@@ -203,6 +213,10 @@ class Code:
 
     def _is_docstring(self, constant: ast.Constant) -> bool:
         return isinstance(self.parents.get(constant), ast.Expr)
+
+
+def _is_not(node: ast.AST) -> bool:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
 
 
 def _last(name: str | None) -> str:

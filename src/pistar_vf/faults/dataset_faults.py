@@ -12,6 +12,7 @@ from pistar_vf.faults.source_tree import SourceTree
 LOADER = "src/openpi/training/data_loader.py"
 VALUE_DATASET = "openpi.training.value_data_loader.ValueDataset"
 _LOADER_MODULE = "openpi.training.data_loader"
+_COLLECTIONS = {"tuple", "list", "set", "frozenset"}
 _FOLDER, _SEQUENCES = "local_data_dir", "action_sequence_keys"
 
 
@@ -105,7 +106,7 @@ def action_sequences(tree: SourceTree, script: str) -> Finding:
 def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding:
     at = place(code.file, call.node)
     if _SEQUENCES in call.keywords:
-        return fixed(f"`DataConfig` is given `{_SEQUENCES}`", at)
+        return _given_sequences(code, call)
     if not call.complete:
         return unknown(f"look whether the keywords that are not written out here hold `{_SEQUENCES}`", at)
     if _FOLDER in call.keywords and tree.existing(LOADER).calls(VALUE_DATASET):
@@ -118,6 +119,21 @@ def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding
     return _sequences_in_loader(tree.existing(LOADER), names_of(code, call))
 
 
+def _given_sequences(code: Code, call: ConfigCall) -> Finding:
+    """What a script gives as the keys, written out or as a constant of the file."""
+    at = place(code.file, call.node)
+    value = call.keywords[_SEQUENCES]
+    meant = code.aliases.get(value.id) if isinstance(value, ast.Name) else value
+    if _is_empty(meant):
+        return fixed(f"`DataConfig` is given no `{_SEQUENCES}`", at)
+    if not isinstance(meant, ast.Tuple | ast.List | ast.Set):
+        return unknown(f"look whether what is given as `{_SEQUENCES}` holds `actions`", at)
+    if not any(isinstance(each, ast.Constant) and each.value == "actions" for each in meant.elts):
+        return fixed(f"`DataConfig` is given `{_SEQUENCES}` of its own", at)
+    names = {} if _SEQUENCES in call.unpacked else names_of(code, call)
+    return fault("LeRobot is asked for sequences of `actions`, which many datasets do not have", at, **names)
+
+
 def _is_empty(node: ast.AST | None) -> bool:
     if isinstance(node, ast.Call):
         factories = {
@@ -125,7 +141,8 @@ def _is_empty(node: ast.AST | None) -> bool:
             for each in node.keywords
             if each.arg == "default_factory" and isinstance(each.value, ast.Name)
         }
-        return bool(factories & {"tuple", "list"}) or (not node.args and not node.keywords)
+        made = getattr(node.func, "id", "") in _COLLECTIONS and not node.args
+        return made or bool(factories & _COLLECTIONS)
     return isinstance(node, ast.Tuple | ast.List) and not node.elts
 
 

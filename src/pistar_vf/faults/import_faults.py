@@ -1,6 +1,7 @@
 """Questions about names that a file imports, or evaluates, and does not get."""
 
 import ast
+import dataclasses
 
 from pistar_vf.faults.code import Code
 from pistar_vf.faults.definitions import find_definition
@@ -119,12 +120,18 @@ def imported_modules(code: Code, statement: ast.Import | ast.ImportFrom) -> set[
 
 def unavailable_import(tree: SourceTree, folder: str, module: str, name: str = "") -> Finding:
     """Files import a module, or a name of one, that the pinned version of a package does not have."""
-    files = tree.python_files(folder) if not folder.endswith(".py") else [folder]
-    spelled = module.rpartition(".")[2].encode()
-    codes = [tree.existing(file) for file in files if spelled in (tree.read(file) or b"")]
-    judged = [each for code in codes for each in _unavailable(code, module, name)]
+    judged = {code.file: _unavailable(code, module, name) for code in _mentioning(tree, folder, module)}
+    faulty = [file for file, found in judged.items() if worst([*found, absent("")]).verdict == "fault"]
     wanted = f"`{name}` from {module}" if name else module
-    return worst(judged or [absent(f"{folder} does not import {wanted}")])
+    every = [each for found in judged.values() for each in found]
+    decided = worst(every or [absent(f"{folder} does not import {wanted}")])
+    return dataclasses.replace(decided, names={"importing_files": " ".join(faulty)} if faulty else {})
+
+
+def _mentioning(tree: SourceTree, folder: str, name: str) -> list[Code]:
+    """The files below a folder in which the last part of a dotted name stands."""
+    spelled = name.rpartition(".")[2].encode()
+    return [tree.existing(file) for file in tree.python_files(folder) if spelled in (tree.read(file) or b"")]
 
 
 def _unavailable(code: Code, module: str, name: str) -> list[Finding]:
@@ -145,9 +152,17 @@ def _unavailable(code: Code, module: str, name: str) -> list[Finding]:
     return found + [unknown(f"look whether {module} is imported here", place(code.file, each)) for each in named]
 
 
-def evaluated_name(tree: SourceTree, file: str, name: str) -> Finding:
-    """A file evaluates a name that the pinned version of a package does not have."""
-    code = tree.existing(file)
+def evaluated_name(tree: SourceTree, folder: str, name: str) -> Finding:
+    """Files evaluate a name that the pinned version of a package does not have."""
+    judged = [_evaluated(code, name) for code in _mentioning(tree, folder, name)]
+    faulty = [each for each in judged if each.verdict == "fault"]
+    decided = worst(judged or [absent(f"nothing in {folder} uses `{name}`")])
+    files = " ".join(each.place.rpartition(":")[0] for each in faulty)
+    return dataclasses.replace(decided, names={**decided.names, "evaluating_files": files}) if faulty else decided
+
+
+def _evaluated(code: Code, name: str) -> Finding:
+    file = code.file
     meant = [node for node in code.all(ast.Attribute, ast.Name) if code.origin(node) == name]
     made = [node for node in meant if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
     if made:

@@ -1,4 +1,4 @@
-"""Questions about Stage 5's compiled function and about the paths of pretrained weights."""
+"""Questions about Stage 5's compiled function."""
 
 import ast
 
@@ -143,30 +143,3 @@ def _fills(code: Code, call: ast.Call) -> bool:
     indices = last in ("minimum", "clip", "fmin") and bool(code.calls("arange", "range", inside=call))
     rows = last in ("concatenate", "append", "vstack") and bool(code.calls(*_REPEATED, inside=call))
     return "pad" in last or indices or rows
-
-
-def fixed_paths(tree: SourceTree, file: str, owner: str) -> Finding:
-    """A class reads weights from a path that only its author has."""
-    code = tree.existing(file)
-    scope = code.definition(owner)
-    if scope is None:
-        return absent(f"{file} has no `{owner}`")
-    texts = code.strings(scope)
-    paths = [text.node for text in texts if _is_own_path(text.value)]
-    alone: list[ast.AST] = [each for each in paths if isinstance(code.parents[each], ast.Assign | ast.AnnAssign)]
-    alone += [each.value for each in code.all(ast.Assign, inside=scope) if _is_constant_path(code, each.value)]
-    if alone:
-        return fault("the path of the weights is written out, and nothing can be set instead", place(file, alone[0]))
-    if paths:
-        return fixed("the path can be set", place(file, paths[0]))
-    return absent(f"`{owner}` has no path written out")
-
-
-def _is_own_path(text: str) -> bool:
-    return text.startswith("/") and text.count("/") > 2
-
-
-def _is_constant_path(code: Code, node: ast.expr) -> bool:
-    """Whether a name stands for a path that the file writes out elsewhere."""
-    meant = code.aliases.get(node.id) if isinstance(node, ast.Name) else None
-    return isinstance(meant, ast.Constant) and _is_own_path(str(meant.value))

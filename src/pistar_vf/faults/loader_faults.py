@@ -153,7 +153,8 @@ def _sized(tree: SourceTree, loader: Returned, wanted: list[str]) -> Finding:
         return fixed(f"the loader has {' and '.join(wanted)}", place(loader.code.file, shown))
     holds = isinstance(_attribute(tree, loader.code, loader.scope, "_data_loader"), ast.AST)
     here = holds and not loader.given and loader.code.file == LOADER
-    names = {"loader_class": loader.scope.name} if here else {}
+    parts = {"dataset": "dataset_class", "__len__": "length_class"}
+    names = {parts[each]: loader.scope.name for each in lacking} if here else {}
     return fault(
         f"`{loader.scope.name}` has no {' and no '.join(lacking)}", place(loader.code.file, loader.scope), **names
     )

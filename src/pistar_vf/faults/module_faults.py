@@ -62,8 +62,30 @@ def missing_package(tree: SourceTree, folder: str, package: str) -> Finding:
     spelled = package.rpartition(".")[2].encode()
     users = [file for file in tree.python_files(folder) if spelled in (tree.read(file) or b"")]
     outside = [user for user in users if not module_name(user).startswith(package)]
-    inner = [_submodules(tree, tree.existing(user), package) for user in outside]
+    codes = [tree.existing(user) for user in outside]
+    inner = [_submodules(tree, code, package) for code in codes]
+    own = [tree.existing(file) for file in tree.python_files(_folder(package))]
+    inner += [_not_loaded(tree, [*codes, *own], code, package) for code in codes]
     return worst([each for each in inner if each is not None] or [absent(f"nothing in {folder} imports {package}")])
+
+
+def _not_loaded(tree: SourceTree, codes: Sequence[Code], code: Code, package: str) -> Finding | None:
+    """A module that is read as an attribute of its package, where nothing imports it: Python does not by itself."""
+    imported = {
+        module
+        for each in codes
+        for statement in each.all(ast.Import, ast.ImportFrom)
+        for module in imported_modules(each, statement)
+    }
+    holder = tree.file_of(package)
+    for node in code.all(ast.Attribute):
+        module = code.origin(node) or ""
+        part = module.removeprefix(f"{package}.")
+        if part == module or "." in part or module in imported or tree.file_of(module) is None or code.guarded(node):
+            continue
+        if holder is not None and not tree.existing(holder).bindings(part):
+            return fault(f"nothing imports {module}, which is read as an attribute", place(code.file, node))
+    return None
 
 
 def _submodules(tree: SourceTree, code: Code, package: str) -> Finding | None:
@@ -105,13 +127,17 @@ def _lacking(tree: SourceTree, code: Code, statement: ast.AST, module: str, pack
     return found if found.verdict == "unknown" else fault(found.text, place(code.file, statement))
 
 
+def _folder(package: str) -> str:
+    return f"gemma/{package.replace('.', '/')}"
+
+
 def _is_there(tree: SourceTree, package: str) -> bool:
     """Whether a package has a file or a folder, or is made by the one that holds it."""
     parent, _, name = package.rpartition(".")
     holder = tree.file_of(parent)
     if holder is not None and tree.existing(holder).bindings(name):
         return True
-    return tree.file_of(package) is not None or bool(tree.python_files(f"gemma/{package.replace('.', '/')}"))
+    return tree.file_of(package) is not None or bool(tree.python_files(_folder(package)))
 
 
 def _parts(code: Code, statements: Sequence[ast.Import | ast.ImportFrom], package: str) -> set[str]:

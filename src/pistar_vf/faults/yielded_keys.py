@@ -54,7 +54,8 @@ class YieldedKeys:
         if not depth:
             return set()
         if isinstance(node, ast.Name):
-            return {key for value in self._assigned(method, node.id) for key in self._pair(method, value, depth - 1)}
+            found = {key for value in self._assigned(method, node.id) for key in self._pair(method, value, depth - 1)}
+            return found | self._looped(method, node.id, depth, second=False)
         target = self._method(node.func) if isinstance(node, ast.Call) else None
         return set() if target is None else self._returned(target, depth - 1)
 
@@ -77,7 +78,18 @@ class YieldedKeys:
         if found or not depth:
             return found
         values = [value for name in names for value in self._assigned(method, name)]
-        return {key for value in values for key in self._keys(method, value, depth - 1)}
+        found = {key for value in values for key in self._keys(method, value, depth - 1)}
+        return found | {key for name in names for key in self._looped(method, name, depth, second=True)}
+
+    def _looped(self, method: Function, name: str, depth: int, second: bool) -> set[str]:
+        """The keys of the pairs that a loop goes through, where its name is a pair, or the second part of one."""
+        found = set()
+        for loop in self._code.all(ast.For, ast.comprehension, inside=method):
+            pair = isinstance(loop.target, ast.Tuple) and len(loop.target.elts) == 2
+            target = loop.target.elts[1] if second and pair else None if second else loop.target
+            if isinstance(target, ast.Name) and target.id == name:
+                found |= self._many(method, loop.iter, depth - 1)
+        return found
 
     def _held(self, node: ast.Attribute) -> set[str]:
         """The strings that an attribute of the object is set to in its class."""

@@ -42,9 +42,8 @@ def steps(patch: Patch) -> str:
 
 def _step(patch: Patch, edit: Edit) -> str:
     known = {key: filled(each, patch.names) if isinstance(each, str) else each for key, each in edit.items()}
-    if_there = ", if it is there" if known.get("if_there") else ""
     code = "\n".join(_block(text) for text in _code(patch.folder, known))
-    return f"* {known['file']}{if_there}: {_PLACES[known['do']](known)}\n" + (f"\n{code}" if code else "")
+    return f"* {known['file'].replace(' ', ', ')}: {_PLACES[known['do']](known)}\n" + (f"\n{code}" if code else "")
 
 
 def _code(folder: Path, edit: Edit) -> list[str]:

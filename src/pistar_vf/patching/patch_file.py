@@ -3,7 +3,8 @@
 What a file holds: `id`, `title`, `symptom` (errors as Python prints them), `cause`, `by_hand`, `verify`, `stage`;
 `after` (ids that come first), `bites` (its place in the order in which the errors come up), `optional`; `reads` (files
 that must be there); `[fault]` (a question and its fields, see `questions`); `[names]` (what upstream calls the parts
-that edits write as `<part>`); `[[edit]]` (see `plan`). No file quotes upstream: anchors are names in its syntax trees.
+that edits write as `<part>`); `[[edit]]` (see `plan`; `file` may name several, `if_named` a part without which
+the edit is left out). No file quotes upstream: anchors are names in its syntax trees.
 """
 
 import dataclasses
@@ -63,7 +64,7 @@ class Patch:
     @property
     def files(self) -> tuple[str, ...]:
         """The files (or folders, for a package) of upstream that the edits touch."""
-        return tuple(dict.fromkeys(filled(edit["file"], self.names) for edit in self.edits))
+        return tuple(dict.fromkeys(file for edit in self.edits for file in filled(edit["file"], self.names).split()))
 
 
 def load_patches(folder: Path | None = None) -> tuple[Patch, ...]:

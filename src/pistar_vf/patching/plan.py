@@ -187,22 +187,27 @@ def _edit(patch: Patch, tree: SourceTree, names: Mapping[str, str]) -> None:
         fields: dict[str, Any] = {
             key: filled(each, names) if isinstance(each, str) else each for key, each in edit.items()
         }
+        if (part := fields.pop("if_named", "")) and part not in names:
+            continue
         if missing := [part for part in patch.names if any(f"<{part}>" in str(each) for each in fields.values())]:
             part = missing[0]
             raise AnchorError(f"{patch.files[0]}: nothing here takes the place of `{patch.names[part]}`")
-        do, file = fields.pop("do"), fields.pop("file")
-        if fields.pop("if_there", False) and tree.read(file) is None:
-            continue
-        if do in _FILE_EDITS:
-            _FILE_EDITS[do](tree, patch.folder, file, **fields)
-            continue
-        module = tree.module(file)
-        if module is None:
-            raise AnchorError(f"{file} is {'missing' if tree.read(file) is None else 'no valid Python'}")
-        try:
-            tree.write(file, _MODULE_EDITS[do](module, **fields).bytes)
-        except AnchorError as error:
-            raise AnchorError(f"{file}: {error}") from error
+        do, files = fields.pop("do"), fields.pop("file").split()
+        for file in files:
+            _edit_file(patch, tree, do, file, fields)
+
+
+def _edit_file(patch: Patch, tree: SourceTree, do: str, file: str, fields: Mapping[str, Any]) -> None:
+    if do in _FILE_EDITS:
+        _FILE_EDITS[do](tree, patch.folder, file, **fields)
+        return
+    module = tree.module(file)
+    if module is None:
+        raise AnchorError(f"{file} is {'missing' if tree.read(file) is None else 'no valid Python'}")
+    try:
+        tree.write(file, _MODULE_EDITS[do](module, **fields).bytes)
+    except AnchorError as error:
+        raise AnchorError(f"{file}: {error}") from error
 
 
 def _lines(content: bytes | None) -> list[str]:

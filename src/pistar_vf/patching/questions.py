@@ -9,6 +9,7 @@ from pistar_vf.faults import (
     labelling_faults,
     loader_faults,
     module_faults,
+    path_faults,
     state_faults,
     step_faults,
 )
@@ -38,7 +39,7 @@ QUESTIONS: dict[str, Callable[..., Finding]] = {
         step_faults.step_number,
         labelling_faults.closed_over_weights,
         labelling_faults.ragged_batch,
-        labelling_faults.fixed_paths,
+        path_faults.fixed_paths,
     )
 }
 """What `[fault] question = …` may say."""

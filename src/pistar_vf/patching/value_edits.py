@@ -24,7 +24,10 @@ def set_value(module: cst.Module, name: str, value: str) -> cst.Module:
 
 
 def set_returned(module: cst.Module, function: str, value: str) -> cst.Module:
-    """What a function returns, in each of its own `return` statements."""
+    """What a function returns, in each of its own `return` statements, or a `lambda` under that name."""
+    made = _lambda(syntax.require(module, function))
+    if made is not None:
+        return _fill(module, made.body, value)
     scope = syntax.require_definition(module, function)
     returned = _returned(scope)
     if not returned:
@@ -32,6 +35,13 @@ def set_returned(module: cst.Module, function: str, value: str) -> cst.Module:
     for place in range(len(returned)):  # each edit makes new nodes
         module = _fill(module, _returned(syntax.require_definition(module, function))[place], value)
     return module
+
+
+def _lambda(statement: cst.BaseStatement) -> cst.Lambda | None:
+    """What `name = lambda …: …` assigns."""
+    small = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+    value = small.value if isinstance(small, cst.Assign | cst.AnnAssign) else None
+    return value if isinstance(value, cst.Lambda) else None
 
 
 def _returned(scope: cst.FunctionDef | cst.ClassDef) -> list[cst.BaseExpression]:
@@ -58,11 +68,10 @@ def set_keyword(
     keyword: str,
     value: str,
     instead_of: str | None = None,
-    keep: bool = False,
 ) -> cst.Module:
     """A keyword of a call inside a definition, in the place of another one or at the end.
 
-    Where the call has the keyword, its value becomes this one, or stays with `keep`.
+    Where the call has the keyword, its value becomes this one.
     """
     scope = syntax.require_definition(module, inside)
     found = syntax.calls(scope, call)
@@ -70,7 +79,7 @@ def set_keyword(
         raise AnchorError(f"`{inside}` calls `{call}` {len(found)} times, expected once")
     arguments = {arg.keyword.value: arg for arg in found[0].args if arg.keyword is not None}
     if keyword in arguments:
-        return module if keep else _fill(module, arguments[keyword].value, value)
+        return _fill(module, arguments[keyword].value, value)
     if instead_of is None:
         return syntax.swap(module, found[0], _with_argument(found[0], keyword, value))
     if instead_of not in arguments:
