@@ -87,17 +87,47 @@ def run(args: Args) -> int:
     return 0 if args.quick or all(check.holds for check in results.checks()) else 1
 
 
-class Bench:
-    """All stages of one set of settings."""
+class Episodes:
+    """The stages that need no V: episodes, and policies that are told something about them.
+
+    Attributes:
+        truth: of the parts "train" and "test".
+    """
 
     def __init__(self, args: Args):
         self._args, self._stages = args, Stages(args.output_dir)
-        self._cache = args.output_dir / "frames"
         counts = {"pick-place-v3": args.pick_place, "drawer-open-v3": args.drawer_open}
         self._data = {
             part: self._generate(part, {name: own[i] for name, own in counts.items()}) for i, part in enumerate(PARTS)
         }
         self.truth = {part: Truth.read(folder / "truth.npz") for part, folder in self._data.items()}
+
+    def won(self, task: str, name: str, arm: Arm) -> Bool[np.ndarray, "seeds starts"]:
+        """Which rollouts of an arm's policies succeeded."""
+        loop = Loop(self._args.seeds, self._args.rollouts, training=Training(self._args.policy_steps))
+        told = hashlib.sha256(arm.frames.tobytes() + arm.indicator().astype(np.int8).tobytes()).hexdigest()
+        settings = {"data": self._data["train"].name, "task": task, "loop": dataclasses.asdict(loop), "told": told}
+
+        def make(folder: Path) -> None:
+            np.save(folder / "won.npy", run_arm(arm, self.truth["train"], task, loop))
+            (folder / "arm.txt").write_text(f"{name}\n", encoding="utf-8")
+
+        return np.load(self._stages.keep("arm", settings, make) / "won.npy")
+
+    def _generate(self, part: str, counts: dict[str, int]) -> Path:
+        batch = Batch(
+            {name: count for name, count in counts.items() if count},
+            self._args.data_seed + (_TEST_SEED if part == "test" else 0),
+        )
+        return self._stages.keep(f"data_{part}", dataclasses.asdict(batch), lambda folder: generate(batch, folder))
+
+
+class Bench(Episodes):
+    """All stages of one set of settings."""
+
+    def __init__(self, args: Args):
+        super().__init__(args)
+        self._cache = args.output_dir / "frames"
         self._labelled = {part: self._label(part) for part in PARTS}
         self._trained = tuple(self._train(repeat) for repeat in range(args.recipe.repeats))
         units = {part: values.read_units(folder, self._trained[0]) for part, folder in self._labelled.items()}
@@ -165,25 +195,7 @@ class Bench:
         arms |= {name: Arm(everything, positive) for name, positive in sets.items()}
         arms |= {name: Arm(everything, wrong[name]) for name in ("sign flipped", "F = 0")}
         chosen = {name: arm for name, arm in arms.items() if not self._args.arms or name in self._args.arms}
-        return {name: self._try(task, name, arm) for name, arm in chosen.items()}
-
-    def _try(self, task: str, name: str, arm: Arm) -> Bool[np.ndarray, "seeds starts"]:
-        loop = Loop(self._args.seeds, self._args.rollouts, training=Training(self._args.policy_steps))
-        told = hashlib.sha256(arm.frames.tobytes() + arm.indicator().astype(np.int8).tobytes()).hexdigest()
-        settings = {"data": self._data["train"].name, "task": task, "loop": dataclasses.asdict(loop), "told": told}
-
-        def make(folder: Path) -> None:
-            np.save(folder / "won.npy", run_arm(arm, self.truth["train"], task, loop))
-            (folder / "arm.txt").write_text(f"{name}\n", encoding="utf-8")
-
-        return np.load(self._stages.keep("arm", settings, make) / "won.npy")
-
-    def _generate(self, part: str, counts: dict[str, int]) -> Path:
-        batch = Batch(
-            {name: count for name, count in counts.items() if count},
-            self._args.data_seed + (_TEST_SEED if part == "test" else 0),
-        )
-        return self._stages.keep(f"data_{part}", dataclasses.asdict(batch), lambda folder: generate(batch, folder))
+        return {name: self.won(task, name, arm) for name, arm in chosen.items()}
 
     def _label(self, part: str) -> Path:
         recipe, data = self._args.recipe, self._data[part]

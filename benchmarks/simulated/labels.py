@@ -32,13 +32,18 @@ class Units:
     target: Float[np.ndarray, " t"]
 
 
+def outcomes_of(truth: Truth) -> tuple[Outcome, ...]:
+    """How every episode ended."""
+    return tuple(Outcome.SUCCESS if won else Outcome.FAILURE for won in truth.succeeded)
+
+
 def rollouts_of(truth: Truth, units: Units) -> Rollouts:
     """The dataset as relabelling sees it; nobody intervened."""
     nowhere = np.zeros(len(truth.progress), bool)
     return Rollouts(
         name="metaworld",
         lengths=truth.lengths,
-        outcomes=tuple(Outcome.SUCCESS if won else Outcome.FAILURE for won in truth.succeeded),
+        outcomes=outcomes_of(truth),
         tasks=tuple(truth.tasks.tolist()),
         task=truth.task_of_frames.astype(np.int64),
         intervention=nowhere,

@@ -18,7 +18,7 @@ def state_trees(truth: dict[str, Truth], target: Float[np.ndarray, " t"]) -> dic
         By "trees on the robot's state" (hand and gripper) and "trees on the simulator's" (object and goal, too).
     """
     found = {}
-    for name, inputs in (("trees on the robot's state", _robot), ("trees on the simulator's state", _simulator)):
+    for name, inputs in (("trees on the robot's state", _robot), ("trees on the simulator's state", simulator_state)):
         found[name] = state_tree_baseline(inputs(truth["train"]), target, inputs(truth["test"]))
     return found
 
@@ -27,7 +27,8 @@ def _robot(truth: Truth) -> np.ndarray:
     return np.concatenate([truth.observation[:, :4], _task(truth)], axis=1)
 
 
-def _simulator(truth: Truth) -> np.ndarray:
+def simulator_state(truth: Truth) -> np.ndarray:
+    """Hand, gripper, object and goal, now and a step ago, and how far they are from each other."""
     seen = truth.observation
     hand, thing, goal = seen[:, :3], seen[:, 4:7], seen[:, 36:39]
     distances = [np.linalg.norm(difference, axis=1)[:, None] for difference in (hand - thing, thing - goal)]
