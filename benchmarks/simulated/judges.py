@@ -88,7 +88,7 @@ def of_progress(noise: float) -> Judge:
 JUDGES: dict[str, Judge] = {
     "boosted trees on the simulator's state": on_the_simulators_state(boosted_trees),
     "smooth trees on the simulator's state": on_the_simulators_state(smooth_trees),
-    "smooth trees, TD(λ)": on_the_simulators_state(smooth_trees, PASSES),
+    "smooth trees on the simulator's state, TD": on_the_simulators_state(smooth_trees, PASSES),
     "progress": of_progress(0.0),
     **{f"progress, noise of {noise}": of_progress(noise) for noise in NOISE},
 }

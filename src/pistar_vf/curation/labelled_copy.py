@@ -3,10 +3,12 @@
 Videos are hard-linked where the file system allows it, so that a copy costs seconds and almost no space.
 """
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,29 +72,33 @@ def write_labelled_copy(
     flags = None if intervention_column is None else dataset.read_column(intervention_column)
     rule = partial(recap_columns, timeout_as=timeout_as, convention=convention, normaliser=normaliser)
     tasks = ("",) * len(dataset.episodes) if normaliser is None else episode_tasks(dataset)
-    task_of = dict(zip((episode.index for episode in dataset.episodes), tasks))
+    given = {e.index: _Given(outcomes[e.index], _own(flags, e), task) for e, task in zip(dataset.episodes, tasks)}
     with staged_folder(output_dir) as copy:
         written = {path.relative_to(dataset.root) for path in (*dataset.files(), *stats_files(dataset))}
         copy_other_files(dataset.root, copy, written | {_INFO})
-        stats = {}
-        bar = progress_bar(total=len(dataset.episodes), desc="label", unit=" episodes", disable=not progress)
-        with bar:
+        stats: dict[int, dict[str, dict[str, Any]]] = {}
+        with progress_bar(total=len(dataset.episodes), desc="label", unit=" episodes", disable=not progress) as bar:
             for path, episodes in dataset.files().items():
-                parts = []
-                for episode in episodes:
-                    rows = None if flags is None else flags[episode.start : episode.start + episode.length]
-                    parts.append(
-                        _label_episode(episode, rule, outcomes[episode.index], rows, task=task_of[episode.index])
-                    )
-                    stats[episode.index] = {name: v21.column_stats(v) for name, v in parts[-1].items() if _has_stats(v)}
-                columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-                # Columns that exist are dropped: they may be of another type than RECAP's.
-                dropped = (*columns, OLD_VALUE_COLUMN)
-                replace_columns(path, copy / path.relative_to(dataset.root), columns, drop=dropped)
+                parts = {episode.index: _label_episode(episode, rule, given[episode.index]) for episode in episodes}
+                _write_table(path, copy / path.relative_to(dataset.root), list(parts.values()))
+                stats |= {index: _stats_of(part) for index, part in parts.items()}
                 bar.update(len(episodes))
         _extend_info(dataset.root, copy)
         replace_stats(dataset, copy, (*RECAP_COLUMNS, OLD_VALUE_COLUMN), stats)
     return output_dir
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What an episode's labels follow from: how it ended, where the operator drove, and its task."""
+
+    outcome: Outcome | str
+    flags: np.ndarray | None
+    task: str
+
+
+def _own(flags: np.ndarray | None, episode: Episode) -> np.ndarray | None:
+    return None if flags is None else flags[episode.start : episode.start + episode.length]
 
 
 def _check_source(
@@ -120,21 +126,24 @@ def _check_source(
 
 
 def _label_episode(
-    episode: Episode,
-    rule: Callable[..., dict[str, np.ndarray]],
-    outcome: Outcome | str,
-    flags: np.ndarray | None,
-    task: str,
+    episode: Episode, rule: Callable[..., dict[str, np.ndarray]], given: _Given
 ) -> dict[str, Shaped[np.ndarray, " t"]]:
     try:
-        return rule(episode.length, outcome, flags, task=task)
+        return rule(episode.length, given.outcome, given.flags, task=given.task)
     except LabelError as error:
         raise LabelError(f"episode {episode.index} ({episode.parquet}): {error}") from error
 
 
-def _has_stats(values: Shaped[np.ndarray, " t"]) -> bool:
+def _write_table(source: Path, target: Path, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Columns that exist are dropped: they may be of another type than RECAP's."""
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    replace_columns(source, target, columns, drop=(*columns, OLD_VALUE_COLUMN))
+
+
+def _stats_of(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Not of words, nor of the empty values of a time-out: NaN is not JSON."""
-    return values.dtype.kind != "U" and bool(np.isfinite(values).all())
+    numbers = {name: own for name, own in columns.items() if own.dtype.kind != "U"}
+    return {name: v21.column_stats(own) for name, own in numbers.items() if np.isfinite(own).all()}
 
 
 def _extend_info(root: Path, copy: Path) -> None:
