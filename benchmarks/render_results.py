@@ -1,10 +1,10 @@
-"""Writes docs/results.md and docs/reliability.md from their templates (.md.in) and the records of the benchmarks.
+"""Writes the pages of docs that have a template here (.md.in), such as docs/results.md, from the benchmarks' records.
 
     python benchmarks/render_results.py            # after a benchmark has recorded its figures
     python benchmarks/render_results.py --check    # exit code 1 if the page says something else
 
 In the template {{name.key.key:format}} is a figure of `results/name.json`, in Python's format; {{records}} is the table
-of all of them. The template itself holds no figure (a test looks).
+of all of them, {{records:name}} of those whose names begin so. The template itself holds no figure (a test looks).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 from recording import RESULTS, read_records
 
 TEMPLATES = tuple(sorted(RESULTS.parent.glob("*.md.in")))
-FIGURE = re.compile(r"\{\{([\w.-]+)(?::([^}]*))?\}\}")
+FIGURE = re.compile(r"\{\{([\w ,.-]+)(?::([^}]*))?\}\}")
 _HEADER = "<!-- Written by benchmarks/render_results.py from benchmarks/{}: change that, not this. -->\n"
 
 
@@ -35,7 +35,7 @@ def render(template: Path, records: dict[str, dict[str, Any]]) -> str:
     def written(match: re.Match[str]) -> str:
         path, form = match.groups()
         if path == "records":
-            return record_table(records)
+            return record_table({name: about for name, about in records.items() if name.startswith(form or "")})
         return shown(look_up(records, path), form or "")
 
     return _HEADER.format(template.name) + FIGURE.sub(written, template.read_text(encoding="utf-8"))

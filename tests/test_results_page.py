@@ -70,9 +70,10 @@ def test_rendering(modules, tmp_path):
         "a": {"command": "make x", "commit": "c", "date": "d", "machine": "m", "figures": {"b": [{"c": -0.125}]}}
     }
     template = tmp_path / "page.md.in"
-    template.write_text("{{a.b.0.c:.1%}} {{a.b.0.c:.2f}}\n{{records}}")
+    records["other"] = {**records["a"], "figures": {"two words, and more": 2}}
+    template.write_text("{{a.b.0.c:.1%}} {{a.b.0.c:.2f}} {{other.two words, and more}}\n{{records:a}}")
     page = render_results.render(template, records)
-    assert page.splitlines()[1] == "−12.5 % −0.12"
+    assert page.splitlines()[1] == "−12.5 % −0.12 2"
     assert page.splitlines()[-1] == "| a | `make x` | c | d | m |"
     with pytest.raises(KeyError, match=r"a.b.0.d: no such figure in results/a.json"):
         render_results.look_up(records, "a.b.0.d")

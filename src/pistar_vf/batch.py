@@ -24,6 +24,8 @@ class Observation:
         state: robot state after normalisation, or None for a model without state.
         image_tokens: camera name to what the vision tower made of the pictures, in place of `images`, which is then
             empty; for a tower that is not trained, so that no picture passes it twice. None for pictures.
+        hidden: what the value head reads of each frame, in place of all the rest, which is then not looked at; for a
+            model of which the head alone is trained. None for a model that is run as a whole.
     """
 
     images: dict[str, Shaped[Array, "b h w 3"]]
@@ -32,6 +34,7 @@ class Observation:
     tokenized_prompt_mask: Bool[Array, "b l"]
     state: Float[Array, "b s"] | None = None
     image_tokens: dict[str, Float[Array, "b tokens d"]] | None = None
+    hidden: Float[Array, "b d"] | None = None
 
     if TYPE_CHECKING:  # flax adds it
 

@@ -24,7 +24,13 @@ def settings(**changes):
 
 @pytest.mark.parametrize(
     ("freeze_mode", "towers"),
-    [("none", ()), ("siglip_only", BOTH[:1]), ("all_backbones", BOTH), ("all_but_projector", BOTH)],
+    [
+        ("none", ()),
+        ("siglip_only", BOTH[:1]),
+        ("all_backbones", BOTH),
+        ("all_but_projector", BOTH),
+        ("all_but_head", BOTH),
+    ],
 )
 def test_what_is_frozen_at_random(freeze_mode, towers):
     assert random_towers(settings(freeze_mode=freeze_mode)) == towers

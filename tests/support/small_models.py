@@ -69,13 +69,13 @@ def random_params(value_function: ValueFunction, seed: int = 0) -> Params:
     return unflatten({path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()})
 
 
-def random_observation(seed: int = 0, batch: int = 3) -> Observation:
+def random_observation(seed: int = 0, batch: int = 3, image_size: int = 12) -> Observation:
     """uint8 images of two cameras, prompts of 4, 6, 5, … tokens, states; every camera valid."""
-    rng = np.random.default_rng(seed)
+    rng, shape = np.random.default_rng(seed), (batch, image_size, image_size, 3)
     lengths = np.array([4, 6, 5] * batch)[:batch]
     mask = np.arange(6)[None, :] < lengths[:, None]
     return Observation(
-        images={name: rng.integers(0, 256, (batch, 12, 12, 3), dtype=np.uint8) for name in ("wrist", "base")},
+        images={name: rng.integers(0, 256, shape, dtype=np.uint8) for name in ("wrist", "base")},
         image_masks={name: np.ones(batch, bool) for name in ("wrist", "base")},
         tokenized_prompt=np.where(mask, rng.integers(1, 64, (batch, 6)), 0).astype(np.int32),
         tokenized_prompt_mask=mask,

@@ -14,6 +14,7 @@ FROZEN = {
     "none": ["llm/embedder/input_embedding"],
     "siglip_only": ["llm/embedder/input_embedding", "img/"],
     "all_backbones": ["llm/", "img/"],
+    "all_but_head": ["llm/", "img/", "img_projection/", "cross_attention/", "cross_attn_norm/", "state_projection/"],
 }
 
 

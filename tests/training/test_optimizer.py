@@ -58,8 +58,12 @@ def test_all_but_projector_trains_the_projector_alone():
     """Neither heads, nor fusion, nor adapters; every other mode trains adapters."""
     assert {path.split("/")[0] for path in _trainable("all_but_projector")} == {"img_projection"}
     adapter = "lora/llm/layer_0/attn/q_einsum/w/a"
-    modes = ("none", "siglip_only", "all_backbones", "all_but_projector")
-    assert [is_trainable(adapter, mode) for mode in modes] == [True, True, True, False]
+    modes = ("none", "siglip_only", "all_backbones", "all_but_projector", "all_but_head")
+    assert [is_trainable(adapter, mode) for mode in modes] == [True, True, True, False, False]
+
+
+def test_all_but_head_trains_the_value_head_alone():
+    assert {path.split("/")[0] for path in _trainable("all_but_head")} == {"value_head"}
 
 
 def test_the_state_projection_is_trained_in_every_mode():

@@ -32,9 +32,11 @@ def main(argv: Sequence[str]) -> Path:
     config = parse_alignment(argv)
     job = join_quietly(config)
     config = refuse_early(config)
+    from pistar_vf.cli.programs import keep_programs
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.alignment import run_alignment
 
+    keep_programs(None)
     initialize_processes(job)
     with resume_advice(), out_of_memory_advice():
         projector = run_alignment(config)

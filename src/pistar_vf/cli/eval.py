@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> "Evaluation":
     """Parses the command line and runs the command."""
     config = parse(EvalConfig, argv, "pistar-vf eval")
+    from pistar_vf.cli.programs import keep_programs
     from pistar_vf.evaluation.run import run_eval
 
     setup_logging()
+    keep_programs(config.cache_dir)
     with out_of_memory_advice():
         return run_eval(config)

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> "Relabelling":
     """Parses the command line and runs the command."""
     config = parse_config(argv)
+    from pistar_vf.cli.programs import keep_programs
     from pistar_vf.relabel.run import run_relabel
 
     setup_logging()
+    keep_programs(config.cache_dir)
     with out_of_memory_advice():
         return run_relabel(config)
 

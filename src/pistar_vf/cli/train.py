@@ -52,9 +52,11 @@ def main(argv: Sequence[str]) -> None:
     if config.folds or config.fold is not None:
         print(f"result: {_train_folds(config, argv, job)}")
         return
+    from pistar_vf.cli.programs import keep_programs
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.run import run_training
 
+    keep_programs(config.data.cache_dir)
     initialize_processes(job)
     with resume_advice(), out_of_memory_advice():
         checkpoint = run_training(config)
@@ -98,6 +100,7 @@ def refuse_early(config: C) -> C:
 def _train_folds(config: TrainConfig, argv: Sequence[str], job: Job | None) -> Path:
     """All folds, one per device where there are several and nobody else divides them."""
     from pistar_vf.cli.fold_processes import train_on_devices, visible_gpus
+    from pistar_vf.cli.programs import keep_programs
     from pistar_vf.multihost import initialize_processes
     from pistar_vf.recipes.folds import open_folds, prepare_folds, run_folds
 
@@ -107,6 +110,7 @@ def _train_folds(config: TrainConfig, argv: Sequence[str], job: Job | None) -> P
         plan = prepare_folds(config)
         train_on_devices(argv, open_folds(config, plan), devices, config.run.checkpoint_dir)
         return config.run.checkpoint_dir
+    keep_programs(config.data.cache_dir)
     initialize_processes(job)
     with out_of_memory_advice():
         return run_folds(config)

@@ -37,13 +37,9 @@ def previous_components(cameras: tuple[str, ...]) -> list[Component]:
         fusion="none",
         readout="last_token",
         head="linear",
+        image_pool=4,
     )
-    # Gemma 3 averages 4 × 4 tokens of the tower into one.
-    tokens = f"{config.siglip.num_tokens}"
-    return [
-        dataclasses.replace(part, details=tuple(text.replace(tokens, "256") for text in part.details))
-        for part in list_components(config, "none")
-    ]
+    return list_components(config, "none")
 
 
 def side_by_side(models: Mapping[str, Sequence[Component]]) -> str:

@@ -81,7 +81,7 @@ def format_components(components: Sequence[Component]) -> str:
 def _details(config: ValueModelConfig, shapes: Params) -> dict[str, tuple[str, ...]]:
     """The sizes of the components that the model has."""
     siglip, gemma = config.siglip, config.gemma
-    images = f"{len(config.cameras)} × {siglip.num_tokens}"
+    images = f"{len(config.cameras)} × {config.num_image_tokens}"
     width = f"{gemma.width} wide"
     side = f"{siglip.image_size} × {siglip.image_size}"
     details = {

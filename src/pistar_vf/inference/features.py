@@ -1,123 +1,43 @@
-"""Tokens of a vision tower that is not trained: computed once per frame, kept on disk, memory-mapped.
+"""Parts of a model that are not trained: what they make of a dataset's frames, computed once and kept.
 
-A cache is a folder `features/<digest>/` with `tokens.bin` (every frame, in dataset order), `done.u8` (one byte per
-episode, set once its tokens are on disk) and `meta.json` (for people). The digest covers the tower's weights, its
-precision, and the digest of the decoded frames, so that other weights or other pixels make a new cache. Building it can
-be interrupted: only episodes without their byte are computed the next time.
+Of a frozen vision tower these are its tokens; of a model of which only the value head is trained, what the head reads.
+The digest of a cache covers the frozen weights, their precision, and the digest of what they see, so that other weights
+or other pixels make a new cache.
 
-One frame of SigLIP So400m/14 at 224 px is 256 × 1152 numbers: 0.56 MiB in bfloat16, 1.1 MiB in float32.
+One frame of SigLIP So400m/14 at 224 px is 256 × 1152 numbers: 0.56 MiB in bfloat16, 1.1 MiB in float32. What the head
+of the full-size model reads of a frame is 640 numbers, 2.5 KiB.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import json
-import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from pistar_vf.frames.cache_folder import check_disk_space, exclusive_lock
-from pistar_vf.frames.feature_table import Pictures
+from pistar_vf.frames.feature_cache import FeatureCache, OfEpisode, complete
+from pistar_vf.frames.feature_table import Hidden, Pictures, WholeFrames
+from pistar_vf.frames.loader import eval_batches
 from pistar_vf.frames.settings import cache_root
 from pistar_vf.lerobot.dataset import Episode
-from pistar_vf.models.value_model import ValueFunction
+from pistar_vf.models.value_model import ValueFunction, ValueModelConfig
 from pistar_vf.params import leaves_digest, unflatten
-from pistar_vf.progress import progress_bar
 from pistar_vf.typing import Params, Shaped
 
-TOWER = "img/"
-"""Where the tower's leaves are in a flat tree."""
+TOWER, HEAD = "img/", "value_head/"
+"""Where the leaves of the tower, and those of the head, are in a flat tree."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureCache:
-    """The tokens of one camera's frames.
-
-    Attributes:
-        folder: of this cache; it may not exist yet.
-        episodes: all episodes of the dataset, which has room for all of them.
-        shape: (tokens, d) of one frame.
-        dtype: of the numbers: what the tower computes in.
-    """
-
-    folder: Path
-    episodes: tuple[Episode, ...]
-    shape: tuple[int, int]
-    dtype: np.dtype
-
-    @property
-    def _num_frames(self) -> int:
-        return sum(episode.length for episode in self.episodes)
-
-    @property
-    def _frame_bytes(self) -> int:
-        return self.shape[0] * self.shape[1] * self.dtype.itemsize
-
-    def open(self) -> Shaped[np.memmap, "n tokens d"]:
-        """All frames' tokens, read-only; those of `missing` episodes are 0."""
-        return np.memmap(self.folder / "tokens.bin", self.dtype, mode="r", shape=(self._num_frames, *self.shape))
-
-    def missing(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """Those of the episodes whose tokens are not on disk."""
-        if not self._has_files():
-            return list(episodes)
-        flags = (self.folder / "done.u8").read_bytes()
-        position = {episode.index: i for i, episode in enumerate(self.episodes)}
-        return [e for e in episodes if flags[position[e.index] : position[e.index] + 1] != b"\x01"]
-
-    def _has_files(self) -> bool:
-        tokens, expected = self.folder / "tokens.bin", self._num_frames * self._frame_bytes
-        return (self.folder / "done.u8").is_file() and tokens.is_file() and tokens.stat().st_size == expected
-
-    def create(self) -> None:
-        """Makes the empty files, where there are none that fit."""
-        if self._has_files():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Before the tokens: next to a new file of the right size, old bytes would pass for computed episodes.
-        (self.folder / "done.u8").write_bytes(bytes(len(self.episodes)))
-        with (self.folder / "tokens.bin").open("wb") as file:
-            file.truncate(self._num_frames * self._frame_bytes)
-        facts = {"tokens": list(self.shape), "dtype": str(self.dtype)}
-        (self.folder / "meta.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
-
-    @contextlib.contextmanager
-    def writer(self) -> Iterator["FeatureWriter"]:
-        """Writes the tokens of whole episodes."""
-        with (
-            (self.folder / "tokens.bin").open("r+b", buffering=0) as tokens,
-            (self.folder / "done.u8").open("r+b", buffering=0) as done,
-        ):
-            yield FeatureWriter(self, tokens.fileno(), done.fileno())
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureWriter:
-    """Open files of a cache."""
-
-    cache: FeatureCache
-    tokens: int
-    done: int
-
-    def write(self, episode: Episode, tokens: Shaped[np.ndarray, "t tokens d"]) -> None:
-        """Puts an episode's tokens on the disk, and only then says so."""
-        data = memoryview(tokens.tobytes())
-        offset = episode.start * self.cache._frame_bytes
-        while data:
-            written = os.pwrite(self.tokens, data, offset)
-            data, offset = data[written:], offset + written
-        os.fsync(self.tokens)
-        position = next(i for i, own in enumerate(self.cache.episodes) if own.index == episode.index)
-        os.pwrite(self.done, b"\x01", position)
-
-
-def tower_digest(flat: Params, dtype: str) -> str:
-    """Changes with the tower's weights and with the precision that it computes in."""
+def tower_digest(flat: Params, dtype: str, pool: int = 1) -> str:
+    """Changes with the tower's weights, with the precision that it computes in, and with how its tokens are pooled."""
     tower = {name: leaf for name, leaf in flat.items() if name.startswith(TOWER)}
-    return leaves_digest(tower, also=dtype)[:12]
+    return leaves_digest(tower, also=dtype if pool == 1 else f"{dtype} pooled by {pool}")[:12]
+
+
+def body_digest(flat: Params, model: ValueModelConfig) -> str:
+    """Changes with the weights and with the settings of everything in front of the value head."""
+    body = {name: leaf for name, leaf in flat.items() if not name.startswith(HEAD)}
+    return leaves_digest(body, also=repr(dataclasses.replace(model, remat=False)))[:12]  # no matter without gradients
 
 
 def open_features(
@@ -149,41 +69,82 @@ def open_features(
     """
     config = value_function.config
     digest = hashlib.sha256(f"{pictures.digest} {tower}".encode()).hexdigest()[:12]
-    home = cache_root(cache_dir) / "features"
     dtype = np.dtype(jax.numpy.dtype(config.dtype))  # JAX's bfloat16 is a dtype of NumPy's, too
-    cache = FeatureCache(home / digest, pictures.episodes, (config.siglip.num_tokens, config.siglip.width), dtype)
-    if cache.missing(pictures.used):
-        with exclusive_lock(home / f"{digest}.lock"):
-            _build(cache, value_function, flat, pictures, batch_size, progress)
+    shape = (config.num_image_tokens, config.siglip.width)
+    cache = FeatureCache(cache_root(cache_dir) / "features" / digest, pictures.episodes, shape, dtype)
+    complete(cache, pictures.used, _of_pictures(value_function, flat, pictures, batch_size), progress)
     return cache.open()
 
 
-def _build(
-    cache: FeatureCache,
+def open_hidden(
     value_function: ValueFunction,
     flat: Params,
-    pictures: Pictures,
+    frames: WholeFrames,
+    *,
+    body: str,
     batch_size: int,
-    progress: bool,
-) -> None:
-    """Computes what is missing; the caller holds the lock."""
-    missing = cache.missing(pictures.used)
-    if not missing:
-        return  # another process was faster
-    num_frames = sum(episode.length for episode in missing)
-    cache.folder.parent.mkdir(parents=True, exist_ok=True)
-    check_disk_space(cache.folder.parent, num_frames * cache._frame_bytes)
-    cache.create()
+    cache_dir: Path | None = None,
+    progress: bool = True,
+) -> Hidden:
+    """What the value head reads of every frame, after computing what is missing of it.
+
+    Args:
+        value_function: the model.
+        flat: its parameters; those of the head are not read.
+        frames: what the model sees: pictures, prompts and states as they are.
+        body: digest of all but the head, see `body_digest`.
+        batch_size: frames that pass the model at once.
+        cache_dir: where caches live; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`.
+        progress: whether to show a progress bar.
+
+    Returns:
+        Of all frames; that of episodes that nobody asked for is 0.
+
+    Raises:
+        DatasetError: the disk is too full.
+    """
+    digest = hashlib.sha256(f"{_seen(frames)} {body}".encode()).hexdigest()[:12]
+    shape = (1, value_function.config.gemma.width)
+    home = cache_root(cache_dir) / "features"
+    cache = FeatureCache(home / digest, frames.episodes, shape, np.dtype(np.float32))
+    complete(cache, frames.used, _of_frames(value_function, flat, frames, batch_size), progress)
+    return cache.open()[:, 0]
+
+
+def _seen(frames: WholeFrames) -> str:
+    """Digest of the frames that the model sees."""
+    table = frames.table
+    digest = hashlib.sha256(repr((sorted(frames.pictures.items()), table.state_statistics)).encode())
+    for column in (table.state, table.prompt_index, table.tokens, table.token_mask):
+        digest.update(b"\0" if column is None else np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
+
+
+def _of_pictures(value_function: ValueFunction, flat: Params, pictures: Pictures, batch_size: int) -> OfEpisode:
     encode = jax.jit(value_function.encode_images)
     tower = unflatten({name.removeprefix(TOWER): leaf for name, leaf in flat.items() if name.startswith(TOWER)})
-    bar = progress_bar(total=num_frames, unit=" frames", desc="image features", disable=not progress)
-    with bar, cache.writer() as writer:
-        for episode in missing:
-            own = pictures.frames[episode.start : episode.start + episode.length]
-            parts = []
-            for start in range(0, episode.length, batch_size):
-                part = np.asarray(own[start : start + batch_size])
-                padded = np.concatenate([part, np.repeat(part[-1:], batch_size - len(part), axis=0)])
-                parts.append(np.asarray(encode(tower, padded))[: len(part)].astype(cache.dtype))
-            writer.write(episode, np.concatenate(parts))
-            bar.update(episode.length)
+
+    def compute(episode: Episode) -> Shaped[np.ndarray, "t tokens d"]:
+        own = pictures.frames[episode.start : episode.start + episode.length]
+        parts = []
+        for start in range(0, episode.length, batch_size):
+            part = np.asarray(own[start : start + batch_size])
+            padded = np.concatenate([part, np.repeat(part[-1:], batch_size - len(part), axis=0)])
+            parts.append(np.asarray(encode(tower, padded))[: len(part)])
+        return np.concatenate(parts)
+
+    return compute
+
+
+def _of_frames(value_function: ValueFunction, flat: Params, frames: WholeFrames, batch_size: int) -> OfEpisode:
+    read = jax.jit(value_function.read)
+    params = unflatten(flat)
+
+    def compute(episode: Episode) -> Shaped[np.ndarray, "t 1 d"]:
+        rows = np.arange(episode.start, episode.start + episode.length)
+        parts = []
+        for batch in eval_batches(frames.table, rows, batch_size, num_workers=1):
+            parts.append(np.asarray(read(params, batch.observation)))
+        return np.concatenate(parts)[: len(rows), None]
+
+    return compute

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from pistar_vf.choices import Architecture, ImageFit, StateEncoding
 from pistar_vf.errors import ConfigError
-from pistar_vf.models.sizes import GEMMA_VARIANTS, SIGLIP_VARIANTS, lookup
+from pistar_vf.models.sizes import GEMMA_VARIANTS, SIGLIP_VARIANTS, lookup, pooled_side
 
 PROJECTIONS = ("attn/q_einsum/w", "attn/kv_einsum/w", "attn/attn_vec_einsum/w", "mlp/gating_einsum", "mlp/linear")
 """Ends of the names of the weights in a layer of the decoder that can get an adapter."""
@@ -93,11 +93,14 @@ class ValueModelSettings(ModelSettings):
     """pistar: cross-attention and a bidirectional decoder. stitched: an MLP in front of a causal language model."""
     state_encoding: StateEncoding = "token"
     """Feed the state as one token, or not at all (upstream's numerics)."""
+    image_pool: int = 1
+    """Average squares of so many × so many image tokens to one behind the vision tower; 1 keeps all. With 2, an image
+    of 224 pixels is 64 tokens instead of 256, and everything behind the tower takes about a third of the time."""
     max_token_len: int = 48
     """Longest prompt, tokens; a longer one is an error."""
     lora_rank: int = 0
     """Rank of low-rank adapters on the language model's projections; 0 for no adapters. Every freeze mode but
-    all_but_projector trains them."""
+    all_but_projector and all_but_head trains them."""
     lora_alpha: float = 16.0
     """What the adapters' sum is scaled by, after division by their rank."""
     lora_dropout: float = 0.0
@@ -109,6 +112,12 @@ class ValueModelSettings(ModelSettings):
         """What can be wrong with these settings; each raises `ConfigError`."""
         yield from super().checks()
         yield self._check_adapters
+        yield self._check_pool
+
+    def _check_pool(self) -> None:
+        if self.siglip_variant in SIGLIP_VARIANTS:
+            tower = SIGLIP_VARIANTS[self.siglip_variant]
+            pooled_side(dataclasses.replace(tower, image_size=self.image_size or tower.image_size), self.image_pool)
 
     def _check_adapters(self) -> None:
         if self.lora is not None and self.gemma_variant in GEMMA_VARIANTS:

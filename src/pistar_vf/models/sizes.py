@@ -68,6 +68,21 @@ class Gemma3Config:
         return layer % self.global_every == self.global_every - 1
 
 
+def pooled_side(config: SiglipConfig, pool: int) -> int:
+    """Tokens along a side of an image of which squares of `pool` × `pool` tokens are averaged to one.
+
+    Raises:
+        ConfigError: the tokens' grid does not divide into such squares.
+    """
+    side = config.image_size // config.patch_size
+    if pool < 1 or side % pool:
+        raise ConfigError(
+            f"--image_pool: expected a divisor of {side}, as an image of {config.image_size} pixels has "
+            f"{side} × {side} tokens, got {pool}"
+        )
+    return side // pool
+
+
 SIGLIP_VARIANTS = {
     "So400m/14": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16),
     "So400m/14-384": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16, image_size=384),

@@ -10,6 +10,7 @@ from pistar_vf.errors import ConfigError
 from pistar_vf.models.gemma3 import Gemma3Config
 from pistar_vf.models.lora import LoraConfig
 from pistar_vf.models.siglip import SiglipConfig
+from pistar_vf.models.sizes import pooled_side
 
 Projector = Literal["linear", "mlp"]
 Fusion = Literal["cross_attention", "none"]
@@ -39,6 +40,7 @@ class ValueModelConfig:
         cameras: model-side camera names; the sequence holds them in sorted order.
         state_dim: components of the robot state; ignored with `state_encoding="none"`.
         state_encoding: "token" feeds the state as one extra token, "none" leaves it out (upstream's numerics).
+        image_pool: side of the squares of image tokens that are averaged to one behind the tower; 1 keeps all.
         projector: from the tower's width to the decoder's: "linear", or "mlp" with a hidden layer of the tower's width.
         fusion: "cross_attention" lets the text attend to the image tokens before the decoder; "none" does not.
         cross_attention_heads: of that fusion.
@@ -59,6 +61,7 @@ class ValueModelConfig:
     cameras: tuple[str, ...] = ("base_0_rgb",)
     state_dim: int = 0
     state_encoding: StateEncoding = "token"
+    image_pool: int = 1
     projector: Projector = "linear"
     fusion: Fusion = "cross_attention"
     cross_attention_heads: int = 8
@@ -74,6 +77,7 @@ class ValueModelConfig:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ConfigError(f"{field}: expected one of {choices}, got {getattr(self, field)!r}")
+        pooled_side(self.siglip, self.image_pool)  # refuses what does not divide
         if not self.cameras:
             raise ConfigError("a value model needs at least one camera, got none")
         if self.has_state and self.state_dim < 1:
@@ -81,6 +85,11 @@ class ValueModelConfig:
                 f"state_encoding='token' expects state_dim >= 1, got {self.state_dim}; "
                 "a dataset without state needs state_encoding='none'"
             )
+
+    @property
+    def num_image_tokens(self) -> int:
+        """Tokens of one camera's image in the decoder's sequence."""
+        return pooled_side(self.siglip, self.image_pool) ** 2
 
     @property
     def has_state(self) -> bool:

@@ -14,6 +14,7 @@ References:
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import flax.nnx as nnx
@@ -64,12 +65,21 @@ class ValueModel(nnx.Module):
         Raises:
             ConfigError: the observation's cameras, sizes or state do not fit the configuration.
         """
+        known = observation.hidden
+        return self.value_head(self.read(observation) if known is None else jnp.asarray(known))
+
+    def read(self, observation: Observation) -> Float[jax.Array, "b d"]:
+        """What the value head reads, float32: everything in front of it.
+
+        Raises:
+            ConfigError: see `__call__`.
+        """
         config = self.config
         state_dim = config.state_dim if config.has_state else None
         check_observation(observation, config.cameras, config.siglip.image_size, state_dim)
         tokens, valid = self.embed(observation)
         hidden = self.decode(tokens, valid).astype(jnp.float32)
-        return self.value_head(READOUTS[config.readout](hidden, valid))
+        return READOUTS[config.readout](hidden, valid)
 
     def embed(self, observation: Observation) -> tuple[Float[jax.Array, "b l d"], Bool[jax.Array, "b l"]]:
         """The decoder's input sequence and its validity, see `ValueModelConfig.gemma` for the order."""
@@ -115,7 +125,7 @@ class ValueModel(nnx.Module):
             known = jnp.stack([jnp.asarray(observation.image_tokens[name]) for name in cameras], axis=1)
             return known.reshape((-1, *known.shape[2:])).astype(self.config.dtype)
         images = jnp.stack([_scaled(self.config, observation.images[name]) for name in cameras], axis=1)
-        return self.img(images.reshape((-1, *images.shape[2:])))
+        return _pooled(self.img(images.reshape((-1, *images.shape[2:]))), self.config.image_pool)
 
 
 def _create_tower(config: ValueModelConfig, rngs: nnx.Rngs) -> Siglip:
@@ -123,6 +133,15 @@ def _create_tower(config: ValueModelConfig, rngs: nnx.Rngs) -> Siglip:
     if config.numerics == "upstream":
         numerics = {"dtype": jnp.bfloat16, "wide_softmax": False}
     return Siglip(config.siglip, remat=config.remat, rngs=rngs, **numerics)
+
+
+def _pooled(tokens: Float[jax.Array, "b l d"], pool: int) -> Float[jax.Array, "b pooled d"]:
+    """The means over squares of `pool` × `pool` tokens of a square grid, row by row."""
+    if pool == 1:
+        return tokens
+    batch, count, width = tokens.shape
+    side = math.isqrt(count) // pool
+    return tokens.reshape(batch, side, pool, side, pool, width).mean(axis=(2, 4)).reshape(batch, side**2, width)
 
 
 def _scaled(config: ValueModelConfig, image: Array) -> Float[jax.Array, "b h w 3"]:
@@ -196,8 +215,12 @@ class ValueFunction:
         """Logits of `observation`, see `bind` for the arguments."""
         return self.bind(params, dropout_key)(observation)
 
+    def read(self, params: Params, observation: Observation) -> Float[jax.Array, "b d"]:
+        """What the value head reads of `observation`, for `Observation.hidden`."""
+        return self.bind(params).read(observation)
+
     def encode_images(self, tower: Params, image: Shaped[Array, "b h w 3"]) -> Float[jax.Array, "b tokens d"]:
-        """What the vision tower makes of pictures, for `Observation.image_tokens`.
+        """What the vision tower makes of pictures, pooled, for `Observation.image_tokens`.
 
         Args:
             tower: nested parameters of the tower alone (`params["img"]`).
@@ -206,7 +229,7 @@ class ValueFunction:
         abstract = nnx.eval_shape(lambda: _create_tower(self.config, nnx.Rngs(params=0)))
         graphdef, state = nnx.split(abstract)
         _replace_by_dict(state, tower)
-        return nnx.merge(graphdef, state)(_scaled(self.config, image))
+        return _pooled(nnx.merge(graphdef, state)(_scaled(self.config, image)), self.config.image_pool)
 
 
 def _to_dict(state: nnx.State) -> Params:

@@ -44,6 +44,7 @@ def model_config(config: TrainConfig, data: TrainingData) -> ValueModelConfig:
         cameras=tuple(sorted(data.camera_keys)),
         state_dim=statistics.dim if statistics is not None else 0,
         state_encoding=config.state_encoding,
+        image_pool=config.model.image_pool,
         max_token_len=data.tokenizer.max_token_len,
         lora=config.model.lora,
     )

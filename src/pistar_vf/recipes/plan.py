@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from pistar_vf.frames.feature_table import FeatureTable
+from pistar_vf.frames.feature_table import FeatureTable, HiddenTable, WholeFrames
 from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.mixture import join_targets, place
 from pistar_vf.frames.open_table import FrameSource
@@ -18,7 +18,7 @@ from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.lerobot.row_rules import require_sound_rows
 from pistar_vf.messages import DATASET_SIZE, LOCAL_BATCH_SIZE
-from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup
+from pistar_vf.models.sizes import SIGLIP_VARIANTS, lookup, pooled_side
 from pistar_vf.questions.language_table import LanguageTable
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.data_plan import DataPlan, Validation, digest_plan, open_training
@@ -148,10 +148,11 @@ class _Parts:
 
 def open_frames(
     config: TrainConfig, plan: DataPlan, dataset: LeRobotDataset, episodes: Sequence[Episode], labels: np.ndarray
-) -> FrameTable | FeatureTable:
+) -> FrameTable | FeatureTable | HiddenTable:
     """The frames of some episodes of a planned dataset; decodes what is not in the cache.
 
-    With `--cache_features` the pictures' place is for what the frozen tower makes of them, to be filled in.
+    With `--cache_features` the pictures' place is for what the frozen tower makes of them, or the frozen model of whole
+    frames, to be filled in.
 
     Raises:
         PistarError: a video is missing or damaged.
@@ -171,9 +172,14 @@ def open_frames(
     table = source.table(episodes)
     if not config.data.cache_features:
         return table
+    pictures = source.pictures(table, episodes)
+    if config.optimizer.freeze_mode == "all_but_head":
+        digests = {name: own.digest for name, own in pictures.items()}
+        return HiddenTable(WholeFrames(table, dataset.episodes, tuple(episodes), digests))
     tower = lookup(SIGLIP_VARIANTS, config.model.siglip_variant, "--siglip_variant")
     sized = dataclasses.replace(tower, image_size=model_image_size(config.model))
-    return FeatureTable(table, source.pictures(table, episodes), (sized.num_tokens, sized.width))
+    num_tokens = pooled_side(sized, config.model.image_pool) ** 2
+    return FeatureTable(table, pictures, (num_tokens, sized.width))
 
 
 def _language_table(

@@ -88,8 +88,12 @@ def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
     yield lambda: _check_file("--projector_path", config.start.projector_path)
     if config.data.cache_features:
         yield lambda: _check_features(config)
-    if config.model.lora_rank and config.optimizer.freeze_mode == "all_but_projector":
-        yield lambda: _refuse("--lora_rank", "0 with --freeze_mode all_but_projector", config.model.lora_rank)
+    if config.model.lora_rank and config.optimizer.freeze_mode.startswith("all_but_"):
+        yield lambda: _refuse(
+            "--lora_rank", f"0 with --freeze_mode {config.optimizer.freeze_mode}", config.model.lora_rank
+        )
+    if config.optimizer.freeze_mode == "all_but_head":
+        yield lambda: _check_head_alone(config)
     if not 0.0 < config.labels.target_lambda <= 1.0:
         yield lambda: _refuse("--target_lambda", "a number above 0 and at most 1", config.labels.target_lambda)
     if config.labels.bootstrap_interval < 1:
@@ -101,6 +105,8 @@ def _train_checks(config: TrainConfig) -> Iterator[Callable[[], object]]:
 
 def _alignment_checks(config: AlignmentConfig) -> Iterator[Callable[[], object]]:
     yield lambda: find_vqa_data(config.vqa.data, config.vqa.subset)
+    if config.optimizer.freeze_mode == "all_but_head":
+        yield lambda: _refuse("--freeze_mode", "one that trains what answers pass (all_but_projector)", "all_but_head")
     best = config.run.checkpoint_dir / BEST_PROJECTOR
     if best.exists() and config.run.resume_from_checkpoint is None:
         yield lambda: _raise(ConfigError(f"{best} exists already; pass another --checkpoint_dir, or move it away"))
@@ -183,8 +189,20 @@ def _check_features(config: TrainConfig) -> None:
     """Features are those of the tower as it is and of pictures as they are."""
     if config.optimizer.freeze_mode == "none":
         _refuse("--cache_features", "a frozen vision tower (--freeze_mode siglip_only or all_backbones)", "none")
+    if config.optimizer.freeze_mode == "all_but_head" and config.augmentation.state_noise:
+        noise = config.augmentation.state_noise
+        _refuse("--cache_features", "--state_noise 0 with --freeze_mode all_but_head, as states are cached too", noise)
     if config.augmentation.augment:
         _refuse("--cache_features", "--no-augment with it, as features are of whole pictures", "augmentation")
+
+
+def _check_head_alone(config: TrainConfig) -> None:
+    """Everything in front of the head must have been trained before."""
+    source = config.start.source
+    if source not in (None, "bundle", "checkpoint"):  # without a source, random towers are refused elsewhere
+        _refuse("--freeze_mode all_but_head", "a whole model (--pretrained_source checkpoint or bundle)", source)
+    if config.questions.vqa is not None:
+        _refuse("--freeze_mode all_but_head", "no --vqa_data with it, as answers do not pass the head", "questions")
 
 
 def _check_questions(config: TrainConfig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pistar_vf.checkpoints.provenance import TrainedOn
-from pistar_vf.frames.feature_table import FeatureTable
+from pistar_vf.frames.feature_table import FeatureTable, HiddenTable
 from pistar_vf.frames.loader import Frames
 from pistar_vf.frames.mixture import JoinedTable, name_rows
 from pistar_vf.labels.targets import Targets
@@ -41,7 +41,8 @@ class TrainingData:
         trained_on: which episodes of which datasets are used for what.
         name_rows: rows of `table` as datasets, episodes and frames, for an error.
         inputs: what is read, to a digest of it.
-        features: tables among these that want features of a frozen tower before anything is gathered from them.
+        features: tables among these that want what frozen parts of the model make of them before anything is gathered
+            from them.
     """
 
     table: Frames
@@ -59,7 +60,7 @@ class TrainingData:
     trained_on: TrainedOn
     name_rows: Callable[[np.ndarray], str]
     inputs: dict[str, str]
-    features: tuple[FeatureTable, ...] = ()
+    features: tuple[FeatureTable | HiddenTable, ...] = ()
 
 
 def prepare_data(config: TrainConfig, num_processes: int = 1) -> TrainingData:
@@ -99,7 +100,7 @@ def prepare_data(config: TrainConfig, num_processes: int = 1) -> TrainingData:
         trained_on=record_data(config, plan.datasets, plan.splits, looked_at),
         name_rows=lambda rows: name_rows(plan.datasets, plan.places, rows),
         inputs=plan.inputs,
-        features=_unique([own for own in (*tables, val_table) if isinstance(own, FeatureTable)]),
+        features=_unique([own for own in (*tables, val_table) if isinstance(own, FeatureTable | HiddenTable)]),
     )
 
 
@@ -113,7 +114,7 @@ def _training_prompts(datasets: Sequence[LeRobotDataset], splits: Sequence[Split
     return tuple(sorted(found))
 
 
-def _unique(tables: Sequence[FeatureTable]) -> tuple[FeatureTable, ...]:
+def _unique(tables: Sequence[FeatureTable | HiddenTable]) -> tuple[FeatureTable | HiddenTable, ...]:
     """The validation table may be the training table."""
     return tuple({id(table): table for table in tables}.values())
 

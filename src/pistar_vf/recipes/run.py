@@ -13,15 +13,16 @@ from jax.sharding import Mesh
 from pistar_vf import messages
 from pistar_vf.checkpoints.layout import BEST_FOLDER
 from pistar_vf.checkpoints.manager import CheckpointManager
+from pistar_vf.frames.feature_table import HiddenTable
 from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
-from pistar_vf.inference.features import open_features, tower_digest
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.questions.language_table import train_language_batches
 from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
+from pistar_vf.recipes.features import fill_features
 from pistar_vf.recipes.from_hub import pinned, revisions_of
 from pistar_vf.recipes.lambda_returns import LambdaReturns
 from pistar_vf.recipes.language import LanguageEvaluator, question_order
@@ -109,7 +110,7 @@ class _ValueRun:
         keep_split_file(self._config, self._data.trained_on)  # only now: a run that cannot begin leaves nothing behind
         if jax.process_index() == 0:
             keep_settings_file(self._config.run.checkpoint_dir, self._settings)
-        self._fill_features(frozen)
+        fill_features(self._config, self._value_function, {**frozen, **state.trainable}, self._data.features)
         if self._bootstrap is not None:
             if position:
                 self._bootstrap.use(np.array(position["bootstrap_values"], np.float32))
@@ -126,25 +127,6 @@ class _ValueRun:
         if self._returns is not None:
             yield Every(interval, "targets", self._returns.look)
 
-    def _fill_features(self, frozen: Params) -> None:
-        """Of the frozen tower, where they are wanted: only now are its weights there."""
-        config = self._config
-        if not self._data.features:
-            return
-        tower = tower_digest(frozen, self._value_function.config.dtype)
-        for table in self._data.features:
-            table.fill(
-                lambda pictures: open_features(
-                    self._value_function,
-                    frozen,
-                    pictures,
-                    tower=tower,
-                    batch_size=config.run.batch_size,
-                    cache_dir=config.data.cache_dir,
-                    progress=jax.process_index() == 0,
-                )
-            )
-
     def facts(self) -> dict[str, Any]:
         """Where the run stands, for a resume."""
         facts = {} if self._bootstrap is None else {"bootstrap_values": self._bootstrap.values.tolist()}
@@ -152,6 +134,8 @@ class _ValueRun:
 
     def _validate(self, evaluator: Evaluator, ema: Params, frozen: Params) -> Validation:
         values = evaluator.summary(ema, frozen)
+        if any(isinstance(table, HiddenTable) for table in self._data.features):
+            return Validation(values)  # what the head reads holds all inputs in one: none can be exchanged
         sensitivity = evaluator.sensitivity(ema, frozen)
         values["mae_images_shuffled"] = sensitivity.mae_images_shuffled
         if not np.isnan(sensitivity.mae_state_shuffled):

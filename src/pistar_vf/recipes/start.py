@@ -17,6 +17,7 @@ _FROZEN: dict[str, tuple[str, ...]] = {
     "siglip_only": _BOTH[:1],
     "all_backbones": _BOTH,
     "all_but_projector": _BOTH,
+    "all_but_head": _BOTH,
 }
 
 

@@ -19,6 +19,9 @@ _FROZEN_PREFIXES: dict[str, tuple[str, ...]] = {
 }
 
 
+_TRAINED_ALONE = {"all_but_projector": "img_projection/", "all_but_head": "value_head/"}
+
+
 def is_trainable(path: str, freeze_mode: FreezeMode) -> bool:
     """Whether the parameter at a path such as "img/embedding/kernel" is trained.
 
@@ -27,8 +30,8 @@ def is_trainable(path: str, freeze_mode: FreezeMode) -> bool:
     """
     if freeze_mode not in get_args(FreezeMode):
         raise ConfigError(f"--freeze_mode: expected one of {get_args(FreezeMode)}, got {freeze_mode!r}")
-    if freeze_mode == "all_but_projector":
-        return path.startswith("img_projection/")
+    if freeze_mode in _TRAINED_ALONE:
+        return path.startswith(_TRAINED_ALONE[freeze_mode])
     return not path.startswith(_FROZEN_PREFIXES[freeze_mode])
 
 

@@ -55,7 +55,8 @@ class OptimizerSettings:
 
     freeze_mode: FreezeMode = "all_backbones"
     """What is not trained. none: everything is trained. siglip_only: the vision tower is frozen. all_backbones: the
-    vision tower and the language model are. all_but_projector: only the projector is trained, as in stage 1."""
+    vision tower and the language model are. all_but_projector: only the projector is trained, as in stage 1.
+    all_but_head: only the value head is, of a model that was trained before; with --cache_features in no time."""
     peak_lr: float = 2.5e-5
     """Learning rate after the warm-up."""
     decay_lr: float = 2.5e-6

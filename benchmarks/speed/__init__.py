@@ -1,0 +1,1 @@
+"""What `performance.py` measures: one module per part, and what they share."""
