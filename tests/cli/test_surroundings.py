@@ -35,7 +35,7 @@ def test_a_place_on_the_hub_is_for_reading_only(tmp_path, monkeypatch, capsys, w
     test_addresses_are_refused_before_anything_happens(tmp_path, monkeypatch, capsys, words, "hf://datasets/a/b")
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://x.org/a"])
+@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://x.org/a", "s3://", "memory://a"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -44,6 +44,8 @@ def test_a_place_on_the_hub_is_for_reading_only(tmp_path, monkeypatch, capsys, w
         ("merge", "in", "{}", "--output_dir", "out"),
         ("train", "--data_dir={}", "--checkpoint_dir", "out"),
         ("repair", "{}", "--output_dir=out"),
+        ("eval", "--data_dir", "in", "--checkpoint_dir", "{}"),
+        ("inspect", "{}"),
     ],
 )
 def test_addresses_are_refused_before_anything_happens(tmp_path, monkeypatch, capsys, words, address):
@@ -73,6 +75,35 @@ def test_local_paths():
     assert local_path("C:/data", "--flag") == Path("C:/data")  # a drive is no address
     with pytest.raises(ConfigError, match=r"--flag gs:/b: expected a folder or file of this machine"):
         local_path(Path("gs://b"), "--flag")
+
+
+@pytest.mark.parametrize("flag", ["--data_dir", "--output_dir", "--checkpoint_path"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("~nobody-of-this-name/x", "expected a user of this machine behind `~`"),
+        ("x" * 300, "expected a path, got 'File name too long'"),
+        ("/".join(["y" * 200] * 30), "expected a path, got 'File name too long'"),
+        ("circle", "expected a path, got 'Too many levels of symbolic links'"),
+        ("circle/x", "expected a path, got 'Too many levels of symbolic links'"),
+    ],
+)
+def test_names_that_can_be_no_path(tmp_path, monkeypatch, flag, value, said):
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    with pytest.raises(ConfigError, match=f"{flag} {value}: {said}"):
+        parse(_Args, (flag, value), "toy")
+
+
+@pytest.mark.parametrize("name", ["run:1", "2026-11-27T10:00:00", "a+b:c d", "hf:x"])
+def test_a_colon_in_a_relative_name_makes_no_address(tmp_path, monkeypatch, capsys, name):
+    data = write_unlabelled(tmp_path / "set").root
+    monkeypatch.chdir(tmp_path)
+    data.rename(name)
+    assert main(["label", "--data_dir", name, "--output_dir", f"{name} labelled", "--outcome_column", "outcome"]) == 0
+    assert main(["convert-dataset", "--data_dir", f"{name} labelled", "--output_dir", f"{name}3", "--to", "v3.0"]) == 0
+    assert main(["check", name, f"{name}3"]) in (0, 1), capsys.readouterr().err
+    assert {each.name for each in tmp_path.iterdir()} == {name, f"{name} labelled", f"{name}3"}
 
 
 # --- terminals ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BROKEN = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EREMOTEIO)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)
+_NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 _MANY = (errno.EMFILE, errno.ENFILE)
 
 
@@ -26,6 +27,8 @@ def describe_os_error(error: OSError) -> str | None:
         return f"{where}: expected a disk that answers, got '{said}'; look after the disk or the network, {_AGAIN}"
     if error.errno in _GONE and error.filename is not None:
         return f"{where}: expected it as it was when the command began, got '{said}'; put it back, {_AGAIN}"
+    if error.errno in _NO_NAME:
+        return f"{where}: expected a path, got '{said}'; name another one, {_AGAIN}"
     if error.errno in _MANY:
         return f"{where}: expected to open one more file, got '{said}'; raise the limit (ulimit -n), {_AGAIN}"
     return None

@@ -1,17 +1,21 @@
 """Paths on a command line: one way for every flag."""
 
 import dataclasses
+import errno
+import os
 import re
 import types
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pistar_vf.errors import ConfigError
 from pistar_vf.hub.address import is_hub_address
 from pistar_vf.settings import Composed
 
 T = TypeVar("T")
-_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
+_ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):(?:/|$)")
+_READ_AS_ADDRESS = re.compile(r"^[A-Za-z0-9+.-]{2,}:")
+"""Relative names that PyArrow or FFmpeg would take for one: run:1/episodes, 2026-11-27T10:00:00."""
 _FROM_HUB = ("data_dir", "val_data_dir")
 """Flags that take an address on the hub, hf://<owner>/<name>, besides a folder."""
 _NAMES = ("_dir", "_path", "_file", "_checkpoint", "_root")
@@ -25,9 +29,33 @@ def local_path(value: str | Path, flag: str) -> Path:
         flag: what named it.
 
     Raises:
-        ConfigError: it is an address such as gs://bucket/folder.
+        ConfigError: it is an address such as gs://bucket/folder, in the home folder of nobody, or no possible name.
     """
-    return Path(_checked(str(value), flag)).expanduser()
+    return Path(_filled_in(_checked(str(value), flag), flag))
+
+
+def _filled_in(value: str, flag: str) -> str:
+    """With the home folder at its beginning, and absolute where libraries would read an address.
+
+    Raises:
+        ConfigError: there is no such home folder, the name is too long, or links lead in a circle.
+    """
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{flag} {value}: expected a user of this machine behind `~`; write ./{value} for a folder of that name"
+        ) from error
+    if _READ_AS_ADDRESS.match(value):
+        path = path.absolute()
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise ConfigError(
+                f"{flag} {value}: expected a path, got '{os.strerror(error.errno)}'; name another one"
+            ) from error
+    return str(path)
 
 
 def with_local_paths(settings: T) -> T:
@@ -67,7 +95,8 @@ def _text(value: Any, flag: str, *, or_hub: bool = False) -> Any:
     if not isinstance(value, str) or (or_hub and is_hub_address(value)):
         return value
     checked = _checked(value, flag)
-    return str(Path(checked).expanduser()) if checked.startswith("~") else checked
+    filled = _filled_in(checked, flag)
+    return filled if checked.startswith("~") or _READ_AS_ADDRESS.match(checked) else checked
 
 
 def _checked(value: str, flag: str) -> str:
@@ -81,6 +110,8 @@ def _checked(value: str, flag: str) -> str:
 
 
 def _is_path(annotation: Any) -> bool:
+    if get_origin(annotation) is Annotated:
+        return _is_path(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType, tuple):
         return any(_is_path(choice) for choice in get_args(annotation))
     return annotation is Path
