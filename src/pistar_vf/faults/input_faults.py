@@ -158,8 +158,9 @@ def _finds(code: Code, text: Text, name: str) -> bool:
         return name.startswith(text.value)
     if asked == "endswith" and text.node in getattr(holder, "args", ()):
         return name.endswith(text.value)
-    is_in = isinstance(holder, ast.Compare) and isinstance(holder.ops[0], ast.In) and holder.left is text.node
-    return is_in and text.value in name and _is_looped(code, holder.comparators[0])
+    if not isinstance(holder, ast.Compare) or not isinstance(holder.ops[0], ast.In) or holder.left is not text.node:
+        return False
+    return text.value in name and _is_looped(code, holder.comparators[0])
 
 
 def _is_looped(code: Code, node: ast.expr) -> bool:

@@ -45,7 +45,7 @@ def _can_be_set(code: Code, node: ast.expr) -> bool:
 
 
 def _asks_first(code: Code, call: ast.Call) -> bool:
-    last = code.origin(call.func) or getattr(call.func, "attr", "")
+    last = code.origin(call.func) or str(getattr(call.func, "attr", ""))
     return last.rpartition(".")[2] in ("get", "getenv", "pop", "setdefault", "getattr")
 
 
@@ -74,7 +74,7 @@ def spelled(code: Code, node: ast.expr, depth: int = 6) -> str | None:
 
 
 def _joins(code: Code, call: ast.Call) -> bool:
-    name = code.origin(call.func) or getattr(call.func, "attr", "")
+    name = code.origin(call.func) or str(getattr(call.func, "attr", ""))
     return name in _JOINS or name.rpartition(".")[2] in _JOINS
 
 

@@ -85,8 +85,8 @@ class YieldedKeys:
         """The keys of the pairs that a loop goes through, where its name is a pair, or the second part of one."""
         found = set()
         for loop in self._code.all(ast.For, ast.comprehension, inside=method):
-            pair = isinstance(loop.target, ast.Tuple) and len(loop.target.elts) == 2
-            target = loop.target.elts[1] if second and pair else None if second else loop.target
+            pair = loop.target.elts if isinstance(loop.target, ast.Tuple) else ()
+            target = loop.target if not second else pair[1] if len(pair) == 2 else None
             if isinstance(target, ast.Name) and target.id == name:
                 found |= self._many(method, loop.iter, depth - 1)
         return found
