@@ -22,7 +22,8 @@ def keep_programs(cache_dir: Path | None) -> None:
     Args:
         cache_dir: where caches live; None for `$PISTAR_VF_CACHE`, or `~/.cache/pistar_vf`.
     """
-    if jax.config.jax_compilation_cache_dir or jax.__version_info__ < (0, 6):
+    kept: str | None = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if kept or jax.__version_info__ < (0, 6):
         return
     folder = cache_root(cache_dir) / "programs" / processor_digest(_CPU_FACTS)
     jax.config.update("jax_compilation_cache_dir", str(folder))

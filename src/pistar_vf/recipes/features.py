@@ -34,13 +34,15 @@ def fill_features(
         "cache_dir": config.data.cache_dir,
         "progress": jax.process_index() == 0,
     }
-    if config.optimizer.freeze_mode == "all_but_head":
+    hidden = [table for table in tables if isinstance(table, HiddenTable)]
+    if hidden:
         body = body_digest(flat, model)
-        for table in tables:
-            table.fill(lambda frames: open_hidden(value_function, flat, frames, body=body, **how))
+        for own in hidden:
+            own.fill(lambda frames: open_hidden(value_function, flat, frames, body=body, **how))
         return
     # As many pictures at once as pass the tower without a cache: the tokens are then the same to the last bit.
     how["batch_size"] *= len(model.cameras)
     tower = tower_digest(flat, model.dtype, model.image_pool)
     for table in tables:
-        table.fill(lambda pictures: open_features(value_function, flat, pictures, tower=tower, **how))
+        if isinstance(table, FeatureTable):
+            table.fill(lambda pictures: open_features(value_function, flat, pictures, tower=tower, **how))
