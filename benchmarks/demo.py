@@ -2,6 +2,8 @@
 
 make demo                          # then
 python benchmarks/demo.py outputs/demo
+pistar-vf train --demo --target_lambda 0.9 --bootstrap_interval 200
+python benchmarks/demo.py outputs/demo --record demo_td
 make demo-stitched                 # then
 python benchmarks/demo.py outputs/stitched_demo
 """
@@ -17,11 +19,12 @@ from recording import record
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a demo that has ended")
-    folder = parser.parse_args().folder
-    if (folder / "robot_vf").is_dir():
-        record("demo_stitched", stitched_figures(folder))
+    parser.add_argument("--record", help="name of the record; default: demo or demo_stitched")
+    args = parser.parse_args()
+    if (args.folder / "robot_vf").is_dir():
+        record(args.record or "demo_stitched", stitched_figures(args.folder))
     else:
-        record("demo", demo_figures(folder))
+        record(args.record or "demo", demo_figures(args.folder))
 
 
 def demo_figures(folder: Path) -> dict[str, Any]:
