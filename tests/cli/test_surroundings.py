@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -144,6 +146,23 @@ def test_a_device_that_is_not_there(monkeypatch, capsys, kind, platform):
     monkeypatch.delenv("JAX_PLATFORMS")
     with pytest.raises(kind):
         run_command(lambda words: namespace["search"](kind), [])
+
+
+_FIRST_ARRAY = """
+import sys
+import jax.numpy as jnp
+from pistar_vf.cli.main import run_command
+sys.exit(run_command(lambda words: print(jnp.zeros(3)), []))
+"""
+
+
+def test_a_device_that_the_first_array_asks_for():
+    """There JAX takes the frames of its search out of the traceback. Oracle: JAX, in a process of its own."""
+    environment = {**os.environ, "JAX_PLATFORMS": "nonsense"}
+    run = subprocess.run([sys.executable, "-c", _FIRST_ARRAY], env=environment, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("error: JAX_PLATFORMS=nonsense: expected a device of this kind")
+    assert "Traceback" not in run.stderr
 
 
 def test_other_failures_keep_their_traceback(monkeypatch):

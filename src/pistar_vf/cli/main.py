@@ -144,7 +144,18 @@ def _is_about_devices(error: BaseException) -> bool:
     if not os.environ.get("JAX_PLATFORMS"):
         return False
     frames = traceback.extract_tb(error.__traceback__)
-    return any(frame.filename.endswith("xla_bridge.py") for frame in frames)
+    return any(frame.filename.endswith("xla_bridge.py") for frame in frames) or _devices_fail_alike(error)
+
+
+def _devices_fail_alike(error: BaseException) -> bool:
+    """Whether JAX took its own frames out of the traceback, and says the same where only its devices are asked for."""
+    if not any("JAX" in note for note in getattr(error, "__notes__", ())):
+        return False
+    try:
+        importlib.import_module("jax").devices()
+    except (RuntimeError, AssertionError) as again:
+        return str(again) == str(error)
+    return False
 
 
 def _first_line(error: BaseException) -> str:
