@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 
 from recording import record
 
@@ -29,6 +30,8 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the record")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # PyTorch's threads wait in sleep, not in a loop that counts
     args, rest = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end with the last whole round
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = importlib.import_module(f"speed.{args.part}")
     own = argparse.ArgumentParser(prog=f"performance.py {args.part}")
     module.add_flags(own)

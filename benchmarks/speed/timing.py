@@ -49,21 +49,33 @@ class Times:
 def in_turn(programs: Mapping[str, Program], rounds: int, *, say: bool = True) -> Times:
     """Runs all programs in every round; what a first call costs on top is in the first one, and in no median of three.
 
+    Ctrl-C ends with the last whole round, where there is one.
+
     Args:
         programs: by name; each returns when its work is done.
         rounds: how many.
         say: whether to print every time, as a run of minutes should.
     """
-    times = Times({name: [] for name in programs}, {name: [] for name in programs}, [])
-    for number in range(rounds):
-        times.load.append(os.getloadavg()[0])
-        for name, program in programs.items():
-            clock, processor = time.perf_counter(), time.process_time()
-            units = program()
-            count = 1.0 if units is None else units
-            times.processor[name].append((time.process_time() - processor) / count)
-            times.clock[name].append((time.perf_counter() - clock) / count)
-            if say:
-                seconds = f"{times.processor[name][-1]:.4g} s of processors, {times.clock[name][-1]:.4g} s"
-                print(f"round {number + 1}, {name}: {seconds}", flush=True)
-    return times
+    done: list[dict[str, tuple[float, float]]] = []
+    load: list[float] = []
+    try:
+        for number in range(1, rounds + 1):
+            before = os.getloadavg()[0]
+            done.append({name: _timed(f"round {number}, {name}", program, say) for name, program in programs.items()})
+            load.append(before)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    by_kind = [{name: [times[name][kind] for times in done] for name in programs} for kind in (0, 1)]
+    return Times(*by_kind, load)
+
+
+def _timed(name: str, program: Program, say: bool) -> tuple[float, float]:
+    """Seconds of processors and of the clock for one unit."""
+    clock, processor = time.perf_counter(), time.process_time()
+    units = program()
+    count = 1.0 if units is None else units
+    seconds = (time.process_time() - processor) / count, (time.perf_counter() - clock) / count
+    if say:
+        print(f"{name}: {seconds[0]:.4g} s of processors, {seconds[1]:.4g} s", flush=True)
+    return seconds

@@ -91,6 +91,22 @@ def test_programs_take_turns():
     assert [len(each) for each in (*times.processor.values(), *times.clock.values(), times.load)] == [3] * 5
 
 
+def test_a_stop_leaves_the_whole_rounds():
+    calls = []
+
+    def stopping():
+        calls.append(1)
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+
+    stop_at = 3
+    times = in_turn({"a": lambda: None, "b": stopping}, 5, say=False)
+    assert [len(each) for each in (*times.processor.values(), *times.clock.values(), times.load)] == [2] * 5
+    stop_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        in_turn({"b": stopping}, 5, say=False)
+
+
 def test_ratios_are_of_the_same_round():
     times = Times({"slow": [4.0, 90.0, 6.0], "fast": [2.0, 30.0, 2.0]}, {"slow": [1.0], "fast": [1.0]}, [0.5])
     assert times.ratio("slow", "fast") == 3.0
