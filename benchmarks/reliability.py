@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -20,10 +19,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from recording import record
+from recording import read_records, record
 
 PARTS = ("kills", "mutations", "disks")
 KINDS = ("parquet", "mp4", "json", "orbax", "safetensors")
+BAD = ("losses", "tracebacks")
+COUNTED = ("kills", "tried", "read", "refused", *BAD)
+"""Figures of a row that are added up."""
 KILLS, SLOW_KILLS = 16, 6
 """Of each command, and of each that loads JAX, which takes seconds."""
 MUTATIONS, TROUBLES, SLOW_TROUBLES = 240, 8, 3
@@ -40,51 +42,85 @@ def prepare() -> None:
     os.environ.pop("PISTAR_VF_TRACEBACK", None)
 
 
-def kills(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def kills(args: argparse.Namespace, folder: Path, book: "Book") -> None:
     """SIGKILL at random moments of every command that writes."""
     from hard_faults.cases import quick_cases, trained_cases
     from hard_faults.kills import kill_often
     from hard_faults.world import World
 
-    world, rows = World(folder), {}
-    for cases, count in ((quick_cases(), KILLS), (trained_cases(), SLOW_KILLS)):
-        for case in _chosen(cases, args.only):
-            rows[_key(case.name)] = _timed(
-                lambda c=case, n=count: kill_often(world, c, args.count or n, args.seed), case.name
-            )
-    return {"commands": rows, "total": _total(rows, ("kills", "losses"))}
+    world, quick = World(folder), [case.name for case in quick_cases()]
+    for case in _chosen([*quick_cases(), *trained_cases()], args.only):
+        number = args.count or (KILLS if case.name in quick else SLOW_KILLS)
+        book.enter("commands", case.name, lambda c=case, n=number: kill_often(world, c, n, args.seed))
 
 
-def mutations(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def mutations(args: argparse.Namespace, folder: Path, book: "Book") -> None:
     """Damaged files of every kind that is read."""
     from hard_faults.mutations import damage_often
     from hard_faults.world import World
 
-    world, rows = World(folder), {}
+    world = World(folder)
     for kind in KINDS:
         if args.only in kind:
-            rows[kind] = _timed(lambda k=kind: damage_often(world, k, args.count or MUTATIONS, args.seed), kind)
-    return {"kinds": rows, "total": _total(rows, ("tried", "read", "refused", "losses", "tracebacks"))}
+            number = args.count or MUTATIONS
+            book.enter("kinds", kind, lambda k=kind, n=number: damage_often(world, k, n, args.seed))
 
 
-def disks(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def disks(args: argparse.Namespace, folder: Path, book: "Book") -> None:
     """Disks that are full, read-only, gone or slow."""
     from hard_faults import surroundings as trouble
     from hard_faults.cases import NewResult, quick_cases, trained_cases
     from hard_faults.world import World
 
-    world, rows, count = World(folder), {}, args.count or TROUBLES
+    world, quick = World(folder), [case.name for case in quick_cases()]
     for case in _chosen([*quick_cases(), *trained_cases()], args.only):
+        count = args.count or (TROUBLES if case.name in quick else SLOW_TROUBLES)
         tries: dict[str, Callable[..., Any]] = {"errors": trouble.raise_everywhere, "full": trouble.fill_disk}
         if isinstance(case, NewResult):
             tries |= {"forbidden": trouble.forbid, "stalled": trouble.stall}
             tries |= {"full tmpfs": trouble.fill_tmpfs} if "out" in case.words else {}
             tries |= {"vanished video": trouble.lose_videos} if case.has_videos(world) else {}
         for name, attempt in tries.items():
-            own = _timed(lambda c=case, a=attempt: a(world, c, count, args.seed), f"{case.name}, {name}")
-            rows.setdefault(_key(name), {})[_key(case.name)] = own
-    sums = {name: _total(own, ("tried", "refused", "losses", "tracebacks")) for name, own in rows.items()}
-    return {"kinds": sums, "total": _total(sums, ("tried", "refused", "losses", "tracebacks"))}
+            book.enter(name, case.name, lambda c=case, a=attempt, n=count: a(world, c, n, args.seed))
+
+
+class Book:
+    """What was found so far, by group and row; written down after every row, and rows that are not tried now stay.
+
+    Args:
+        part: whose it is.
+        keep: whether to write it down.
+        seed: of this run.
+    """
+
+    def __init__(self, part: str, keep: bool, seed: int):
+        self._name, self._keep, self._seed = f"reliability_{part}", keep, seed
+        earlier = read_records().get(self._name, {}) if keep else {}
+        self._groups: dict[str, dict[str, Any]] = earlier.get("figures", {}).get("groups", {})
+        self.bad = 0
+
+    def enter(self, group: str, row: str, attempt: Callable[[], Any]) -> None:
+        """Tries something; prints what was lost or crashed, and a line."""
+        started = time.monotonic()
+        found = dataclasses.asdict(attempt())
+        figures = {key: len(value) if isinstance(value, list) else value for key, value in found.items()}
+        for kind in BAD:
+            self.bad += figures.get(kind, 0)
+            for text in found.get(kind, ()):
+                print(f"{kind}: {text}\n", flush=True)
+        shown = ", ".join(f"{value:.3g} {key}" for key, value in figures.items())
+        print(f"{group}, {row}: {shown} ({time.monotonic() - started:.0f} s)", flush=True)
+        self._groups.setdefault(_key(group), {})[_key(row)] = {**figures, "seed": self._seed}
+        if self._keep:
+            self._write()
+
+    def _write(self) -> None:
+        sums = {group: _sums(list(rows.values())) for group, rows in self._groups.items()}
+        record(self._name, {"total": _sums(list(sums.values())), "sums": sums, "groups": self._groups})
+
+
+def _sums(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    return {key: sum(row[key] for row in rows) for key in COUNTED if any(key in row for row in rows)}
 
 
 def _key(name: str) -> str:
@@ -93,24 +129,8 @@ def _key(name: str) -> str:
 
 
 def _chosen(cases: Sequence[Any], only: str) -> list[Any]:
-    return [case for case in cases if only in case.name]
-
-
-def _timed(attempt: Callable[[], Any], name: str) -> dict[str, Any]:
-    """What came of it as figures; prints what was lost or crashed, and a line."""
-    started = time.monotonic()
-    found = dataclasses.asdict(attempt())
-    for kind in ("losses", "tracebacks"):
-        for text in found.get(kind, ()):
-            print(f"{kind}: {text}\n", flush=True)
-    figures = {key: len(value) if isinstance(value, list) else value for key, value in found.items()}
-    shown = ", ".join(f"{value:.3g} {key}" for key, value in figures.items())
-    print(f"{name}: {shown} ({time.monotonic() - started:.0f} s)", flush=True)
-    return figures
-
-
-def _total(rows: dict[str, dict[str, Any]], keys: Sequence[str]) -> dict[str, int]:
-    return {key: sum(row[key] for row in rows.values()) for key in keys}
+    """Those of this name; else those whose names have it in them."""
+    return [case for case in cases if only == case.name] or [case for case in cases if only in case.name]
 
 
 def main() -> None:
@@ -128,15 +148,10 @@ def main() -> None:
     bad = 0
     in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a busy disk would take most of the time
     for part in args.part or PARTS:
-        folder = Path(tempfile.mkdtemp(prefix="reliability-", dir=in_memory))
-        try:
-            figures = globals()[part](args, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        print(f"{part}: {figures['total']}", flush=True)
-        bad += figures["total"]["losses"] + figures["total"].get("tracebacks", 0)
-        if args.record:
-            record(f"reliability_{part}", {**figures, "seed": args.seed})
+        book = Book(part, args.record, args.seed)
+        with tempfile.TemporaryDirectory(prefix="reliability-", dir=in_memory, ignore_cleanup_errors=True) as folder:
+            globals()[part](args, Path(folder), book)
+        bad += book.bad
     sys.exit(bad > 0)
 
 

@@ -1,42 +1,74 @@
 """How much a value server holds: requests per second, their latency, the server's memory, and broken messages.
 
-    python benchmarks/serving.py --checkpoint checkpoints/vials_tiny --clients 8 --rate 100 --seconds 60
+    python benchmarks/serving.py --record
+    python benchmarks/serving.py --checkpoint checkpoints/vials --clients 8 --rate 100 --seconds 60
 
-Every client asks at a fixed rate, each time with new pictures. At the end one client sends a thousand messages of
-random bytes and asks once more.
+Every client asks at a fixed rate, each time with new pictures. At the end one client sends a thousand messages, half of
+them random bytes and half damaged observations, and asks once more. Without --checkpoint, a model of the preset `tiny`
+is made first: how long an answer takes does not depend on what it learned.
 """
 
 import argparse
 import json
+import os
 import random
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
+from recording import record
 from websockets.sync.client import connect
 
-from pistar_vf.checkpoints.manager import find_checkpoint
+from pistar_vf.checkpoints.layout import find_checkpoint
 from pistar_vf.checkpoints.value_spec import load_value_spec
 from pistar_vf.serving.wire import pack, unpack
+from pistar_vf.testing.demo_dataset import write_demo_dataset
+
+_START = "import sys; from pistar_vf.cli.main import main; sys.exit(main(sys.argv[1:]))"
+_NUM_MALFORMED = 1_000
+Reply = tuple[float, float, bool, float]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--prompt", default="put the red block into the left bin")
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=100.0, help="requests per second, all clients together")
+    parser.add_argument("--rate", type=float, default=110.0, help="requests per second, all clients together")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--record", action="store_true")
     args = parser.parse_args()
-    words = ["-c", "from pistar_vf.cli.serve import main; main()", "--checkpoint", str(args.checkpoint), "--port", "0"]
-    with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as server:
+    with tempfile.TemporaryDirectory() as folder:
+        args.checkpoint = args.checkpoint or _tiny_run(Path(folder))
+        figures = _serve_and_measure(args)
+    print(json.dumps(figures, indent=2))
+    if args.record:
+        record("serving", figures)
+
+
+def _tiny_run(folder: Path) -> Path:
+    write_demo_dataset(folder / "raw", num_episodes=4, image_size=56)
+    flags = ["--outcome_column", "outcome", "--timeout_as", "failure"]
+    _pistar_vf("label", "--data_dir", f"{folder}/raw", "--output_dir", f"{folder}/labelled", *flags)
+    small = ["--preset", "tiny", "--num_train_steps", "2", "--val_interval", "0", "--cache_dir", f"{folder}/cache"]
+    _pistar_vf("train", "--data_dir", f"{folder}/labelled", "--checkpoint_dir", f"{folder}/run", *small)
+    return folder / "run"
+
+
+def _pistar_vf(*words: str) -> None:
+    subprocess.run([sys.executable, "-c", _START, *words], check=True)
+
+
+def _serve_and_measure(args: argparse.Namespace) -> dict:
+    words = [sys.executable, "-c", _START, "serve", "--checkpoint", str(args.checkpoint), "--port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
         try:
-            port = _port_of(server)
-            print(json.dumps(_measure(args, port, server.pid), indent=2))
+            return _measure(args, _port_of(server), server.pid)
         finally:
             server.terminate()
 
@@ -51,29 +83,40 @@ def _port_of(server: subprocess.Popen) -> int:
 
 def _measure(args: argparse.Namespace, port: int, pid: int) -> dict:
     spec = load_value_spec(find_checkpoint(args.checkpoint))
-    latencies: list[float] = []
-    late: list[bool] = []
-    before = _memory_mib(pid)
+    load, memory, replies = os.getloadavg()[0], [_memory_mib(pid)], []
     threads = [
-        threading.Thread(target=_ask, args=(port, spec, args, number, latencies, late))
-        for number in range(args.clients)
+        threading.Thread(target=_ask, args=(port, spec, args, number, replies)) for number in range(args.clients)
     ]
     started = time.perf_counter()
     for thread in threads:
         thread.start()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(1.0)
+        memory.append(_memory_mib(pid))
     for thread in threads:
         thread.join()
-    seconds = time.perf_counter() - started
-    milliseconds = np.array(latencies) * 1e3
+    seconds = max(own[3] for own in replies) - started
+    seen, inside = (1e3 * np.array([own[i] for own in replies]) for i in (0, 1))
+    deadline = _metadata(port)["deadline_ms"]
+    late = np.array([own[2] for own in replies])
     return {
         "clients": args.clients,
-        "requests": len(latencies),
-        "requests_per_second": round(len(latencies) / seconds, 1),
-        "latency_ms": {f"p{q}": round(float(np.percentile(milliseconds, q)), 1) for q in (50, 95, 99, 100)},
-        "late_replies": int(sum(late)),
-        "memory_mib": {"before": before, "after": _memory_mib(pid)},
+        "requests": len(replies),
+        "requests_per_second": len(replies) / seconds,
+        "deadline_ms": deadline,
+        "latency_ms": {f"p{q}": float(np.percentile(seen, q)) for q in (50, 95, 99, 100)},
+        "within_deadline": float(np.mean(seen <= deadline)),
+        "late_and_said": int(np.sum(late)),
+        "late_and_not_said": int(np.sum(~late & (inside > deadline))),
+        "memory_mib": {"before": memory[0], "after_10_s": memory[min(10, len(memory) - 1)], "end": memory[-1]},
         "malformed": _break(port, spec, args),
+        "load_before": load,
     }
+
+
+def _metadata(port: int) -> dict:
+    with connect(f"ws://127.0.0.1:{port}", compression=None, max_size=None) as connection:
+        return unpack(connection.recv())
 
 
 def _observation(spec, prompt: str, rng: np.random.Generator) -> bytes:
@@ -82,7 +125,10 @@ def _observation(spec, prompt: str, rng: np.random.Generator) -> bytes:
     return pack({**pictures, **state, "prompt": prompt})
 
 
-def _ask(port: int, spec, args: argparse.Namespace, number: int, latencies: list[float], late: list[bool]) -> None:
+def _ask(
+    port: int, spec, args: argparse.Namespace, number: int, replies: list[tuple[float, float, bool, float]]
+) -> None:
+    """Adds (seconds until the reply, seconds that the server says it took, whether it says that it is late, when)."""
     rng = np.random.default_rng(number)
     interval = args.clients / args.rate
     with connect(f"ws://127.0.0.1:{port}", compression=None, max_size=None) as connection:
@@ -95,21 +141,33 @@ def _ask(port: int, spec, args: argparse.Namespace, number: int, latencies: list
             sent = time.perf_counter()
             connection.send(message)
             reply = unpack(connection.recv())
-            latencies.append(time.perf_counter() - sent)
-            late.append(reply["late"])
+            inside = reply["server_timing"]["total_ms"] / 1e3
+            now = time.perf_counter()
+            replies.append((now - sent, inside, reply["late"], now))
             due += interval
 
 
 def _break(port: int, spec, args: argparse.Namespace) -> dict:
     rng = random.Random(0)
-    errors = 0
+    errors, good = 0, _observation(spec, args.prompt, np.random.default_rng(0))
     with connect(f"ws://127.0.0.1:{port}", compression=None, max_size=None) as connection:
         connection.recv()
-        for _ in range(1_000):
-            connection.send(rng.randbytes(rng.randint(1, 2_000)))
+        for number in range(_NUM_MALFORMED):
+            connection.send(_malformed(good, number, rng))
             errors += isinstance(connection.recv(), str)
-        connection.send(_observation(spec, args.prompt, np.random.default_rng(0)))
-        return {"sent": 1_000, "error_replies": errors, "answers_afterwards": "value" in unpack(connection.recv())}
+        connection.send(good)
+        afterwards = "value" in unpack(connection.recv())
+    return {"sent": _NUM_MALFORMED, "error_replies": errors, "answers_afterwards": int(afterwards)}
+
+
+def _malformed(good: bytes, number: int, rng: random.Random) -> bytes:
+    """Random bytes, or an observation cut short with bytes changed near its start, where the keys are."""
+    if number % 2:
+        return rng.randbytes(rng.randint(1, 2_000))
+    damaged = bytearray(good[: rng.randint(1, len(good) - 1)])
+    for _ in range(rng.randint(0, 8)):
+        damaged[rng.randrange(min(len(damaged), 200))] = rng.randrange(256)
+    return bytes(damaged)
 
 
 def _memory_mib(pid: int) -> float:

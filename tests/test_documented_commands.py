@@ -101,6 +101,8 @@ def test_a_command_is_one(page, words, read):
         extras = {e for word in words for group in re.findall(r"\[(.*?)\]", word) for e in group.split(",")}
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         assert extras <= set(project["optional-dependencies"])
+    elif words[:2] == ["python", "-c"]:
+        compile(words[2], page.name, "exec")
     elif words[0] == "python" or words[0].startswith("scripts/"):
         script = ROOT / words[words[0] == "python"]
         assert script.is_file()

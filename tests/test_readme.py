@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from support.places import ROOT
 
@@ -40,6 +41,29 @@ def test_both_link_the_same_pages_in_the_same_order():
     english, chinese = (links(text(name))[1:] for name in READMES)
     assert len(english) > 5
     assert chinese == english
+
+
+def test_the_picture_and_the_example_come_first():
+    """Before the first heading, on the first screen."""
+    for name in READMES:
+        beginning = text(name).split("\n## ")[0].splitlines()
+        assert beginning[4].endswith("(docs/images/value_curves.png)")
+        assert beginning.index("```python") < 20
+
+
+@pytest.mark.usefixtures("small_and_fast")
+def test_the_example_runs(trained_run, monkeypatch, tmp_path):
+    (example,) = [block for block in code_blocks(text("README.md")) if block.startswith("```python")]
+    lines = [line for line in example.splitlines()[1:-1] if line and not line.startswith("import")]
+    assert len(lines) == 5
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "vials_tiny").symlink_to(trained_run.checkpoint.parent)
+    monkeypatch.chdir(tmp_path)
+    picture = np.zeros((48, 48, 3), np.uint8)
+    program = {"front": picture, "wrist": picture, "state": np.zeros(6, np.float32)}
+    exec(compile("\n".join(example.splitlines()[1:-1]), "README.md", "exec"), program)
+    assert program["prediction"].probs.shape == (1, 201)
+    assert -1 <= program["prediction"].value[0] <= 0
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -17,6 +17,7 @@ EXEMPT = (
     r"95 % over|loss of 5 % or more|`--peak_lr 2e-3`|`--vqa_weight 0.5`",  # definitions and flags
     r"^\| (40|160|640) \|",  # sizes that the command is given
     r"at 56 px",
+    r"median, 95 %, 99 %|\bmp4\b| to v[23]\.\d",
     r"top-[15]|[Ss]tage [12]|\bG1\b|\bAV1\b|\bb?float(16|32)\b|\bx264\b|LeRobot v3\.0",  # names
 )
 """Numbers of the template that no run has found."""

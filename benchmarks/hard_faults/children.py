@@ -21,7 +21,7 @@ from typing import Any
 
 from pistar_vf.cli.main import main, run_command
 
-TIMEOUT_SECONDS = 180.0
+TIMEOUT_SECONDS = 600.0
 _MAX_OUTPUT = 1 << 20
 _CHANGES = {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate"}
 """Audit events of what changes a folder, besides files that are opened to be written."""
