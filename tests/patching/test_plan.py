@@ -120,7 +120,6 @@ GONE = [
     ("1", "src/openpi/training/weight_loaders.py", "import ", "# ", "there is no import"),
     ("8", TRAIN, "    return _config", "    _config.DataConfig()\n    return _config", "2 times"),
     ("10", LOADER, "create_torch_data_loader", "create_loader", "`create_torch_data_loader` is missing"),
-    ("11", LOADER, "def data_config", "__len__ = 3\n\n    def data_config", "is there already, but another one"),
     ("12", TRAIN, "model_def: tuple", "def model_def(self): ...", "`TrainState.model_def` is not assigned any more"),
     ("14", LABEL, "local_data_dir=str(data_dir)", "**dict(local_data_dir=str(data_dir))", "has no keyword `local"),
     ("16", POLICY, "wrist_candidates = ", "wrist_candidates = () or ", "wrist_candidates` is no list"),
