@@ -4,11 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
 from pistar_vf.errors import VideoError
 from pistar_vf.foreign_files import refuse_stand_in
+
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Titles and comments in other encodings are no damage: nobody here reads them. PyAV 19 never minds."""
 
 
 @contextlib.contextmanager
@@ -27,8 +31,7 @@ def open_video(path: Path, context: str, problem: str) -> Iterator[tuple[av.cont
         raise VideoError(f"{context}: {missing_video(path)}")
     refuse_stand_in(path, VideoError, f"{context}: ")
     try:
-        # Titles and comments in other encodings are no damage: nobody here reads them.
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(str(path), **_LENIENT) as container:
             if not container.streams.video:
                 raise VideoError(f"{context}: {path}: expected a video stream, got none")
             stream = container.streams.video[0]
