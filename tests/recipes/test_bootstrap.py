@@ -1,14 +1,13 @@
 """Time-outs: their targets follow the model's own value of their last frames, the same after a resume."""
 
-import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from support.recorded_training import train_recorded
 
 from pistar_vf.errors import ConfigError, LabelError
 from pistar_vf.inference.predictor import load_value_model
@@ -21,8 +20,6 @@ from pistar_vf.recipes.bootstrap import TimeoutBootstrap
 from pistar_vf.returns import Outcome
 from pistar_vf.sharding import create_mesh
 from pistar_vf.testing.tiny import tiny_train_config
-from pistar_vf.training import engine
-from pistar_vf.training.loop import train_loop
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
 
@@ -59,41 +56,9 @@ def data(fresh):
     return run.prepare_data(fresh)
 
 
-@dataclasses.dataclass
-class Recording:
-    """What each step was trained on, and every look: (steps done before it, values)."""
-
-    rows: list
-    targets: list
-    looks: list
-
-
-def train(config) -> tuple[Path, Recording]:
-    recording = Recording([], [], [])
-
-    def loop(state, frozen, step, batches, *rest):
-        def noted():
-            for batch in batches:
-                recording.rows.append(batch.frame)
-                recording.targets.append(batch.target)
-                yield batch
-
-        return train_loop(state, frozen, step, noted(), *rest)
-
-    class Noted(TimeoutBootstrap):
-        def use(self, values):
-            super().use(values)
-            recording.looks.append((len(recording.rows), values))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "train_loop", loop)
-        patch.setattr(run, "TimeoutBootstrap", Noted)
-        return run.run_training(config), recording
-
-
 @pytest.fixture(scope="module")
 def straight(settings):
-    return train(settings)
+    return train_recorded(settings, TimeoutBootstrap)
 
 
 def by_hand(data, row: int, values: np.ndarray) -> float:
@@ -147,7 +112,7 @@ def test_a_resumed_run_ends_with_the_same_bits(straight, settings, tmp_path):
     shutil.rmtree(tmp_path / "run" / "step_00000008")
     shutil.rmtree(tmp_path / "run" / "train_state" / "step_00000008")
     config = settings.replace(checkpoint_dir=tmp_path / "run", resume_from_checkpoint="latest")
-    again, resumed = train(config)
+    again, resumed = train_recorded(config, TimeoutBootstrap)
     assert [done for done, _ in resumed.looks] == [0, 2]  # restored, then after step 6
     np.testing.assert_array_equal(resumed.looks[0][1], recording.looks[1][1])
     np.testing.assert_array_equal(np.stack(resumed.targets), np.stack(recording.targets[4:]))

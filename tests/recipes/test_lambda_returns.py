@@ -4,10 +4,10 @@ import dataclasses
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.recorded_training import train_recorded
 
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.errors import ConfigError, LabelError
@@ -16,8 +16,6 @@ from pistar_vf.recipes.lambda_returns import Ends, LambdaReturns, frames_to_look
 from pistar_vf.recipes.targets import ends_of_training
 from pistar_vf.returns import Normaliser, Outcome
 from pistar_vf.testing.tiny import tiny_train_config
-from pistar_vf.training import engine
-from pistar_vf.training.loop import train_loop
 
 LAMBDA = 0.75
 LENGTHS = np.array([4, 3, 5])
@@ -59,40 +57,6 @@ def test_the_frames_that_are_looked_at(at_most, expected):
     assert frames_to_look_at(EpisodeLayout(np.array([10, 1, 5])), at_most).tolist() == expected
 
 
-@dataclasses.dataclass
-class Recording:
-    """What each step was trained on, and every look: (steps done before it, values)."""
-
-    rows: list
-    targets: list
-    looks: list
-    judges: list
-
-
-def train(config) -> tuple[Path, Recording]:
-    recording = Recording([], [], [], [])
-
-    def loop(state, frozen, step, batches, *rest):
-        def noted():
-            for batch in batches:
-                recording.rows.append(batch.frame)
-                recording.targets.append(batch.target)
-                yield batch
-
-        return train_loop(state, frozen, step, noted(), *rest)
-
-    class Noted(LambdaReturns):
-        def use(self, values):
-            super().use(values)
-            recording.looks.append((len(recording.rows), values))
-            recording.judges.append(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "train_loop", loop)
-        patch.setattr(run, "LambdaReturns", Noted)
-        return run.run_training(config), recording
-
-
 @pytest.fixture(scope="module")
 def settings(tiny_dataset, frame_cache_dir, tmp_path_factory):
     return tiny_train_config(
@@ -112,7 +76,7 @@ def settings(tiny_dataset, frame_cache_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def straight(settings, small_and_fast):
-    return train(settings)
+    return train_recorded(settings, LambdaReturns)
 
 
 pytestmark = pytest.mark.usefixtures("small_and_fast")
@@ -154,7 +118,9 @@ def test_a_resumed_run_sees_the_same_targets(straight, settings, tmp_path):
     shutil.copytree(checkpoint.parent, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "step_00000008")
     shutil.rmtree(tmp_path / "run" / "train_state" / "step_00000008")
-    _, resumed = train(settings.replace(checkpoint_dir=tmp_path / "run", resume_from_checkpoint="latest"))
+    _, resumed = train_recorded(
+        settings.replace(checkpoint_dir=tmp_path / "run", resume_from_checkpoint="latest"), LambdaReturns
+    )
     assert [done for done, _ in resumed.looks] == [0, 2]  # restored, then after step 6
     np.testing.assert_array_equal(np.stack(resumed.targets), np.stack(recording.targets[4:]))
 

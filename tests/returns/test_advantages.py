@@ -5,7 +5,6 @@ import pytest
 
 from pistar_vf.returns.advantages import (
     gae_advantages,
-    lambda_returns,
     monte_carlo_advantages,
     n_step_advantages,
 )
@@ -60,7 +59,8 @@ def test_gae_by_hand():
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_lambda_returns_like_their_recursion(seed, decay):
+def test_gae_and_v_are_the_recursion_of_lambda_returns(seed, decay):
+    """R_t = r_t + (1 - λ) V_{t+1} + λ R_{t+1}, which is V_t + A_t."""
     rewards, values, lengths, terminal = some_episodes(seed)
     expected, start = [], 0
     for length, past in zip(lengths, terminal):
@@ -70,7 +70,8 @@ def test_lambda_returns_like_their_recursion(seed, decay):
             ahead = own[t] = rewards[start + t] + (1 - decay) * following + decay * ahead
         expected += own
         start += length
-    np.testing.assert_allclose(lambda_returns(rewards, values, lengths, terminal, decay), expected, atol=1e-6)
+    found = values + gae_advantages(rewards, values, lengths, terminal, decay)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 50])

@@ -16,9 +16,6 @@ from pistar_vf.typing import Float, Params
 class TimeoutBootstrap:
     """Keeps the labels of time-outs up to date.
 
-    Batches are gathered ahead, so targets are looked up when a batch is used: what a step sees depends on the values
-    in force alone, not on how far the threads have got.
-
     Args:
         value_function: the model.
         table: frames of the training dataset; the labels of time-outs are written into it.
@@ -55,7 +52,12 @@ class TimeoutBootstrap:
         self.values = values
         self._timeouts.write(self._labels, values)
 
-    def with_current_targets(self, batches: Iterator[ValueBatch]) -> Iterator[ValueBatch]:
-        """The batches with the targets in force when each is taken."""
-        for batch in batches:
-            yield batch.replace(target=self._labels[batch.frame])
+
+def with_current_targets(labels: Float[np.ndarray, " t"], batches: Iterator[ValueBatch]) -> Iterator[ValueBatch]:
+    """The batches with the targets in force when each is taken.
+
+    Batches are gathered ahead, so targets are looked up when a batch is used: what a step sees depends on the values
+    in force alone, not on how far the threads have got.
+    """
+    for batch in batches:
+        yield batch.replace(target=labels[batch.frame])

@@ -1,19 +1,17 @@
 """Targets between what an episode came to and what the model expects: TD(λ), looked at again every so many steps."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 from jax.sharding import Mesh
 
-from pistar_vf.batch import ValueBatch
 from pistar_vf.episode_layout import EpisodeLayout
 from pistar_vf.frames.loader import Frames
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
 from pistar_vf.lerobot.episode_rows import EpisodeRows
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.returns import Normaliser, Outcome
-from pistar_vf.returns.advantages import lambda_returns
+from pistar_vf.returns.advantages import gae_advantages
 from pistar_vf.typing import Float, Int, Params
 
 MOST_FRAMES = 65_536
@@ -39,7 +37,7 @@ class Ends:
     def returns(
         self, value: Float[np.ndarray, " t"], lengths: Int[np.ndarray, " e"], decay: float
     ) -> Float[np.ndarray, " t"]:
-        """λ-returns of all frames in [-1, 0]; with λ = 1 the targets of the normaliser.
+        """λ-returns R_t = r_t + (1 - λ) V_{t+1} + λ R_{t+1} of all frames, in [-1, 0]; with λ = 1 the usual targets.
 
         Args:
             value: V of every frame.
@@ -49,8 +47,8 @@ class Ends:
         last = value[EpisodeLayout(lengths).last_frames]
         timed_out = np.array([outcome is Outcome.TIMEOUT for outcome in self.outcomes])
         reward = self.normaliser.rewards(lengths, self.tasks, self.outcomes, last)
-        found = lambda_returns(reward, value, lengths, np.where(timed_out, last, 0.0), decay)
-        return np.clip(found, -1.0, 0.0)
+        advantage = gae_advantages(reward, value, lengths, np.where(timed_out, last, 0.0), decay)
+        return np.clip(value + advantage, -1.0, 0.0)
 
 
 class LambdaReturns:
@@ -106,11 +104,6 @@ class LambdaReturns:
         self.values = values
         value = np.interp(np.arange(len(self._rows)), self._looked_at, values)
         self._labels[self._rows] = self._ends.returns(value, self._lengths, self._decay)
-
-    def with_current_targets(self, batches: Iterator[ValueBatch]) -> Iterator[ValueBatch]:
-        """The batches with the targets in force when each is taken."""
-        for batch in batches:
-            yield batch.replace(target=self._labels[batch.frame])
 
 
 def frames_to_look_at(layout: EpisodeLayout, at_most: int = MOST_FRAMES) -> Int[np.ndarray, " s"]:

@@ -18,7 +18,7 @@ from pistar_vf.frames.loader import MixtureOrder, TrainOrder, train_batches
 from pistar_vf.inference.evaluate import Evaluator, FrameSample
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.questions.language_table import train_language_batches
-from pistar_vf.recipes.bootstrap import TimeoutBootstrap
+from pistar_vf.recipes.bootstrap import TimeoutBootstrap, with_current_targets
 from pistar_vf.recipes.build import frozen_part, model_config, pretrained_params, value_spec
 from pistar_vf.recipes.config import TrainConfig
 from pistar_vf.recipes.execute import common_fields, execute
@@ -90,14 +90,14 @@ class _ValueRun:
     def plan(self) -> Plan:
         """What the engine needs to know."""
         config, evaluator = self._config, self._evaluator
-        moving = self._returns or self._bootstrap
+        moving = self._returns is not None or self._bootstrap is not None
         return Plan(
             loss_fn=self._loss_fn(),
             **common_fields(config),
             unit="samples",
             title=messages.PROGRESS,
             batches=self._batches,
-            in_force=None if moving is None else moving.with_current_targets,
+            in_force=functools.partial(with_current_targets, self._data.table.labels) if moving else None,
             validate=None if evaluator is None else functools.partial(self._validate, evaluator),
             every=tuple(self._looks()),
             name_rows=self._data.name_rows,

@@ -1,4 +1,4 @@
-"""Advantages and returns of recorded frames from their values: N-step, Monte-Carlo, GAE and λ-returns.
+"""Advantages of recorded frames from their values: N-step, Monte-Carlo and GAE.
 
 All episodes at once: `rewards` and `values` hold the frames of every episode one after the other, `lengths` says how
 many belong to each, and `terminal` is the value past each episode's last frame. No discount, as in the paper.
@@ -72,14 +72,3 @@ def gae_advantages(
     errors = n_step_advantages(rewards, values, lengths, terminal, 1)
     parts = EpisodeLayout(lengths).split(errors)
     return np.concatenate([lfilter([1.0], [1.0, -decay], part[::-1])[::-1] for part in parts])
-
-
-def lambda_returns(
-    rewards: Float[np.ndarray, " t"],
-    values: Float[np.ndarray, " t"],
-    lengths: Int[np.ndarray, " e"],
-    terminal: Float[np.ndarray, " e"],
-    decay: float,
-) -> Float[np.ndarray, " t"]:
-    """R_t = r_t + (1 - λ) V_{t+1} + λ R_{t+1}: what V_t should be, by TD(λ); arguments as in `gae_advantages`."""
-    return values + gae_advantages(rewards, values, lengths, terminal, decay)
