@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pistar_vf.errors import ConfigError
@@ -99,3 +100,10 @@ def put_batch(batch: Any, mesh: Mesh) -> Any:
         # Leaf by leaf: older JAX rebuilds the tree around placeholders, which a type-checked class refuses.
         return jax.tree.map(lambda x: jax.device_put(x, placement), batch)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(placement, x), batch)
+
+
+def whole_array(leaf: Any) -> np.ndarray:
+    """A leaf on the host, also where several processes hold pieces of it; then all of them must come here."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.asarray(leaf)

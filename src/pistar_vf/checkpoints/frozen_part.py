@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from pistar_vf.checkpoints.orbax_tree import read_tree, tree_metadata, write_tree
 from pistar_vf.errors import CheckpointError
 from pistar_vf.params import flatten, leaves_digest, unflatten
+from pistar_vf.sharding import whole_array
 from pistar_vf.typing import Params
 
 FROZEN_FOLDER = "frozen"
@@ -54,7 +53,7 @@ class FrozenPart:
             return self._digest
 
     def _write(self, frozen: Params) -> str:
-        digest = leaves_digest(frozen, whole=_whole)[:16]
+        digest = leaves_digest(frozen, whole=whole_array)[:16]
         folder = self._root / FROZEN_FOLDER / digest
         if folder.is_dir():
             return digest
@@ -136,10 +135,3 @@ def _read_digest(marker: Path) -> str:
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{16}", digest):
         raise CheckpointError(f"{marker}: expected the digest of frozen leaves, got {content!r}; copy it again")
     return digest
-
-
-def _whole(leaf: Any) -> np.ndarray:
-    """As one array, also where several processes hold pieces of it."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
-        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
-    return np.asarray(leaf)

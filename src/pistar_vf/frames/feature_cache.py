@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -83,7 +83,8 @@ class FeatureCache:
             (self.folder / "tokens.bin").open("r+b", buffering=0) as tokens,
             (self.folder / "done.u8").open("r+b", buffering=0) as done,
         ):
-            yield FeatureWriter(self, tokens.fileno(), done.fileno())
+            positions = {episode.index: place for place, episode in enumerate(self.episodes)}
+            yield FeatureWriter(self, tokens.fileno(), done.fileno(), positions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,8 @@ class FeatureWriter:
     cache: FeatureCache
     tokens: int
     done: int
+    positions: Mapping[int, int]
+    """Index of an episode to its place in the cache."""
 
     def write(self, episode: Episode, tokens: Shaped[np.ndarray, "t tokens d"]) -> None:
         """Puts an episode's tokens on the disk, and only then says so."""
@@ -102,8 +105,7 @@ class FeatureWriter:
             written = os.pwrite(self.tokens, data, offset)
             data, offset = data[written:], offset + written
         os.fsync(self.tokens)
-        position = next(i for i, own in enumerate(self.cache.episodes) if own.index == episode.index)
-        os.pwrite(self.done, b"\x01", position)
+        os.pwrite(self.done, b"\x01", self.positions[episode.index])
 
 
 def complete(cache: FeatureCache, used: Sequence[Episode], compute: OfEpisode, progress: bool) -> None:

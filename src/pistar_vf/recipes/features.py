@@ -9,6 +9,7 @@ from pistar_vf.frames.feature_table import FeatureTable, HiddenTable
 from pistar_vf.inference.features import body_digest, open_features, open_hidden, tower_digest
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.recipes.config import TrainConfig
+from pistar_vf.sharding import whole_array
 from pistar_vf.typing import Params
 
 
@@ -29,6 +30,9 @@ def fill_features(
     if not tables:
         return
     model = value_function.config
+    if jax.process_count() > 1:
+        # Tables are filled by one process while the others wait: it must not need their pieces of the weights.
+        flat = {name: whole_array(leaf) for name, leaf in sorted(flat.items())}
     how: dict[str, Any] = {
         "batch_size": config.run.batch_size,
         "cache_dir": config.data.cache_dir,
