@@ -557,6 +557,10 @@ DAMAGES = {
         lambda r: _edit_line(r, "episodes", 1, outcome=3),
         r"meta/episodes.jsonl: key 'outcome': expected values of one kind, as a v3.0 column needs: ",
     ),
+    "too large": (
+        lambda r: _edit_line(r, "episodes", 1, seed=2**64),
+        r"meta/episodes.jsonl: key 'seed': expected values of one kind, as a v3.0 column needs: ",
+    ),
     "objects": (
         lambda r: _edit_line(r, "episodes", 1, where={"floor": 1}),
         r"meta/episodes.jsonl: key 'where': expected values of one kind, .* got objects of several kinds",

@@ -322,10 +322,19 @@ def test_damage_is_found_where_it_is(damaged, name):
     assert finding.advice
 
 
-def test_codec_that_is_stated_but_not_real_is_noted(damaged):
-    _edit_info(damaged, lambda info: info["features"][CAMERA]["info"].update({"video.codec": "libsvtav1"}))
+@pytest.mark.parametrize(
+    ("stated", "shown"), [("libsvtav1", "libsvtav1"), (["h264"], "['h264']"), ({"name": 1}, "{'name': 1}"), (7, "7")]
+)
+def test_codec_that_is_stated_but_not_real_is_noted(damaged, stated, shown):
+    _edit_info(damaged, lambda info: info["features"][CAMERA]["info"].update({"video.codec": stated}))
     (finding,) = _check(damaged).findings
-    assert (finding.severity, finding.problem) == ("note", "meta/info.json says libsvtav1, 3 files are mpeg4")
+    assert (finding.severity, finding.problem) == ("note", f"meta/info.json says {shown}, 3 files are mpeg4")
+
+
+@pytest.mark.parametrize("dtype", ["1:2", "(", "i4,f4", "datetime64[s]", ""])
+def test_a_dtype_that_is_no_number_is_read_as_none(damaged, dtype):
+    _edit_info(damaged, lambda info: info["features"]["timestamp"].update(dtype=dtype))
+    assert [f for f in _check(damaged).findings if f.severity == "error"] == []
 
 
 def test_frame_rate_of_the_video(damaged):

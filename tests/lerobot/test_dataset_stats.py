@@ -67,3 +67,22 @@ def test_statistics_that_cannot_be_read_are_named(tmp_path, content, message):
         label(dataset, tmp_path / "labelled")
     (dataset.root / "meta/stats.json").write_bytes(b"\xef\xbb\xbf{}")
     assert label(dataset, tmp_path / "labelled").num_frames == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "message"),
+    [
+        ("max", [], r"numbers of one shape, got \(0,\) and \(1,\)"),
+        ("mean", [[0.5]], r"numbers of one shape, got \(1,\) and \(1, 1\)"),
+        ("std", 0.5, r"numbers of one shape, got \(\) and \(1,\)"),
+        ("count", [], r"one count above 0, got \[\]"),
+        ("count", [0], r"one count above 0, got \[0\]"),
+        ("count", [-4], r"one count above 0, got \[-4\]"),
+        ("count", [2, 2], r"one count above 0, got \[2, 2\]"),
+    ],
+)
+def test_statistics_that_do_not_belong_together_are_named(kind, wrong, message):
+    whole = column_stats(np.arange(4.0).reshape(-1, 1))
+    for parts in ([whole, {**whole, kind: wrong}], [{**whole, kind: wrong}, whole]):
+        with pytest.raises(DatasetError, match=f"statistics of 'x': expected {message}; correct them .*, or remove"):
+            aggregate_stats([{"x": part} for part in parts])

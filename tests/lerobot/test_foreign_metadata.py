@@ -1,25 +1,19 @@
 """Metadata as other programs write it. Oracle: what the same values mean, written out by hand."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
 from support import damages
 from support.labelled_sets import write_unlabelled
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError
 from pistar_vf.foreign_files import stand_in
-from pistar_vf.health import check_dataset
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
-from pistar_vf.lerobot.episode_stats import read_episode_stats
 from pistar_vf.lerobot.typed_values import number, text, texts, whole_number, whole_numbers
 
 LENGTHS = [4, 5, 3]
@@ -153,123 +147,6 @@ def test_shards_of_the_episodes_that_differ_in_their_types(sound, tmp_path):
     bare = [{**row, "tasks": "push", "outcome": 1.0} for row in rows[2:]]
     pq.write_table(pa.Table.from_pylist(bare), path.with_name("file-002.parquet"))
     _assert_unchanged(load_lerobot(root))
-
-
-# --- any type under any key --------------------------------------------------------------------------------------
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=3,
-)
-SIMPLE = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | st.text(max_size=5)
-QUICK = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    derandomize=True,
-)
-INFO_KEYS = (
-    *("codebase_version", "fps", "features", "data_path", "video_path", "chunks_size", "robot_type"),
-    *("total_frames", "total_episodes", "total_tasks", "splits", "storage_format"),
-)
-FEATURE_KEYS = ("dtype", "shape", "names", "info", "video_info", "is_depth_map")
-
-
-def _refusal(call: Callable[[], object]) -> str | None:
-    try:
-        call()
-    except DatasetError as error:
-        return str(error)
-    return None
-
-
-def _open(root: Path, words: tuple[str, ...]) -> None:
-    """The dataset opens with prompts that are words, or is refused with the file and the key; so does `check`."""
-
-    def prompts() -> None:
-        dataset = load_lerobot(root)
-        assert all(isinstance(prompt, str) and prompt not in ("None", "nan") for prompt in dataset.prompts)
-
-    for call in (prompts, lambda: check_dataset(root, progress=False)):
-        refusal = _refusal(call)
-        assert refusal is None or any(word in refusal for word in words), refusal
-
-
-@QUICK
-@given(key=st.sampled_from(INFO_KEYS), value=ANYTHING)
-def test_any_type_in_info(root, key, value):
-    path = root / "meta/info.json"
-    before = path.read_bytes()
-    try:
-        damages.edit_info(root, lambda info: info.update({key: value}))
-        _open(root, (f"'{key}", f"key '{key}", key, "info.json"))
-    finally:
-        path.write_bytes(before)
-
-
-@QUICK
-@given(
-    key=st.sampled_from(FEATURE_KEYS), value=ANYTHING, feature=st.sampled_from([damages.CAMERA, "observation.state"])
-)
-def test_any_type_in_a_feature(root, feature, key, value):
-    path = root / "meta/info.json"
-    before = path.read_bytes()
-    try:
-        damages.edit_info(root, lambda info: info["features"][feature].update({key: value}))
-        _open(root, (f"features.{feature}", damages.CAMERA))
-    finally:
-        path.write_bytes(before)
-
-
-def _restoring(root: Path, change, words: tuple[str, ...]) -> None:
-    paths = [path for path in (root / "meta").rglob("*") if path.is_file()]
-    before = {path: path.read_bytes() for path in paths}
-    try:
-        change()
-        _open(root, words)
-    finally:
-        for path, content in before.items():
-            path.write_bytes(content)
-
-
-@QUICK
-@given(key=st.sampled_from(["task_index", "task"]), value=SIMPLE)
-def test_any_type_in_tasks(root, key, value):
-    _restoring(
-        root, lambda: damages.edit_tasks(root, damages.each(**{key: value})), (f"'{key}'", "task_index", "tasks.")
-    )
-
-
-@QUICK
-@given(
-    key=st.sampled_from(["episode_index", "length", "tasks"]), value=SIMPLE | st.lists(st.none() | st.text(max_size=3))
-)
-def test_any_type_in_episodes(root, key, value):
-    if key != "tasks" and isinstance(value, list):
-        value = None
-    _restoring(root, lambda: damages.edit_episodes(root, damages.each(**{key: value})), (f"'{key}'", "episode"))
-
-
-@QUICK
-@given(key=st.sampled_from(["episode_index", "stats", "feature", "kind"]), value=ANYTHING)
-def test_any_type_in_statistics(sound, key, value):
-    """They are read for copies and for the report; numbers or a refusal that names the key."""
-    line = {"episode_index": 0, "stats": {"action": {"min": [0.0], "max": [1.0]}}}
-    places = {"feature": line["stats"], "kind": line["stats"]["action"]}
-    places.get(key, line)[{"feature": "action", "kind": "min"}.get(key, key)] = value
-    root = sound["v2.1"].parent / "statistics"
-    (root / "meta").mkdir(parents=True, exist_ok=True)
-    (root / "meta/episodes_stats.jsonl").write_text(json.dumps(line) + "\n")
-
-    def read() -> None:
-        for index, stats in read_episode_stats(root, "v2.1"):
-            assert isinstance(index, int)
-            for kinds in stats.values():
-                assert all(np.asarray(numbers).dtype.kind in "biuf" for numbers in kinds.values())
-
-    refusal = _refusal(read)
-    assert refusal is None or "episodes_stats.jsonl:1: key '" in refusal
 
 
 OUTSIDE = [

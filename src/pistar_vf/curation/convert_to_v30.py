@@ -152,7 +152,7 @@ def _write_episodes(dataset: LeRobotDataset, columns: Mapping[str, Sequence[Any]
 def _column(values: list[Any], where: str) -> pa.Array:
     try:
         column = pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise DatasetError(f"{where}: expected values of one kind, as a v3.0 column needs: {error}") from error
     if not _same(column.to_pylist(), values):
         raise DatasetError(

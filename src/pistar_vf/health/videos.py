@@ -16,6 +16,7 @@ from pistar_vf.health.opening import DOWNLOAD
 from pistar_vf.lerobot.cameras import described
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
+from pistar_vf.lerobot.typed_values import shown
 from pistar_vf.progress import progress_bar
 from pistar_vf.video.decoding import OUT_OF_STEP, expected_times, first_away
 from pistar_vf.video.remux import PacketTable, read_packet_table
@@ -179,7 +180,8 @@ def _check_stated(
         for size in sizes.keys() - {stated} if stated else ():
             problem = f"expected {stated} (meta/info.json), got {size} in {sizes[size]} files"
             findings.warning("sizes of pictures", problem, "correct meta/info.json", key=key)
-    codec = described(dataset.features[key], "codec")
+    said = described(dataset.features[key], "codec")
+    codec = said if isinstance(said, str) or not said else shown(said)
     for found in codecs.keys() - {_SAME_CODEC.get(codec, codec)} if codec else ():
         problem = f"meta/info.json says {codec}, {codecs[found]} files are {found}"
         findings.note("codec", problem, "nothing: the files say what they are", key=key)

@@ -15,7 +15,7 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.metadata import read_jsonl
 from pistar_vf.lerobot.parquet import read_parquet_table
-from pistar_vf.lerobot.typed_values import mapping, whole_number
+from pistar_vf.lerobot.typed_values import mapping, shown, whole_number
 
 Stats = Mapping[str, Mapping[str, Any]]
 """Feature to min, max, mean, std and count, as nested lists; others, such as quantiles, may be there too."""
@@ -29,18 +29,23 @@ def aggregate_stats(episodes: Sequence[Stats]) -> dict[str, dict[str, Any]]:
     Exact (up to rounding) for the frames that the episodes' own numbers were measured on. Quantiles are left out:
     those of a whole do not follow from those of its parts.
 
+    Raises:
+        DatasetError: the numbers of a feature are of several shapes, or a count is none; names the feature.
+
     References:
         Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983 (joining variances).
     """
     features = dict.fromkeys(name for stats in episodes for name in stats if _is_complete(stats[name]))
-    return {name: _join([stats[name] for stats in episodes if _is_complete(stats.get(name, {}))]) for name in features}
+    parts = {name: [stats[name] for stats in episodes if _is_complete(stats.get(name, {}))] for name in features}
+    return {name: _join(kinds, name) for name, kinds in parts.items()}
 
 
 def _is_complete(kinds: Mapping[str, Any]) -> bool:
     return kinds.keys() >= _JOINED
 
 
-def _join(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _join(parts: list[Mapping[str, Any]], feature: str) -> dict[str, Any]:
+    _check_joinable(parts, feature)
     mean, std = (np.array([part[name] for part in parts], np.float64) for name in ("mean", "std"))
     count = np.array([part["count"] for part in parts])
     weight = count.reshape(len(parts), *[1] * (mean.ndim - 1)) / count.sum()
@@ -53,6 +58,17 @@ def _join(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
         "std": np.sqrt(variance).tolist(),
         "count": count.sum(0).tolist(),
     }
+
+
+def _check_joinable(parts: list[Mapping[str, Any]], feature: str) -> None:
+    advice = "correct them in the metadata of the episodes, or remove this feature's: LeRobot computes them anew"
+    shapes = {np.shape(part[kind]) for part in parts for kind in _JOINED - {"count"}}
+    if len(shapes) > 1:
+        found = " and ".join(map(str, sorted(shapes)))
+        raise DatasetError(f"statistics of '{feature}': expected numbers of one shape, got {found}; {advice}")
+    for count in (part["count"] for part in parts):
+        if np.size(count) != 1 or not np.min(count) > 0:
+            raise DatasetError(f"statistics of '{feature}': expected one count above 0, got {shown(count)}; {advice}")
 
 
 def stats_files(dataset: LeRobotDataset) -> list[Path]:

@@ -155,7 +155,7 @@ def is_numeric(feature: Mapping[str, Any]) -> bool:
     """Whether a feature's dtype is one of numbers; "string", "video" and "language" are none."""
     try:
         return np.dtype(feature["dtype"]).kind in "biuf"
-    except TypeError:
+    except (TypeError, ValueError):  # numpy has a small language of its own here
         return False
 
 
