@@ -19,6 +19,7 @@ PARTS = {
     "loading": "shuffled frames from our caches and from LeRobot's dataset; wants an environment with lerobot",
     "compiling": "seconds to compile the full-size step, and the memory planned for it, in every freeze mode",
     "checkpoints": "size, saving and reading of full-size checkpoints; 15 GiB of disk",
+    "accelerator": "training step and V at full size on a GPU, against its peak and PyTorch; wants one with 80 GB",
     "starting": "from the command line to the end of a run of one step",
 }
 """Name, which is that of a module of `speed`, to what it measures."""

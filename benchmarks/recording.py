@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,8 @@ def _command() -> str:
 def _commit() -> str:
     """The commit, with a + where the tree differs from it in anything but records and pages."""
     root = RESULTS.parent.parent
+    if shutil.which("git") is None:
+        return "unknown"
     said = [
         subprocess.run(["git", *words], cwd=root, capture_output=True, text=True).stdout.strip()
         for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "src", "benchmarks/*.py"])

@@ -1,6 +1,7 @@
 """The full-size model with random weights, its inputs, and its programs: the training step in every variant, and V."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,11 @@ def random_params(
 ) -> Params:
     """Flat, each leaf as it is held in training; the head's last layer, zero at first, is random too."""
     shapes = held_shapes(flatten(ValueFunction(config).shapes()), freeze_mode, jnp.dtype(dtype))
+    return {name: jnp.asarray(number, shapes[name].dtype) for name, number in random_numbers(shapes).items()}
+
+
+def random_numbers(shapes: Params) -> dict[str, np.ndarray]:
+    """Float32 parameters of flat shapes, on the host."""
     rng = np.random.default_rng(0)
 
     def create(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -48,7 +54,34 @@ def random_params(
             return np.ones(shape, np.float32)
         return _WEIGHT * rng.standard_normal(shape, np.float32)
 
-    return {name: jnp.asarray(create(name, leaf.shape), leaf.dtype) for name, leaf in shapes.items()}
+    return {name: create(name, leaf.shape) for name, leaf in shapes.items()}
+
+
+def device_params(shapes: Params) -> Params:
+    """Random parameters made on the device, by one program: flat shapes to arrays; biases and norms as above."""
+    return _creator(tuple(shapes.items()))()
+
+
+@functools.cache
+def _creator(leaves: tuple[tuple[str, jax.ShapeDtypeStruct], ...]) -> Callable[[], Params]:
+    """One program for the same shapes, however often they are asked for."""
+    shapes = dict(leaves)
+    drawn = {name: leaf for name, leaf in shapes.items() if not name.endswith(("bias", "scale"))}
+
+    def create() -> Params:
+        total = sum(leaf.size for leaf in drawn.values())
+        numbers = _WEIGHT * jax.random.normal(jax.random.key(0, impl="rbg"), (total,), jnp.float32)
+        params, start = {}, 0
+        for name, leaf in shapes.items():
+            if name in drawn:
+                params[name] = numbers[start : start + leaf.size].reshape(leaf.shape).astype(leaf.dtype)
+                start += leaf.size
+            else:
+                one = name.endswith("scale") and not name.startswith("llm/")
+                params[name] = jnp.full(leaf.shape, float(one), leaf.dtype)
+        return params
+
+    return jax.jit(create)
 
 
 def random_batch(config: ValueModelConfig, size: int) -> ValueBatch:
@@ -80,6 +113,20 @@ def with_hidden(function: ValueFunction, params: Params, batch: ValueBatch) -> V
     return batch.replace(observation=batch.observation.replace(images={}, image_masks={}, hidden=hidden))
 
 
+def lowered_step(function: ValueFunction, params: Params, freeze_mode: FreezeMode, batch: ValueBatch) -> Any:
+    """The library's own training step as a program to be compiled; arguments may be shapes alone."""
+    tx, schedule = _optimizer(freeze_mode)
+    own, frozen = split_params(params, freeze_mode)
+    state = jax.eval_shape(lambda trainable: create_state(trainable, tx), own)
+    step = create_step(value_loss_fn(function, augment=False), tx, schedule, seed=0, ema_decay=0.99)
+    return jax.jit(step, donate_argnums=0).lower(state, frozen, batch)
+
+
+def _optimizer(freeze_mode: FreezeMode) -> tuple[Any, Any]:
+    settings = OptimizerSettings(freeze_mode=freeze_mode)
+    return create_optimizer(settings, 1_000), create_schedule(settings, 1_000)
+
+
 @dataclasses.dataclass
 class Step:
     """The library's own training step, compiled, with the state that it replaces."""
@@ -92,19 +139,24 @@ class Step:
     @classmethod
     def of(cls, function: ValueFunction, params: Params, freeze_mode: FreezeMode, batch: ValueBatch) -> "Step":
         """Args as of `training.step.create_step`, without augmentation."""
-        settings = OptimizerSettings(freeze_mode=freeze_mode)
-        tx, schedule = create_optimizer(settings, 1_000), create_schedule(settings, 1_000)
+        return cls.start(lowered_step(function, params, freeze_mode, batch).compile(), params, freeze_mode, batch)
+
+    @classmethod
+    def start(cls, compiled: Any, params: Params, freeze_mode: FreezeMode, batch: ValueBatch) -> "Step":
+        """A step that is compiled already, at step 0."""
         own, frozen = split_params(params, freeze_mode)
         # Copies: the step donates them, and another variant starts from the same ones.
-        state = create_state(jax.tree.map(jnp.copy, own), tx)
-        step = create_step(value_loss_fn(function, augment=False), tx, schedule, seed=0, ema_decay=0.99)
-        compiled = jax.jit(step, donate_argnums=0).lower(state, frozen, batch).compile()
+        state = create_state(jax.tree.map(jnp.copy, own), _optimizer(freeze_mode)[0])
         return cls(state, frozen, compiled, batch)
 
     def __call__(self) -> None:
         """One update."""
+        self.start_one().block_until_ready()
+
+    def start_one(self) -> jax.Array:
+        """One update that may still be under way; its loss."""
         self.state, scalars = self.compiled(self.state, self.frozen, self.batch)
-        scalars["loss"].block_until_ready()
+        return scalars["loss"]
 
 
 def value(function: ValueFunction, params: Params, batch: ValueBatch) -> Callable[[], np.ndarray]:

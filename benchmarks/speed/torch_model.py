@@ -22,7 +22,7 @@ _MOMENTS = (0.9, 0.95)
 
 
 class TorchValueModel(torch.nn.Module):
-    """The `pistar` architecture; frozen parts compute in `dtype`, trained ones in float32."""
+    """The `pistar` architecture; frozen parts compute in `dtype`, trained ones in float32, or under autocast."""
 
     def __init__(self, params: dict[str, Any], config: ValueModelConfig, freeze_mode: FreezeMode, dtype: torch.dtype):
         super().__init__()
@@ -36,11 +36,14 @@ class TorchValueModel(torch.nn.Module):
         gelu = torch.nn.GELU(approximate="tanh")
         own = (parts.layer_norm(head["layer_norm"]), parts.linear(head["linear1"]), gelu, parts.linear(head["linear2"]))
         self.head = torch.nn.Sequential(*own)
-        self.dtype = dtype
+        self.decoder.embed_tokens.requires_grad_(False)
+        self.freeze(freeze_mode, dtype)
+
+    def freeze(self, freeze_mode: FreezeMode, dtype: torch.dtype) -> None:
+        """Freezes what the mode freezes, and holds it in `dtype` from now on."""
         frozen = {"none": (), "siglip_only": (self.tower,), "all_backbones": (self.tower, self.decoder)}[freeze_mode]
         for module in frozen:
             module.to(dtype).requires_grad_(False)
-        self.decoder.embed_tokens.requires_grad_(False)
 
     def forward(self, pixels: torch.Tensor, text: torch.Tensor, text_valid: torch.Tensor, state: torch.Tensor) -> Any:
         """Logits of frames with all cameras valid; `pixels` [b, cameras, 3, h, w] in [-1, 1]."""
@@ -49,8 +52,8 @@ class TorchValueModel(torch.nn.Module):
         images = self.projection(tokens).reshape(batch, -1, self.norm.normalized_shape[0])
         words = self.decoder.embed_tokens(text).float()
         words = words + self.cross_attention(self.norm(words), images, images, need_weights=False)[0]
-        sequence = torch.cat([images, words, self.state_projection(state)[:, None]], dim=1)
-        ones = torch.ones(batch, 1, dtype=torch.bool)
+        sequence = torch.cat([images, words, self.state_projection(state)[:, None].float()], dim=1)
+        ones = torch.ones(batch, 1, dtype=torch.bool, device=pixels.device)
         valid = torch.cat([ones.expand(-1, images.shape[1]), text_valid, ones], dim=1)
         embeds = sequence.to(self.decoder.dtype)
         hidden = self.decoder(inputs_embeds=embeds, attention_mask=valid.long()).last_hidden_state.float()
@@ -58,38 +61,52 @@ class TorchValueModel(torch.nn.Module):
         return self.head((hidden * weight).sum(1) / weight.sum(1))
 
 
-def inputs(observation: Observation) -> tuple[torch.Tensor, ...]:
-    """The arguments of `TorchValueModel`."""
+def inputs(observation: Observation, device: str = "cpu") -> tuple[torch.Tensor, ...]:
+    """The arguments of `TorchValueModel`, on a device."""
     images = np.stack([np.asarray(observation.images[name]) for name in sorted(observation.images)], axis=1)
-    pixels = torch.from_numpy(images).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
+    pixels = torch.from_numpy(images).to(device).permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0
     text = torch.from_numpy(np.asarray(observation.tokenized_prompt)).long()
     valid, state = (np.asarray(each) for each in (observation.tokenized_prompt_mask, observation.state))
-    return pixels, text, torch.from_numpy(valid), torch.from_numpy(state)
+    return pixels, text.to(device), torch.from_numpy(valid).to(device), torch.from_numpy(state).to(device)
 
 
-def train_step(model: TorchValueModel, frames: tuple[torch.Tensor, ...], target: np.ndarray) -> Callable[[], None]:
-    """One update, as ours: cross-entropy, clipped gradient, AdamW, moving average."""
+def train_step(
+    model: TorchValueModel, frames: tuple[torch.Tensor, ...], target: np.ndarray, *, mixed: bool = False
+) -> Callable[[], torch.Tensor]:
+    """One update, as ours: cross-entropy, clipped gradient, AdamW, moving average; returns the loss.
+
+    Args:
+        model: the model, on the device of the frames.
+        frames: see `inputs`.
+        target: probabilities [b, atoms].
+        mixed: whether trained parts compute in bfloat16, their parameters in float32 (autocast).
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in trained]
     optimizer = torch.optim.AdamW(trained, lr=2.5e-5, betas=_MOMENTS, weight_decay=1e-10, fused=True)
-    wanted = torch.tensor(target)
+    device = frames[0].device
+    wanted = torch.tensor(target, device=device)
 
-    def step() -> None:
+    def step() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        loss = -(torch.log_softmax(model(*frames), -1) * wanted).sum(-1).mean()
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            logits = model(*frames)
+        loss = -(torch.log_softmax(logits.float(), -1) * wanted).sum(-1).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         torch._foreach_lerp_(average, trained, 0.01)
+        return loss.detach()
 
     return step
 
 
+def logits(model: TorchValueModel, frames: tuple[torch.Tensor, ...], *, mixed: bool = False) -> torch.Tensor:
+    """Without a gradient, on the device; see `train_step` for `mixed`."""
+    with torch.inference_mode(), torch.autocast(frames[0].device.type, torch.bfloat16, enabled=mixed):
+        return model(*frames)
+
+
 def value(model: TorchValueModel, frames: tuple[torch.Tensor, ...]) -> Callable[[], np.ndarray]:
     """Logits, without a gradient."""
-
-    def run() -> np.ndarray:
-        with torch.inference_mode():
-            return model(*frames).numpy()
-
-    return run
+    return lambda: logits(model, frames).cpu().numpy()

@@ -1,0 +1,76 @@
+"""Other ways to compute the same training step and the same V, tried beside the library's own."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+
+Attention: TypeAlias = Literal["xla", "cudnn tower", "cudnn"]
+"""XLA's products and softmax; cuDNN's one kernel in the tower, which masks nothing; or there and in the decoder."""
+Kept: TypeAlias = Literal["all", "products", "nothing"]
+"""What the backward pass finds: every activation, results of products with weights alone, or inputs of blocks alone."""
+
+_LEAST_LENGTH = 128
+"""Shorter queries (the prompt's, to the image tokens) stay with XLA."""
+_own_attention, _own_checkpoint = jax.nn.dot_product_attention, jax.checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """How to compute; the default is what the library does."""
+
+    attention: Attention = "xla"
+    kept: Kept = "all"
+    frozen_dtype: str = "float32"
+
+    def __str__(self) -> str:
+        """What differs from the default, to be put behind a name."""
+        own = {"attention": self.attention, "kept": f"keeps {self.kept}", "frozen": f"frozen {self.frozen_dtype}"}
+        default = (self.attention == "xla", self.kept == "all", self.frozen_dtype == "float32")
+        return "".join(f", {words}" for words, is_default in zip(own.values(), default, strict=True) if not is_default)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Of the model's configuration."""
+        return {"remat": self.kept != "all"}
+
+    @contextlib.contextmanager
+    def traced(self) -> Iterator[None]:
+        """Whatever is traced inside computes so."""
+        attend = functools.partial(fused_attention, masked=self.attention == "cudnn")
+        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        with contextlib.ExitStack() as stack:
+            if self.attention != "xla":
+                stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", attend))
+            if self.kept == "products":
+                keep = functools.partial(_own_checkpoint, policy=policy)
+                stack.enter_context(mock.patch.object(jax, "checkpoint", keep))
+            yield
+
+
+def fused_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, *, mask: jax.Array | None = None, masked: bool
+) -> jax.Array:
+    """`jax.nn.dot_product_attention` by cuDNN where it can: arguments [b, l, heads, dim], mask [b, 1, q or 1, k].
+
+    With a mask, cuDNN wants even lengths for gradients: tokens are added that nobody sees, and taken off again.
+    """
+    length = query.shape[1]
+    if length < _LEAST_LENGTH or query.dtype != jnp.bfloat16 or (mask is not None and not masked):
+        return _own_attention(query, key, value, mask=mask)
+    if mask is None:
+        return _own_attention(query, key, value, implementation="cudnn")
+    wide = jnp.broadcast_to(mask, (query.shape[0], 1, length, key.shape[1]))
+    arrays = (_padded(x, 1) for x in (query, key, value))
+    wide = _padded(_padded(wide, 2, True), 3)
+    return _own_attention(*arrays, mask=wide, implementation="cudnn")[:, :length]
+
+
+def _padded(x: jax.Array, axis: int, value: bool = False, multiple: int = 8) -> jax.Array:
+    width = [(0, -x.shape[axis] % multiple if number == axis else 0) for number in range(x.ndim)]
+    return jnp.pad(x, width, constant_values=value)
