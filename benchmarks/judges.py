@@ -15,17 +15,13 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(sys.path.pop(0))  # to the end: metaworld.py beside this file would hide the package of its name
 
-import numpy as np  # noqa: I001 - the order of a path that was changed
-import tyro
+import tyro  # noqa: I001 - the order of a path that was changed
 
-from pistar_vf.relabel.config import LabelRule
 from recording import record
 from simulated import labels
 from simulated.benchmark import Args, Episodes
-from simulated.closed_loop import Arm
-from simulated.judges import JUDGES, error_to_progress, paper_units
-from simulated.measures import LabelJudge, ValueQuality, paired_difference
-from simulated.results import signed
+from simulated.judged import judged
+from simulated.judges import JUDGES, paper_units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,23 +59,8 @@ def _judge(args: JudgeArgs, episodes: Episodes, name: str) -> dict[str, Any]:
     """The quality of a judge, of its labels, and of the policies that were told them."""
     truth = episodes.truth["train"]
     normaliser, units = paper_units(truth)
-    rollouts, task = labels.rollouts_of(truth, units), truth.tasks.tolist().index(args.task)
-    value = JUDGES[name](truth, rollouts, normaliser)
-    quality = dataclasses.asdict(ValueQuality.measure(value, truth, rollouts, task))
-    found = {**quality, "error_to_progress": error_to_progress(value, truth, task)}
-    everything = np.ones(len(value), bool)
-    outcome = episodes.won(args.task, "outcome", Arm(everything, truth.success_of_frames))
-    for lookahead in args.lookaheads:
-        positive = labels.by_values(value, rollouts, LabelRule(lookahead=lookahead))
-        won = episodes.won(args.task, f"{name}, N = {lookahead}", Arm(everything, positive))
-        above = paired_difference(won, outcome)
-        found[f"n_{lookahead}"] = {
-            **dataclasses.asdict(LabelJudge(truth, task, lookahead).quality(positive)),
-            "success": float(won.mean()),
-            "minus_outcome": dataclasses.asdict(above),
-        }
-        print(f"{name}, N = {lookahead}: {won.mean():.3f}, minus the outcome {signed(above)}", flush=True)
-    return found
+    rollouts = labels.rollouts_of(truth, units)
+    return judged(episodes, rollouts, name, JUDGES[name](truth, rollouts, normaliser), args.task, args.lookaheads)
 
 
 if __name__ == "__main__":

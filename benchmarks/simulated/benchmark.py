@@ -102,6 +102,10 @@ class Episodes:
         }
         self.truth = {part: Truth.read(folder / "truth.npz") for part, folder in self._data.items()}
 
+    def folder(self, part: str) -> Path:
+        """Where a part's dataset and truth are."""
+        return self._data[part]
+
     def won(self, task: str, name: str, arm: Arm) -> Bool[np.ndarray, "seeds starts"]:
         """Which rollouts of an arm's policies succeeded."""
         loop = Loop(self._args.seeds, self._args.rollouts, training=Training(self._args.policy_steps))

@@ -1,0 +1,121 @@
+"""What can a small model see that learns from scratch from a hundred episodes? V of many recipes, and what it is worth.
+
+`metaworld.py` makes the episodes and the policies. Training is for a GPU (a minute on a fast one, many hours on two
+cores), which may be another machine: `pack` makes a folder of some megabytes. See docs/metaworld.md.
+
+    python benchmarks/sight.py pack --output_dir outputs/metaworld --folder packed
+    python benchmarks/sight.py pack --output_dir outputs/metaworld_1 --data_seed 1 --folder packed_1
+    python benchmarks/sight.py train --folders packed packed_1 --values sight.npz      # elsewhere
+    python benchmarks/sight.py judge --output_dir outputs/metaworld --values sight.npz --record sight
+"""
+
+import dataclasses
+import re
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.append(sys.path.pop(0))  # to the end: metaworld.py beside this file would hide the package of its name
+
+import numpy as np  # noqa: I001 - the order of a path that was changed
+import tyro
+
+from recording import record
+from simulated.sight import RECIPES, Sight, Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """Makes the episodes where they are not there, and packs them."""
+
+    output_dir: Path
+    """That of `metaworld.py`."""
+    folder: Path
+    """To write."""
+    data_seed: int = 0
+    """Of the episodes."""
+
+    def run(self) -> None:
+        """Writes the folder."""
+        from simulated import packed
+        from simulated.benchmark import Args, Episodes
+
+        packed.pack(Episodes(Args(self.output_dir, data_seed=self.data_seed)).folder("train"), self.folder)
+        print(f"result: {self.folder}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Trains the models of every recipe, and writes V of the first folder's frames after each."""
+
+    folders: tuple[Path, ...]
+    """Packed episodes; recipes of more than 100 episodes go on into the second."""
+    values: Path
+    """The .npz file to write."""
+    recipes: tuple[str, ...] = tuple(RECIPES)
+    """Only these."""
+    size: Size = Size()  # noqa: RUF009 - frozen
+    """How much is trained."""
+    seconds: float = 1e9
+    """After so many no other recipe is begun."""
+
+    def run(self) -> None:
+        """Prints a line for each recipe as it is done."""
+        from simulated import packed
+
+        started = time.perf_counter()
+        truth, pixels = packed.read(self.folders)
+        sight, found = Sight(truth, pixels, self.size), {}
+        for name in self.recipes:
+            if time.perf_counter() - started > self.seconds:
+                print(f"out of time before {name!r}")
+                break
+            found[name] = sight.values(RECIPES[name]).astype(np.float32)
+            np.savez_compressed(self.values, **found)
+            print(f"{name}: {time.perf_counter() - started:.0f} s since the start", flush=True)
+        print(f"result: {self.values}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """Measures V against what the simulator knows, and lets policies loose that were told its labels."""
+
+    output_dir: Path
+    """That of `metaworld.py`."""
+    values: Path
+    """What `train` wrote."""
+    task: str = "pick-place-v3"
+    """Whose policies are let loose."""
+    lookaheads: tuple[int, ...] = (20, 50)
+    """N, frames, of the labels."""
+    seeds: int = 8
+    """Policies of each labelling."""
+    rollouts: int = 50
+    """Starts of each policy."""
+    record: str | None = None
+    """Also write the figures to benchmarks/results, under this name."""
+
+    def run(self) -> None:
+        """Prints a line for each labelling."""
+        from simulated.benchmark import Args, Episodes
+        from simulated.judged import judged
+        from simulated.judges import paper_units
+        from simulated.labels import rollouts_of
+
+        episodes = Episodes(Args(self.output_dir, seeds=self.seeds, rollouts=self.rollouts))
+        truth = episodes.truth["train"]
+        rollouts, facts = rollouts_of(truth, paper_units(truth)[1]), {}
+        with np.load(self.values) as found:
+            for name in found.files:
+                value = found[name][: len(truth.progress)].astype(np.float64)
+                key = re.sub(r"\W+", "_", name).strip("_").lower()
+                facts[key] = judged(episodes, rollouts, name, value, self.task, self.lookaheads)
+        print(f"result: {self.output_dir}")
+        if self.record is not None:
+            record(self.record, {"settings": {"seeds": self.seeds, "rollouts": self.rollouts}, **facts})
+
+
+if __name__ == "__main__":
+    commands = {command.__name__.lower(): command for command in (Pack, Train, Judge)}
+    tyro.extras.subcommand_cli_from_dict(commands, use_underscores=True).run()

@@ -1,0 +1,54 @@
+"""What values are worth, whoever gave them: their own quality, their labels', and policies that are told these."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pistar_vf.relabel.config import LabelRule
+from pistar_vf.relabel.rollouts import Rollouts
+from pistar_vf.typing import Float
+from simulated import labels
+from simulated.benchmark import Episodes
+from simulated.closed_loop import Arm
+from simulated.judges import error_to_progress
+from simulated.measures import LabelJudge, ValueQuality, paired_difference
+from simulated.results import signed
+
+
+def judged(
+    episodes: Episodes,
+    rollouts: Rollouts,
+    name: str,
+    value: Float[np.ndarray, " t"],
+    task_name: str,
+    lookaheads: Iterable[int],
+) -> dict[str, Any]:
+    """Figures by name; prints a line for each labelling.
+
+    Args:
+        episodes: with the part "train".
+        rollouts: the same as relabelling sees it.
+        name: of the judge, for the lines and the stages.
+        value: of every frame.
+        task_name: whose policies are let loose.
+        lookaheads: N, frames, of the labels.
+    """
+    truth = episodes.truth["train"]
+    task = truth.tasks.tolist().index(task_name)
+    quality = dataclasses.asdict(ValueQuality.measure(value, truth, rollouts, task))
+    found = {**quality, "error_to_progress": error_to_progress(value, truth, task)}
+    everything = np.ones(len(value), bool)
+    outcome = episodes.won(task_name, "outcome", Arm(everything, truth.success_of_frames))
+    for lookahead in lookaheads:
+        positive = labels.by_values(value, rollouts, LabelRule(lookahead=lookahead))
+        won = episodes.won(task_name, f"{name}, N = {lookahead}", Arm(everything, positive))
+        above = paired_difference(won, outcome)
+        found[f"n_{lookahead}"] = {
+            **dataclasses.asdict(LabelJudge(truth, task, lookahead).quality(positive)),
+            "success": float(won.mean()),
+            "minus_outcome": dataclasses.asdict(above),
+        }
+        print(f"{name}, N = {lookahead}: {won.mean():.3f}, minus the outcome {signed(above)}", flush=True)
+    return found

@@ -1,0 +1,117 @@
+"""Small models of pictures that learn from scratch, in the Meta-World benchmark."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from simulated import keypoints, packed
+from simulated.sight import RECIPES, Sight, Size, shifted
+from simulated.truth import Truth
+
+from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
+
+LENGTHS = np.array([6, 4, 7, 5])
+COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200], [120, 120, 120]])
+
+
+def truth_of(lengths: np.ndarray) -> Truth:
+    count, rng = int(lengths.sum()), np.random.default_rng(0)
+    return Truth(
+        tasks=np.array(["drawer-open-v3", "pick-place-v3"]),
+        task=np.arange(len(lengths)) % 2,
+        kind=np.array(["clean"] * len(lengths)),
+        onset=np.full(len(lengths), -1),
+        succeeded=np.arange(len(lengths)) % 3 == 0,
+        lengths=lengths,
+        progress=np.linspace(0, 1, count),
+        observation=rng.standard_normal((count, 39)),
+        action=rng.standard_normal((count, 4)),
+    )
+
+
+def test_the_place_of_a_peak():
+    maps = np.zeros((1, 5, 9, 2), np.float32)
+    maps[0, 0, 8, 0] = maps[0, 3, 2, 1] = 100.0
+    np.testing.assert_allclose(keypoints.soft_argmax(jnp.asarray(maps)), [[-1.0, 1.0, 0.5, -0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(5, 2, 8), (3, 2, 7), (3, 1, 6)])
+def test_a_product_is_the_convolution(kernel, stride, side):
+    """Against `jax.lax`."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, side, side, 3)), jnp.float32)
+    weight, bias = rng.standard_normal((kernel * kernel * 3, 4)).astype(np.float32), np.arange(4, dtype=np.float32)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        jnp.asarray(weight.reshape(kernel, kernel, 3, 4)),
+        (stride, stride),
+        [(kernel // 2, kernel // 2)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    found = keypoints._convolution((jnp.asarray(weight), jnp.asarray(bias)), x, kernel, stride)
+    np.testing.assert_allclose(found, np.asarray(expected) + bias, atol=1e-4)
+
+
+def test_a_picture_moves_as_a_whole():
+    """A picture of its own coordinates: all of them move by the same number."""
+    rows, columns = np.meshgrid(np.arange(20), np.arange(20), indexing="ij")
+    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
+    moved = np.asarray(shifted(jax.random.key(0), jnp.asarray(np.tile(picture, (3, 2, 1, 1, 1))), 4)).astype(int)
+    inside = moved[:, :, 8:12, 8:12] - picture[8:12, 8:12].astype(int)
+    by = inside[:, :, 0, 0]
+    assert (inside == by[:, :, None, None]).all()
+    assert np.abs(by).max() <= 4
+    assert len({tuple(own) for own in by[..., :2].reshape(-1, 2)}) > 3
+
+
+def test_packed_episodes_come_back_in_their_order(tmp_path):
+    """Of one colour per episode, the wrist's the opposite: known again after two codecs, to a few levels."""
+    truth = truth_of(LENGTHS)
+
+    def episodes():
+        for number, (length, colour) in enumerate(zip(LENGTHS, COLOURS, strict=True)):
+            plain = np.broadcast_to(colour.astype(np.uint8), (length, 112, 112, 3))
+            yield EpisodeData(
+                columns={"observation.state": np.zeros((length, 4), np.float32)},
+                images={"observation.images.corner": plain, "observation.images.wrist": 255 - plain},
+                task=f"task {number % 2}",
+            )
+
+    write_lerobot_v21(tmp_path / "data" / "dataset", episodes(), fps=20)
+    truth.write(tmp_path / "data" / "truth.npz")
+    packed.pack(tmp_path / "data", tmp_path / "packed")
+    found, pixels = packed.read([tmp_path / "packed", tmp_path / "packed"])
+    assert pixels.shape == (2 * LENGTHS.sum(), 2, 64, 64, 3)
+    expected = np.tile(np.repeat(COLOURS, LENGTHS, axis=0), (2, 1))
+    for camera, wanted in enumerate((expected, 255 - expected)):
+        assert np.abs(pixels[:, camera].mean((1, 2)) - wanted).max() < 6
+    assert found.lengths.tolist() == [*LENGTHS, *LENGTHS]
+    np.testing.assert_array_equal(found.observation, np.concatenate([truth.observation] * 2))
+
+
+@pytest.fixture(scope="module")
+def sight() -> Sight:
+    truth = truth_of(np.full(8, 5))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 2, 16, 16, 3), dtype=np.uint8)
+    return Sight(truth, pixels, Size(folds=2, members=2, steps=3, batch=4))
+
+
+def test_no_model_learns_from_what_it_judges(sight):
+    for fold in range(2):
+        learned = sight._learned(RECIPES["values alone"], fold)
+        assert not (learned & (sight._fold == fold)).any()
+        assert learned.any()
+    few = sight._learned(RECIPES["values alone"].__class__(episodes=3), 0)
+    assert not few[3:].any()
+
+
+def test_values_of_every_frame(sight):
+    """In the support, and other ones after other training."""
+    name = "foresight, mixed"
+    found = sight.values(RECIPES[name])
+    assert found.shape == (40,)
+    assert ((found > -1) & (found < 0)).all()
+    assert np.abs(found - sight.values(RECIPES[name], seed=1)).max() > 1e-6
