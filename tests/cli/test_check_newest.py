@@ -23,7 +23,8 @@ case "$*" in
     ;;
   "-m pip install --quiet uv") exit "$NO_UV" ;;
   "-m pip install"*) echo "installs ${*: -1}"; exit "$NO_NETWORK" ;;
-  "scripts/changed_pins.py constraints/newest.txt") printf "$CHANGES" ;;
+  "-c import sys; sys.exit(sys.version_info < (3, 12))") exit "$OLDER" ;;
+  "scripts/changed_pins.py $PINS") printf "$CHANGES" ;;
   "-m pytest "*) echo "tests: $*"; exit "$TESTS" ;;
   *) echo "unexpected: $*"; exit 99 ;;
 esac
@@ -39,7 +40,8 @@ def script(tmp_path):
     (tmp_path / "folders").mkdir()
 
     def run(*words, **variables):
-        told = {"NO_UV": "1", "NO_NETWORK": "0", "CHANGES": "", "TESTS": "0"} | variables
+        told = {"NO_UV": "1", "NO_NETWORK": "0", "CHANGES": "", "TESTS": "0", "OLDER": "1"} | variables
+        told["PINS"] = f"constraints/{'newest' if told['OLDER'] == '1' else 'py312'}.txt"
         environment = {**os.environ, "PYTHON": str(python), "TMPDIR": str(tmp_path / "folders"), **told}
         found = subprocess.run([SCRIPT, *words], env=environment, cwd=tmp_path, capture_output=True, text=True)
         return found.returncode, found.stdout, list((tmp_path / "folders").iterdir())
@@ -74,6 +76,16 @@ def test_the_tests_pass_on_newer_releases(script):
     command = PINS.read_text().splitlines()[1].removeprefix("# Made with: ")
     assert command.startswith("uv pip compile pyproject.toml")
     assert out.splitlines()[-1] == f"passes on the newest releases; to move the pins: {command}"
+
+
+def test_from_python_3_12_on_the_pins_are_its_own(script):
+    code, out, _ = script(OLDER="0", CHANGES="jax 0.12.0.1 -> 0.12.1\\n")
+    assert code == 0
+    assert "\nconstraints/py312.txt differs from what is newest (pinned -> newest):\njax 0.12.0.1 -> 0.12.1\n" in out
+    command = PINS.with_name("py312.txt").read_text().splitlines()[1].removeprefix("# Made with: ")
+    assert "--python-version 3.12" in command
+    assert out.splitlines()[-1] == f"passes on the newest releases; to move the pins: {command}"
+    assert script(OLDER="0")[1].splitlines()[-1].endswith("which are those of constraints/py312.txt")
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_a_checkpoint_of_several_datasets_has_no_training_set(config, trained_ru
 
 
 def test_without_scikit_learn_the_other_baselines_remain(config, monkeypatch, capsys):
-    reason = "pip install 'pistar-vf[baselines]'"
+    reason = "pip install -e '.[baselines]'"
 
     def refuse(*_):
         raise ConfigError(reason)
