@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.damages import CAMERA, DAMAGES
 from support.folders import contents
@@ -12,7 +13,10 @@ from support.labelled_sets import label, write_unlabelled
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError, PistarError
 from pistar_vf.health import check_dataset
+from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.recipes.prepare import prepare_data
+from pistar_vf.returns import Outcome
+from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
 from pistar_vf.testing.tiny import tiny_train_config
 
 HARMLESS = {
@@ -33,6 +37,10 @@ HARMLESS = {
     "episodes: length as float",
     "episodes: index as text",
     "rows: no index",
+    "rows: no index in one file",
+    "rows: a null among the rewards",
+    "rows: no advantage",
+    "rows: task as decimal",
     "rows: no timestamp",
     "rows: no frame_index",
     "rows: task as float",
@@ -83,6 +91,9 @@ def _subjects(text: str) -> set[str]:
             "task_index",
             "state",
             "frame_index",
+            "episode_index",
+            "timestamp",
+            "reward_label",
             "value_label",
             "intervention",
             CAMERA,
@@ -105,3 +116,31 @@ def test_they_agree(sound, tmp_path, name, version):
     if stopped is not None:
         assert any(_subjects(error) & _subjects(stopped) for error in found), f"check: {found}; train: {stopped}"
         assert "None" not in stopped
+
+
+MESSAGES = {
+    "rows: state in words": r"column 'observation.state': expected numbers, got object such as '\[0.0, 1.0\]'; pass",
+    "rows: times in words": r"episode 0, column 'timestamp': expected one number per frame, got object of shape \(4,\)",
+    "rows: times of the calendar": r"column 'timestamp': expected one number per frame, got datetime64\[us\]",
+    "rows: intervention of the calendar": r"'intervention': expected one type in all files, got datetime64\[us\]",
+    "rows: null reward label": r"episode 0, frame 0: expected a finite reward label, got nan",
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_what_is_said_of_columns_of_another_type(sound, tmp_path, name):
+    root = Path(shutil.copytree(sound["v2.1"], tmp_path / "set"))
+    DAMAGES[name](root)
+    assert re.search(MESSAGES[name], _error_of_train(root, tmp_path) or "")
+
+
+def test_pictures_in_the_tables_need_no_times(tmp_path):
+    """Rows in order are enough: `check` warns, as LeRobot wants them."""
+    frames = {CAMERA: np.full((4, 16, 16, 3), 90, np.uint8)}
+    episodes = [EpisodeData({"observation.state": np.ones((4, 2), np.float32) * i}, frames, "push") for i in (1, 2)]
+    raw = write_lerobot_v21(tmp_path / "raw", episodes, fps=10, storage="image")
+    outcomes = {0: Outcome.SUCCESS, 1: Outcome.FAILURE}
+    root = label(load_lerobot(raw), tmp_path / "set", outcomes=outcomes).root
+    DAMAGES["rows: times in words"](root)
+    assert (_errors_of_check(root), _error_of_train(root, tmp_path)) == ([], None)
+    assert ("warning", "timestamp") in {(f.severity, f.key) for f in check_dataset(root, progress=False).findings}

@@ -42,6 +42,13 @@ def cast(root: Path, column: str, kind: pa.DataType) -> None:
         pq.write_table(table.set_column(table.column_names.index(column), column, table[column].cast(kind)), path)
 
 
+def in_words(root: Path, column: str) -> None:
+    for path in tables(root):
+        table = pq.read_table(path)
+        words = pa.array([str(value) for value in table[column].to_pylist()])
+        pq.write_table(table.set_column(table.column_names.index(column), column, words), path)
+
+
 def drop(root: Path, column: str, first_only: bool = False) -> None:
     for path in tables(root)[: 1 if first_only else None]:
         pq.write_table(pq.read_table(path).drop_columns([column]), path)
@@ -169,6 +176,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "rows: no task_index": lambda root: drop(root, "task_index"),
     "rows: no state": lambda root: drop(root, "observation.state"),
     "rows: no index": lambda root: drop(root, "index"),
+    "rows: no index in one file": lambda root: drop(root, "index", first_only=True),
     "rows: no timestamp": lambda root: drop(root, "timestamp"),
     "rows: no frame_index": lambda root: drop(root, "frame_index"),
     "rows: unknown task": lambda root: set_rows(root, "task_index", lambda rows: [*rows[:-1], 3]),
@@ -197,6 +205,26 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     ),
     "rows: state of another size": lambda root: set_rows(
         root, "observation.state", lambda rows: [[*rows[0], 1.0], *rows[1:]], pa.list_(pa.float32())
+    ),
+    "rows: state in words": lambda root: in_words(root, "observation.state"),
+    "rows: a null among the rewards": lambda root: set_rows(root, "reward", lambda rows: [None, *rows[1:]], pa.int64()),
+    "rows: no advantage": lambda root: set_rows(root, "adv_ind", lambda rows: [None] * len(rows)),
+    "rows: null reward label": lambda root: set_rows(root, "reward_label", lambda rows: [None, *rows[1:]]),
+    "rows: reward label not a number": lambda root: set_rows(
+        root, "reward_label", lambda rows: [*rows[:-1], float("nan")]
+    ),
+    "rows: times in words": lambda root: cast(root, "timestamp", pa.string()),
+    "rows: times of the calendar": lambda root: set_rows(
+        root, "timestamp", lambda rows: [round(1e6 * row) for row in rows], pa.timestamp("us")
+    ),
+    "rows: task as decimal": lambda root: cast(root, "task_index", pa.decimal128(25, 3)),
+    "rows: task in words": lambda root: cast(root, "task_index", pa.string()),
+    "rows: task of the calendar": lambda root: set_rows(root, "task_index", lambda rows: rows, pa.duration("s")),
+    "rows: episode of the calendar": lambda root: set_rows(
+        root, "episode_index", lambda rows: rows, pa.timestamp("us")
+    ),
+    "rows: intervention of the calendar": lambda root: set_rows(
+        root, "intervention", lambda rows: rows, pa.timestamp("us")
     ),
     "rows: reward not a number": lambda root: set_rows(root, "reward", lambda rows: [float("nan"), *rows[1:]]),
     "rows: value label out of range": lambda root: set_rows(root, "value_label", lambda rows: [-3.0, *rows[1:]]),

@@ -187,9 +187,11 @@ class FrameCache:
         return [DecodeJob(dataset, *how, self._known_times(dataset.episodes[0])) for dataset in alone]
 
     def _known_times(self, episode: Episode) -> np.ndarray | None:
-        """Where the dataset has them in memory, so that its file isn't opened again."""
+        """Where the dataset has them in memory, so that its file isn't opened again; what is no time, the decoder
+        refuses.
+        """
         times = self.dataset.kept.read(episode.parquet, TIME_COLUMN, [(episode.first_row, episode.length)])
-        return None if times is None else times[0]
+        return None if times is None or times[0].dtype.kind != "f" else times[0]
 
     def _create_files(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

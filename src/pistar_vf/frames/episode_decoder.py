@@ -15,6 +15,7 @@ from jaxtyping import Float  # not from pistar_vf.typing: decoding processes mus
 
 from pistar_vf.errors import ConfigError, DatasetError
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
+from pistar_vf.lerobot.frame_numbers import is_number_per_frame
 from pistar_vf.lerobot.parquet import open_parquet, row_groups_of
 from pistar_vf.video.decoding import decode_image, decode_video
 
@@ -54,6 +55,11 @@ def decode_episode(
         return
     if times is None and TIME_COLUMN in dataset.columns:
         times = dataset.read_column(TIME_COLUMN, [episode])
+    if times is not None and not is_number_per_frame(times):
+        raise DatasetError(
+            f"{episode.parquet}: episode {episode.index}, column '{TIME_COLUMN}': expected one number per frame, got "
+            f"{times.dtype} of shape {times.shape}; `pistar-vf repair` writes frame_index / fps"
+        )
     clip = dataset.video_clip(episode, camera_key)
     yield from decode_video(
         clip.path,

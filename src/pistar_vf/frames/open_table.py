@@ -13,6 +13,7 @@ from pistar_vf.frames.loader import FrameTable
 from pistar_vf.frames.state_stats import StateStatistics
 from pistar_vf.lerobot.dataset import Episode, LeRobotDataset
 from pistar_vf.lerobot.episode_rows import EpisodeRows
+from pistar_vf.lerobot.typed_values import shown
 from pistar_vf.tokenizer import PromptTokenizer
 from pistar_vf.typing import Float
 
@@ -132,15 +133,21 @@ def read_state(
     """The robot state of all frames, or of some episodes' frames.
 
     Raises:
-        DatasetError: there is no such column, or a number of the named episodes is not finite; of all frames nobody
-            knows which will be used, and an episode that is left out may be damaged.
+        DatasetError: there is no such column, it holds no numbers, or one of the named episodes is not finite; of all
+            frames nobody knows which will be used, and an episode that is left out may be damaged.
     """
     if key not in dataset.columns:
         raise DatasetError(
             f"{dataset.root}: no state column '{key}'; the columns are {', '.join(dataset.columns)}; "
             "pass --state_key, or --state_encoding none to train without state"
         )
-    state = np.asarray(dataset.read_column(key, episodes), np.float32)
+    state = dataset.read_column(key, episodes)
+    if state.dtype.kind not in "biuf":
+        raise DatasetError(
+            f"{dataset.root}: state column '{key}': expected numbers, got {state.dtype} such as {shown(state[0])}; "
+            "pass another --state_key, or --state_encoding none to train without state"
+        )
+    state = state.astype(np.float32)
     state = state.reshape(len(state), -1)
     if episodes is not None:
         _refuse_holes(key, state, episodes)

@@ -121,7 +121,18 @@ class LabelCheck:
             self._below.append((values, place))
         rewards = None if rewards is None else frame_numbers(rewards, str(episode.parquet))
         self._labels[episode.index] = (values, rewards)
-        self._tasks[episode.index] = int(columns["task_index"][0]) if "task_index" in columns else 0
+        self._check_rewards(rewards, episode, place)
+        tasks = columns.get("task_index", np.zeros(1))  # what is no number is reported with the prompts
+        self._tasks[episode.index] = int(np.nan_to_num(tasks[0])) if is_number_per_frame(tasks) else 0
+
+    def _check_rewards(self, rewards: np.ndarray | None, episode: Episode, place: Place) -> None:
+        """Of time-outs and fragments, they may be missing."""
+        if rewards is None or np.isfinite(rewards).all() or self._outcomes.get(episode.index) in OPEN_ENDED:
+            return
+        bad = ~np.isfinite(rewards)
+        frame = int(np.argmax(bad))
+        problem = f"expected a finite reward label, got {rewards[frame]:g} ({int(bad.sum())} frames of the episode)"
+        self._findings.error("reward labels", problem, _RELABEL, **place | {"key": REWARD_COLUMN, "frame": frame})
 
     def _refuse(self, values: np.ndarray, bad: np.ndarray, place: Place) -> None:
         frame = int(np.argmax(bad))

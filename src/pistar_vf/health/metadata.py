@@ -8,16 +8,13 @@ import pyarrow as pa
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.open_table import STATE_COLUMN
 from pistar_vf.health.findings import Findings, Place
-from pistar_vf.labels.value_labels import REWARD_COLUMN, VALUE_COLUMN
+from pistar_vf.health.tables import severity_of
 from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode_stats import read_episode_stats
-from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
 from pistar_vf.lerobot.metadata import read_info
 
 _STATS_ADVICE = "training a policy with LeRobot needs them; `pistar-vf` does not"
-
-_READ_BY_TRAINING = frozenset((*v21.INDEX_COLUMNS, STATE_COLUMN, REWARD_COLUMN, VALUE_COLUMN, INTERVENTION_COLUMN))
 
 
 def check_metadata(dataset: LeRobotDataset, findings: Findings) -> None:
@@ -65,7 +62,7 @@ def _check_complete(dataset: LeRobotDataset, findings: Findings) -> None:
     """Columns that only some files have: what they are in the others, only their owner knows."""
     num_files = len(dataset.files())
     for name in dataset.schema.lacking:
-        report = findings.error if name in _READ_BY_TRAINING else findings.warning
+        report = findings.error if severity_of(dataset, name) == "error" else findings.warning
         problem = f"the column '{name}' is not in every file: {dataset.schema.describe_partial(name, num_files)}"
         merge = f"pistar-vf merge {shlex.quote(str(dataset.root))} --fill {name}=0 --output_dir <new folder>"
         advice = f"say what it is there: `{merge}`"

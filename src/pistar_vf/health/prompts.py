@@ -4,10 +4,12 @@ import collections
 
 import numpy as np
 
+from pistar_vf.errors import DatasetError
 from pistar_vf.health.findings import Findings, Place
 from pistar_vf.health.tables import Columns
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
+from pistar_vf.lerobot.typed_values import whole_numbers
 
 
 class PromptCheck:
@@ -27,7 +29,12 @@ class PromptCheck:
         if "task_index" not in columns:
             return
         place: Place = {"file": episode.parquet, "episode": episode.index, "key": "task_index"}
-        present, first = np.unique(columns["task_index"], return_index=True)
+        try:
+            numbers = whole_numbers(columns["task_index"], "the rows")
+        except DatasetError as error:
+            self._findings.error("task_index", str(error), "write whole numbers", **place)
+            return
+        present, first = np.unique(numbers, return_index=True)
         prompts = {self._tasks[i] for i in present.tolist() if i in self._tasks}
         for task_index, frame in zip(present.tolist(), first.tolist()):
             if task_index not in self._tasks:

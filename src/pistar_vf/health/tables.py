@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pistar_vf.errors import DatasetError
+from pistar_vf.frames.episode_decoder import TIME_COLUMN
 from pistar_vf.frames.open_table import STATE_COLUMN
-from pistar_vf.health.findings import Findings, Place
+from pistar_vf.health.findings import Findings, Place, Severity
 from pistar_vf.health.opening import DOWNLOAD
-from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, VALUE_COLUMN
+from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
-from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN
+from pistar_vf.lerobot.frame_numbers import INTERVENTION_COLUMN, is_number_per_frame
 from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.row_rules import ADVICE, REPAIR, row_problems, wrong_rows
 from pistar_vf.lerobot.v21 import INDEX_COLUMNS
@@ -26,7 +27,10 @@ LEROBOT_TOLERANCE_SECONDS = 1e-4
 LABEL_COLUMNS = frozenset((*RECAP_COLUMNS, OLD_VALUE_COLUMN))
 _VALUE_COLUMNS = (VALUE_COLUMN, OLD_VALUE_COLUMN)  # the check of the labels knows which NaN are meant
 _RENUMBER = "`pistar-vf repair` and `pistar-vf merge` number it anew"
-_NEEDED = frozenset((*INDEX_COLUMNS, STATE_COLUMN, *LABEL_COLUMNS))
+_READ_BY_TRAINING = frozenset(
+    ("episode_index", "frame_index", "task_index", STATE_COLUMN, *_VALUE_COLUMNS, REWARD_COLUMN, INTERVENTION_COLUMN)
+)
+_WRITTEN_BY_OTHERS = frozenset((*INDEX_COLUMNS, *LABEL_COLUMNS))
 _CHECK_NAMES = {INTERVENTION_COLUMN: "interventions"}
 
 Columns = Mapping[str, np.ndarray]
@@ -49,6 +53,13 @@ def read_tables(dataset: LeRobotDataset, findings: Findings, progress: bool) -> 
             for i, episode in enumerate(episodes):
                 yield episode, {name: parts[i] for name, parts in columns.items()}
                 bar.update()
+
+
+def severity_of(dataset: LeRobotDataset, column: str) -> Severity:
+    """How bad it is that a column cannot be read: an error where training stops, which reads times for videos alone."""
+    if column in _READ_BY_TRAINING or (column == TIME_COLUMN and dataset.video_keys):
+        return "error"
+    return "warning" if column in _WRITTEN_BY_OTHERS else "note"
 
 
 class _ColumnReader:
@@ -79,10 +90,12 @@ class _ColumnReader:
         try:
             return column_of(file, path, name, spans)
         except ColumnFormError as error:
-            if name == "index":  # which training does not read
-                self._findings.warning("index", str(error), _RENUMBER, **place)
-            elif name in _NEEDED:
-                self._findings.error("column", str(error), "write one number into every row", **place)
+            severity = severity_of(self._dataset, name)
+            report = self._findings.error if severity == "error" else self._findings.warning
+            if name == "index":
+                report("index", str(error), _RENUMBER, **place)
+            elif severity != "note":
+                report("column", str(error), "write one number into every row", **place)
             elif name not in self._noted:
                 self._noted.add(name)
                 self._findings.note("not looked at", str(error), "nothing: it is carried as it is", **place)
@@ -112,9 +125,12 @@ class TableCheck:
     def add(self, episode: Episode, columns: Columns) -> None:
         """Checks one episode."""
         self._check_indices(episode, columns)
-        if "timestamp" in columns and columns["timestamp"].dtype.kind in "fiu":
-            self.timestamps[episode.index] = columns["timestamp"]
-            self._check_timestamps(episode, columns["timestamp"])
+        if TIME_COLUMN in columns:
+            self._check_times(episode, columns[TIME_COLUMN])
+        if STATE_COLUMN in columns and columns[STATE_COLUMN].dtype.kind not in "biuf":
+            problem = f"expected numbers, got {columns[STATE_COLUMN].dtype}"
+            place: Place = {"file": episode.parquet, "episode": episode.index, "key": STATE_COLUMN}
+            self._findings.error("state", problem, "pass --state_key, or --state_encoding none", **place)
         for name, values in columns.items():
             if values.dtype.kind == "f":
                 self._check_finite(episode, name, values)
@@ -141,6 +157,16 @@ class TableCheck:
             expected = np.arange(episode.start, episode.start + episode.length)
             for wrong in wrong_rows("index", columns["index"], expected):
                 self._findings.warning("index", wrong.problem, _RENUMBER, key="index", frame=wrong.frame, **place)
+
+    def _check_times(self, episode: Episode, times: np.ndarray) -> None:
+        if is_number_per_frame(times):
+            self.timestamps[episode.index] = times
+            self._check_timestamps(episode, times)
+            return
+        problem = f"expected one number per frame, got {times.dtype} of shape {times.shape}"
+        place: Place = {"file": episode.parquet, "episode": episode.index, "key": TIME_COLUMN}
+        report = self._findings.error if self._dataset.video_keys else self._findings.warning
+        report(TIME_COLUMN, problem, REPAIR, **place)
 
     def _check_timestamps(self, episode: Episode, times: np.ndarray) -> None:
         place: Place = {"file": episode.parquet, "episode": episode.index, "key": "timestamp"}

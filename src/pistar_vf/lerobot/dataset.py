@@ -178,7 +178,13 @@ class LeRobotDataset:
                         f"{path}: column '{name}': expected values of shape {parts[0].shape[1:]} "
                         f"as in {chosen[0].parquet.name}, got {part.shape[1:]}"
                     )
-        return np.concatenate([parts[position] for position in range(len(chosen))])
+        try:
+            return np.concatenate([parts[position] for position in range(len(chosen))])
+        except TypeError as error:  # numbers here, dates there
+            kinds = " and ".join(dict.fromkeys(str(part.dtype) for part in parts.values()))
+            raise DatasetError(
+                f"{self.root}: column '{name}': expected one type in all files, got {kinds}; write it anew"
+            ) from error
 
     def _refuse_partial(self, name: str, episodes: Sequence[Episode]) -> None:
         """Refuses a column that the files of some of the episodes lack: what it is there, only its owner knows."""

@@ -189,6 +189,8 @@ def to_numpy(chunks: pa.ChunkedArray, first_row: int, where: str) -> np.ndarray:
         column = column.flatten()
     if pa.types.is_struct(column.type):
         raise ColumnFormError(f"{where}: expected numbers or strings, got {column.type}; is it a camera?")
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())  # databases write whole numbers so
     if not pa.types.is_floating(column.type):
         _refuse_nulls(column, rows, where)
     values = column.to_numpy(zero_copy_only=False).reshape(shape)
