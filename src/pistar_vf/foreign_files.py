@@ -92,6 +92,19 @@ def read_lines(path: Path) -> Iterator[str]:
         ) from error
 
 
+def single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` of JSON: of a key that occurs twice, nobody knows which value is meant.
+
+    Raises:
+        ValueError: names it.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' occurs twice in one object")
+    return found
+
+
 def read_object(path: Path, what: str, error: type[PistarError] = DatasetError) -> dict[str, Any]:
     """The JSON object that a file holds.
 

@@ -223,6 +223,8 @@ def test_choices_that_mean_nothing(tmp_path, capsys):
 REPAIRED = (
     *("rows: frames from one on", "rows: times that drift", "rows: times of the day", "rows: times that jump"),
     *("rows: no index", "rows: no frame_index", "rows: no timestamp", "rows: no task_index", "rows: index wrong"),
+    *("rows: no index in one file", "rows: times in words", "rows: times of the calendar"),
+    *("rows: times as whole numbers", "rows: frames as float", "rows: null index", "rows: null time"),
 )
 
 
@@ -237,6 +239,7 @@ def test_repair_counts_anew(tmp_path, name):
     after = load_lerobot(tmp_path / "out")
     for key, values in expected.items():
         np.testing.assert_allclose(after.read_column(key), values, atol=1e-6, err_msg=key)
+    assert after.features["timestamp"]["dtype"].startswith("float")
     assert [f for f in check_dataset(after.root, progress=False).findings if f.severity != "note"] == []
 
 
@@ -256,3 +259,16 @@ def test_rows_in_disorder_are_not_repaired(tmp_path, capsys):
     damages.DAMAGES["rows: frames in disorder"](root)
     assert main(["repair", str(root), "--output_dir", str(tmp_path / "out")]) == 2
     assert "expected rows in the order of their numbers, got 0 after 1" in capsys.readouterr().err
+
+
+def test_a_column_that_only_some_files_have_is_not_repaired(tmp_path, capsys):
+    """The message names the user's own file, and a command that helps; after that it goes through."""
+    root = write_unlabelled(tmp_path / "my set").root
+    damages.drop(root, "intervention", first_only=True)
+    words = ["--output_dir", str(tmp_path / "out")]
+    assert main(["repair", str(root), *words]) == 2
+    said = capsys.readouterr().err
+    assert f"{root}/data/chunk-000/episode_000000.parquet: expected the column 'intervention'" in said
+    assert f"pistar-vf merge '{root}' --fill intervention=<value>" in said
+    assert main(["merge", str(root), "--fill", "intervention=0", "--output_dir", str(tmp_path / "filled")]) == 0
+    assert main(["repair", str(tmp_path / "filled"), *words]) == 0

@@ -104,6 +104,23 @@ def test_other_encodings_never_become_other_words(sound, tmp_path, encoding):
         load_lerobot(root)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "key"),
+    [
+        ("tasks.jsonl", '{"task_index": 0, "task": "push", "task": "pull"}', "task"),
+        ("episodes.jsonl", '{"episode_index": 0, "tasks": ["push"], "length": 4, "length": 5}', "length"),
+        ("info.json", '{"fps": 10, "fps": 20, "features": {}}', "fps"),
+        ("info.json", '{"features": {"action": {"dtype": "float32", "dtype": "int64"}}}', "dtype"),
+    ],
+)
+def test_a_key_that_occurs_twice_is_no_word(sound, tmp_path, name, line, key):
+    """A parser takes the last, another the first."""
+    root = Path(shutil.copytree(sound["v2.1"], tmp_path / "set"))
+    (root / "meta" / name).write_text(line + "\n")
+    with pytest.raises(DatasetError, match=rf"{name}.*: not valid JSON \(the key '{key}' occurs twice in one object\)"):
+        load_lerobot(root)
+
+
 POINTERS = {
     "info": "meta/info.json",
     "tasks": "meta/tasks.*",

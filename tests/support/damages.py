@@ -213,6 +213,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "rows: reward label not a number": lambda root: set_rows(
         root, "reward_label", lambda rows: [*rows[:-1], float("nan")]
     ),
+    "rows: times as whole numbers": lambda root: set_rows(
+        root, "timestamp", lambda rows: [int(row) for row in rows], pa.int32()
+    ),
     "rows: times in words": lambda root: cast(root, "timestamp", pa.string()),
     "rows: times of the calendar": lambda root: set_rows(
         root, "timestamp", lambda rows: [round(1e6 * row) for row in rows], pa.timestamp("us")

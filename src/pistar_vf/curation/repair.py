@@ -1,9 +1,12 @@
 """A copy of a dataset whose index columns and times are what its rows and pictures say by their order."""
 
+import contextlib
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pistar_vf.changes.staging import check_output, files_below, link_or_copy, scratch_folder
 from pistar_vf.curation.merge import merge_datasets
@@ -12,7 +15,7 @@ from pistar_vf.lerobot import v21, v30
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.episode import Episode, EpisodeChoice
 from pistar_vf.lerobot.metadata import read_info
-from pistar_vf.lerobot.parquet import column_of, open_parquet
+from pistar_vf.lerobot.parquet import ColumnFormError, column_of, open_parquet
 from pistar_vf.lerobot.rewrite import replace_columns
 from pistar_vf.lerobot.typed_values import whole_numbers
 
@@ -34,11 +37,12 @@ def repair_dataset(dataset: LeRobotDataset, output_dir: str | Path, *, progress:
         `output_dir`.
 
     Raises:
-        DatasetError: rows are not in the order of their `frame_index`, no prompt is known, or the dataset cannot be
-            copied.
+        DatasetError: rows are not in the order of their `frame_index`, no prompt is known, only some files have a
+            column, or the dataset cannot be copied.
     """
     output_dir = Path(output_dir)
     check_output(dataset.root, output_dir)
+    _refuse_partial(dataset)
     version = v30.CODEBASE_VERSION if dataset.version == v30.CODEBASE_VERSION else v21.CODEBASE_VERSION
     with scratch_folder(output_dir) as scratch:
         copy = scratch / dataset.name
@@ -47,10 +51,22 @@ def repair_dataset(dataset: LeRobotDataset, output_dir: str | Path, *, progress:
         for path, episodes in dataset.files().items():
             target = copy / path.relative_to(dataset.root)
             target.parent.mkdir(parents=True, exist_ok=True)
-            replace_columns(path, target, _columns(dataset, path, episodes))
+            columns = _columns(dataset, path, episodes)
+            replace_columns(path, target, columns, drop=[name for name in columns if _is_of_another_type(path, name)])
         _write_info(dataset, copy)
         repaired = load_lerobot(copy, choice=EpisodeChoice(tuple(episode.index for episode in dataset.episodes)))
         return merge_datasets([repaired], output_dir, version, progress=progress)
+
+
+def _refuse_partial(dataset: LeRobotDataset) -> None:
+    """Of columns that only some files have, only those can be written that are counted."""
+    for name, files in dataset.schema.lacking.items():
+        if name not in v21.INDEX_COLUMNS:
+            raise DatasetError(
+                f"{files[0]}: expected the column '{name}', which other files of {dataset.root} have, got none "
+                f"({len(files)} files lack it); say what it is there, with `pistar-vf merge "
+                f"{shlex.quote(str(dataset.root))} --fill {name}=<value> --output_dir <new folder>`, and repair that"
+            )
 
 
 def _link_others(dataset: LeRobotDataset, copy: Path) -> None:
@@ -68,13 +84,17 @@ def _columns(dataset: LeRobotDataset, path: Path, episodes: tuple[Episode, ...])
         columns = {name: np.zeros(num_rows, np.int64) for name in ("frame_index", "episode_index", "index")}
         columns["timestamp"] = np.zeros(num_rows, np.float32)
         for name in columns:
-            if name in names and sum(episode.length for episode in episodes) < num_rows:
+            known = name in names and not _is_of_another_type(path, name)
+            if known and sum(episode.length for episode in episodes) < num_rows:
                 columns[name] = np.array(column_of(file, path, name)[0]).reshape(num_rows)
     if "task_index" not in names:
         columns["task_index"] = np.zeros(num_rows, np.int64)
-    for name in ("frame_index", "index"):
-        if name in names:
-            _check_order(dataset, name, episodes)
+    if "frame_index" in names:
+        _check_order(dataset, "frame_index", episodes)
+    if "index" in names:
+        # With frame_index, nothing hangs on what is no number here.
+        with contextlib.suppress(*([ColumnFormError] if "frame_index" in names else [])):
+            _check_order(dataset, "index", episodes)
     for episode in episodes:
         rows = slice(episode.first_row, episode.first_row + episode.length)
         frames = np.arange(episode.length)
@@ -85,6 +105,14 @@ def _columns(dataset: LeRobotDataset, path: Path, episodes: tuple[Episode, ...])
         if "task_index" not in names:
             columns["task_index"][rows] = _known_task(dataset, episode)
     return columns
+
+
+def _is_of_another_type(path: Path, name: str) -> bool:
+    """Whether a column that is counted cannot hold the numbers: times as whole numbers, words or dates."""
+    with open_parquet(path) as file:
+        kinds = {field.name: field.type for field in file.schema_arrow}
+    fits = pa.types.is_floating if name == "timestamp" else pa.types.is_integer
+    return name in kinds and name != "task_index" and not fits(kinds[name])
 
 
 def _check_order(dataset: LeRobotDataset, name: str, episodes: tuple[Episode, ...]) -> None:
@@ -119,6 +147,8 @@ def _write_info(dataset: LeRobotDataset, copy: Path) -> None:
     info = read_info(dataset.root)
     new = {name: {"dtype": "int64", "shape": [1], "names": None} for name in v21.INDEX_COLUMNS}
     new["timestamp"]["dtype"] = "float32"
-    info["features"] = {**info["features"], **{k: v for k, v in new.items() if k not in info["features"]}}
+    fitting = {"timestamp": "float"}
+    old = {k: v for k, v in info["features"].items() if k not in new or v["dtype"].startswith(fitting.get(k, "int"))}
+    info["features"] = {**old, **{name: feature for name, feature in new.items() if name not in old}}
     (copy / _INFO).parent.mkdir(parents=True, exist_ok=True)
     (copy / _INFO).write_text(json.dumps(info, ensure_ascii=False), encoding="utf-8")

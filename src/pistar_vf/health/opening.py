@@ -16,7 +16,7 @@ from pistar_vf.lerobot.parquet import open_parquet
 from pistar_vf.progress import progress_bar
 from pistar_vf.video.remux import read_packet_table
 
-DOWNLOAD = "download the file again, or leave the episode out"
+RESTORE = "restore the file, or leave the episode out"
 
 
 def open_for_check(root: Path, findings: Findings, progress: bool) -> LeRobotDataset | None:
@@ -86,7 +86,7 @@ def _count_rows(path: Path, index: int, findings: Findings) -> int | None:
         with open_parquet(path) as file:
             return file.metadata.num_rows
     except DatasetError as error:
-        findings.error("table", str(error), DOWNLOAD, file=path, episode=index)
+        findings.error("table", str(error), RESTORE, file=path, episode=index)
         return None
 
 
@@ -105,4 +105,4 @@ def _scan_files(root: Path, findings: Findings, progress: bool) -> None:
             else:
                 open_parquet(path).close()
         except DatasetError as error:
-            findings.error("file", str(error), DOWNLOAD, file=path)
+            findings.error("file", str(error), RESTORE, file=path)

@@ -12,7 +12,7 @@ from pistar_vf.errors import DatasetError
 from pistar_vf.frames.episode_decoder import TIME_COLUMN
 from pistar_vf.frames.open_table import STATE_COLUMN
 from pistar_vf.health.findings import Findings, Place, Severity
-from pistar_vf.health.opening import DOWNLOAD
+from pistar_vf.health.opening import RESTORE
 from pistar_vf.labels.value_labels import OLD_VALUE_COLUMN, REWARD_COLUMN, VALUE_COLUMN
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
@@ -77,7 +77,7 @@ class _ColumnReader:
             with open_parquet(path) as file:
                 found = {name: self._column(file, path, name, spans, episode) for name in names}
         except DatasetError as error:  # it could be opened a moment ago
-            self._findings.error("table", str(error), DOWNLOAD, file=path, episode=episode.index)
+            self._findings.error("table", str(error), RESTORE, file=path, episode=episode.index)
             return {}
         return {name: parts for name, parts in found.items() if parts is not None}
 
@@ -100,7 +100,7 @@ class _ColumnReader:
                 self._noted.add(name)
                 self._findings.note("not looked at", str(error), "nothing: it is carried as it is", **place)
         except DatasetError as error:
-            self._findings.error("column", str(error), DOWNLOAD, **place)
+            self._findings.error("column", str(error), RESTORE, **place)
         return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pistar_vf.errors import DatasetError
 from pistar_vf.frames.episode_decoder import decode_episode
 from pistar_vf.health.findings import Findings, Place
-from pistar_vf.health.opening import DOWNLOAD
+from pistar_vf.health.opening import RESTORE
 from pistar_vf.lerobot.cameras import described
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.episode import Episode
@@ -92,7 +92,7 @@ def decode_all(dataset: LeRobotDataset, findings: Findings, progress: bool) -> N
         results = progress_bar(pool.map(decode, pairs), "decoding", len(pairs), unit=" episodes", disable=not progress)
         for (episode, key), problem in zip(pairs, results):
             if problem is not None:
-                findings.error("decoding", problem, DOWNLOAD, episode=episode.index, key=key)
+                findings.error("decoding", problem, RESTORE, episode=episode.index, key=key)
 
 
 def _check_camera(
@@ -130,7 +130,7 @@ def _read_packets(
         try:
             packets = read_packet_table(path, f"episode {episodes[0].index}, camera {key}")
         except DatasetError as error:
-            findings.error("video", str(error), DOWNLOAD, file=path, episode=episodes[0].index, key=key)
+            findings.error("video", str(error), RESTORE, file=path, episode=episodes[0].index, key=key)
             continue
         yield path, episodes, packets
 

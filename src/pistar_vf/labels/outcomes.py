@@ -10,7 +10,7 @@ import numpy as np
 
 from pistar_vf.choices import OutcomeRule, RolloutSource, TimeoutAs
 from pistar_vf.errors import ConfigError, DatasetError, LabelError
-from pistar_vf.foreign_files import read_text
+from pistar_vf.foreign_files import read_text, single_keys
 from pistar_vf.labels.rollout_sources import outcomes_of_source
 from pistar_vf.lerobot.dataset import LeRobotDataset
 from pistar_vf.lerobot.typed_values import whole_number
@@ -178,7 +178,7 @@ def _json_pairs(text: str) -> Any:
 
 
 def _jsonl_pairs(text: str) -> Iterable[tuple[Any, Any]]:
-    lines = [json.loads(line) for line in text.split("\n") if line.strip()]
+    lines = [json.loads(line, object_pairs_hook=single_keys) for line in text.split("\n") if line.strip()]
     return [(line["episode_index"], line["outcome"]) for line in lines]
 
 
@@ -190,6 +190,8 @@ def _csv_pairs(text: str) -> Iterable[tuple[Any, Any]]:
     delimiter = next((sign for sign in ",;\t" if sign in (lines or [""])[0]), ",")
     rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     names = [name.strip().lower() for name in next(rows, [])]
+    if twice := sorted({name for name in names if names.count(name) > 1} & {"episode_index", "outcome"}):
+        raise ValueError(f"two columns are called '{twice[0]}'")
     episode, outcome = names.index("episode_index"), names.index("outcome")
     return [(row[episode], row[outcome]) for row in rows if any(cell.strip() for cell in row)]
 

@@ -31,7 +31,7 @@ def parse_episodes(text: str, flag: str) -> tuple[int, ...]:
     result: list[int] = []
     for part in text.split(","):
         match = _RANGE.match(part.strip())
-        if match is None:
+        if match is None or int(match[2] or match[1]) < int(match[1]):
             raise ConfigError(f"{flag}: expected indices and ranges such as '0-25,30', got {part!r} in {text!r}")
         first, last = int(match[1]), int(match[2] or match[1])
         result.extend(range(first, last + 1))

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pistar_vf.errors import DatasetError
-from pistar_vf.foreign_files import read_lines, read_text
+from pistar_vf.foreign_files import read_lines, read_text, single_keys
 from pistar_vf.hub.address import is_hub_address, parse_hub_address
 from pistar_vf.hub.files import lerobot_home
 from pistar_vf.lerobot.from_hub import metadata_from_hub
@@ -172,7 +172,7 @@ def fill_template(template: str, root: Path, values: Mapping[str, int | str]) ->
 
 def _parse(content: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
     try:
-        entry = json.loads(content)
+        entry = json.loads(content, object_pairs_hook=single_keys)
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{where}: not valid JSON ({error}); the file is damaged, download it again") from error
     if not isinstance(entry, dict):
