@@ -128,6 +128,18 @@ def test_signs_that_a_terminal_lacks_are_replaced(monkeypatch, tmp_path, encodin
         assert output.buffer.getvalue()
 
 
+@pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_nobody_listens(monkeypatch, tmp_path, closed):
+    """`>&-`, as services and schedulers start programs: Python has None for such a stream."""
+    root = write_unlabelled(tmp_path / "set").root
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)
+    words = ["--data_dir", str(root), "--outcome_column", "outcome", "--output_dir", str(tmp_path / "out")]
+    assert main(["label", *words]) == 0
+    assert load_lerobot(tmp_path / "out").num_frames == 12
+    assert main(["label", *words]) == 2  # an error has nowhere to go either: the folder holds files
+
+
 # --- devices -----------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.lerobot06 import DEPTH, FRONT, WRIST, Kind, write_as_lerobot06, write_subtasks
 
+from pistar_vf.cli.main import main
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.curation.merge import merge_datasets
 from pistar_vf.curation.merge.plan import MergeOptions
@@ -16,6 +17,7 @@ from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.recipes.label import run_label
 from pistar_vf.recipes.label_config import LabelConfig
 from pistar_vf.recipes.plan import plan_data
+from pistar_vf.recipes.run import run_training
 from pistar_vf.testing.tiny import tiny_train_config
 
 LENGTHS = {"recorder": (7, 9), "eval": (8, 10, 6), "dagger": (14, 6, 5)}
@@ -102,12 +104,35 @@ def test_recordings_are_merged_with_their_subtasks(labelled: dict[str, Path], tm
     assert found == expected
 
 
-def test_rollouts_and_corrections_are_trained_on_together(labelled: dict[str, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def merged(labelled: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> LeRobotDataset:
+    """Rollouts and corrections in one dataset."""
     options = MergeOptions(("next.reward=0", "next.success=0", "next.done=0"))
     both = [load_lerobot(labelled[kind]) for kind in ("eval", "dagger")]
-    merged = load_lerobot(merge_datasets(both, tmp_path / "merged", options=options, progress=False))
+    output = tmp_path_factory.mktemp("rollouts") / "merged"
+    return load_lerobot(merge_datasets(both, output, options=options, progress=False))
+
+
+def test_rollouts_and_corrections_are_trained_on_together(merged: LeRobotDataset, tmp_path: Path) -> None:
     config = tiny_train_config(merged.root, tmp_path / "run", source="lerobot_dagger", cache_dir=tmp_path / "cache")
     plan = plan_data(config)
     assert [episode.index for episode in plan.train_rows.episodes] == [0, 1, 2]
     assert [episode.index for episode in plan.timeouts.episodes] == [1]  # nobody knows how it would have gone on
     assert plan.targets.fragments == {3, 4, 5}
+
+
+@pytest.mark.usefixtures("small_and_fast")
+def test_train_relabel_and_both_conversions(merged: LeRobotDataset, tmp_path: Path) -> None:
+    """The words are written, and everything else is what it was, in either layout."""
+    options = {"source": "lerobot_dagger", "cache_dir": tmp_path / "cache"}
+    checkpoint = run_training(tiny_train_config(merged.root, tmp_path / "run", **options))
+    words = ["relabel", "--data_dir", merged.root, "--checkpoint_dir", checkpoint, "--output_dir", tmp_path / "new"]
+    words += ["--source", "lerobot_dagger", "--cache_dir", tmp_path / "cache", "--report_dir", tmp_path / "report"]
+    assert main([*map(str, words), "--num_workers", "0", "--force"]) == 0
+    relabelled = load_lerobot(tmp_path / "new")
+    assert_same_rows(relabelled, merged, but={"adv_ind"})
+    assert set(relabelled.read_column("adv_ind")[24:38].tolist()) <= {"positive", "none"}  # the operator's window
+    old = load_lerobot(convert_dataset(relabelled, tmp_path / "v21", reencode=True, progress=False))
+    back = load_lerobot(convert_dataset(old, tmp_path / "v30", progress=False))
+    for found in (old, back):
+        assert_same_rows(found, relabelled)

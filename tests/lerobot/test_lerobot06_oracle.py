@@ -255,3 +255,15 @@ def test_train_and_relabel(
         assert_holds(items(lerobot, tmp_path / name), items(lerobot, root), but={"adv_ind"})
     advantages = load_lerobot(tmp_path / "rollouts").read_column("adv_ind")
     assert set(advantages[24:38].tolist()) <= {"positive", "none"}  # the first window of corrections
+    _assert_merged_and_converted(lerobot, [tmp_path / "recorder", labelled["second"]], tmp_path)
+    _assert_merged_and_converted(lerobot, [tmp_path / "rollouts"], tmp_path / "alone")
+
+
+def _assert_merged_and_converted(lerobot: Any, parts: list[Path], folder: Path) -> None:
+    """What was relabelled, in one dataset, then v2.1, then v3.0: every row as it was, encoded pictures apart."""
+    wanted = [item for root in parts for item in items(lerobot, root)]
+    command("merge", *parts, "--output_dir", folder / "merged")
+    assert_holds(items(lerobot, folder / "merged"), wanted, but=NUMBERED)
+    command("convert-dataset", "--data_dir", folder / "merged", "--output_dir", folder / "old", "--reencode")
+    command("convert-dataset", "--data_dir", folder / "old", "--output_dir", folder / "new")
+    assert_holds(items(lerobot, folder / "new"), wanted, but={*NUMBERED, FRONT, DEPTH})

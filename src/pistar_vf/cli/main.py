@@ -133,8 +133,14 @@ _NO_DEVICE = (
 
 
 def show_what_can_be_shown() -> None:
-    """On a terminal or a log that is not Unicode, signs it lacks become question marks instead of errors."""
-    for stream in (sys.stdout, sys.stderr):
+    """On a terminal or a log that is not Unicode, signs it lacks become question marks instead of errors.
+
+    A stream that is closed, as a service or `>&-` leaves it, is None in Python: what is printed there goes nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (as long as the process lives)
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
