@@ -10,29 +10,14 @@ import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, given, settings
 from support import damages
-from support.labelled_sets import write_unlabelled
 
 from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError
 from pistar_vf.health import check_dataset
 from pistar_vf.lerobot.dataset import load_lerobot
 from pistar_vf.lerobot.episode_stats import read_episode_stats
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("sound")
-    dataset = write_unlabelled(folder / "v21")
-    return {"v2.1": dataset.root, "v3.0": convert_dataset(dataset, folder / "v30", progress=False)}
-
-
-@pytest.fixture(params=["v2.1", "v3.0"])
-def root(request, sound, tmp_path) -> Path:
-    return Path(shutil.copytree(sound[request.param], tmp_path / "set"))
-
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

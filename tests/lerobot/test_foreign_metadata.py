@@ -8,27 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import damages
-from support.labelled_sets import write_unlabelled
 
-from pistar_vf.curation.convert_dataset import convert_dataset
 from pistar_vf.errors import DatasetError
 from pistar_vf.foreign_files import stand_in
 from pistar_vf.lerobot.dataset import LeRobotDataset, load_lerobot
 from pistar_vf.lerobot.typed_values import number, text, texts, whole_number, whole_numbers
 
 LENGTHS = [4, 5, 3]
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("sound")
-    dataset = write_unlabelled(folder / "v21")
-    return {"v2.1": dataset.root, "v3.0": convert_dataset(dataset, folder / "v30", progress=False)}
-
-
-@pytest.fixture(params=["v2.1", "v3.0"])
-def root(request, sound, tmp_path) -> Path:
-    return Path(shutil.copytree(sound[request.param], tmp_path / "set"))
 
 
 def _assert_unchanged(dataset: LeRobotDataset) -> None:

@@ -1,4 +1,4 @@
-"""Datasets of LeRobot 0.6's layout through check, label, merge and both conversions. Oracle: the rows as written."""
+"""Datasets of LeRobot 0.6's layout through every command and both conversions. Oracle: the rows as written."""
 
 from pathlib import Path
 
