@@ -29,12 +29,12 @@ _COMPILERS = 8
 """Programs compiled at the same time; each keeps a core or two busy."""
 _PLAIN = Variant()
 _TRIED = (
-    ("none", Variant(kept="products")),
-    ("none", Variant("cudnn tower", "products")),
-    ("none", Variant("cudnn", "products")),
-    ("all_backbones", Variant("cudnn tower")),
-    ("all_backbones", Variant("cudnn", frozen_dtype="bfloat16")),
-    ("values", Variant("cudnn tower")),
+    ("none", Variant("xla", "all")),
+    ("none", Variant("xla")),
+    ("none", Variant("cudnn")),
+    ("all_backbones", Variant("xla", "all")),
+    ("all_backbones", Variant(frozen_dtype="bfloat16")),
+    ("values", Variant("xla", "all")),
     ("values", Variant("cudnn", frozen_dtype="bfloat16")),
 )
 """Other ways to compute, by what they are tried on."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 from unittest import mock
@@ -10,58 +9,73 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 
-Attention: TypeAlias = Literal["xla", "cudnn tower", "cudnn"]
-"""XLA's products and softmax; cuDNN's one kernel in the tower, which masks nothing; or there and in the decoder."""
-Kept: TypeAlias = Literal["all", "products", "nothing"]
-"""What the backward pass finds: every activation, results of products with weights alone, or inputs of blocks alone."""
+Attention: TypeAlias = Literal["own", "xla", "cudnn"]
+"""The library's choice; XLA's products and softmax; or cuDNN's one kernel in the tower and in the decoder."""
+Kept: TypeAlias = Literal["own", "all", "nothing"]
+"""What the backward pass finds: the library's choice, every activation, or inputs of blocks alone."""
 
 _LEAST_LENGTH = 128
 """Shorter queries (the prompt's, to the image tokens) stay with XLA."""
-_own_attention, _own_checkpoint = jax.nn.dot_product_attention, jax.checkpoint
+_own_attention = jax.nn.dot_product_attention
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """How to compute; the default is what the library does."""
 
-    attention: Attention = "xla"
-    kept: Kept = "all"
+    attention: Attention = "own"
+    kept: Kept = "own"
     frozen_dtype: str = "float32"
 
     def __str__(self) -> str:
         """What differs from the default, to be put behind a name."""
         own = {"attention": self.attention, "kept": f"keeps {self.kept}", "frozen": f"frozen {self.frozen_dtype}"}
-        default = (self.attention == "xla", self.kept == "all", self.frozen_dtype == "float32")
+        default = (self.attention == "own", self.kept == "own", self.frozen_dtype == "float32")
         return "".join(f", {words}" for words, is_default in zip(own.values(), default, strict=True) if not is_default)
 
     @property
     def fields(self) -> dict[str, Any]:
         """Of the model's configuration."""
-        return {"remat": self.kept != "all"}
+        return {"remat": self.kept == "nothing"}
 
     @contextlib.contextmanager
     def traced(self) -> Iterator[None]:
         """Whatever is traced inside computes so."""
-        attend = functools.partial(fused_attention, masked=self.attention == "cudnn")
-        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+        ways = {"xla": plain_attention, "cudnn": fused_attention}
         with contextlib.ExitStack() as stack:
-            if self.attention != "xla":
-                stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", attend))
-            if self.kept == "products":
-                keep = functools.partial(_own_checkpoint, policy=policy)
-                stack.enter_context(mock.patch.object(jax, "checkpoint", keep))
+            if self.attention != "own":
+                stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", ways[self.attention]))
+            if self.kept == "all":
+                stack.enter_context(mock.patch.object(jax, "checkpoint", lambda block, **options: block))
             yield
 
 
+def plain_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    implementation: str | None = None,
+) -> jax.Array:
+    """`jax.nn.dot_product_attention` by XLA, whatever is asked for."""
+    return _own_attention(query, key, value, mask=mask)
+
+
 def fused_attention(
-    query: jax.Array, key: jax.Array, value: jax.Array, *, mask: jax.Array | None = None, masked: bool
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    implementation: str | None = None,
 ) -> jax.Array:
     """`jax.nn.dot_product_attention` by cuDNN where it can: arguments [b, l, heads, dim], mask [b, 1, q or 1, k].
 
     With a mask, cuDNN wants even lengths for gradients: tokens are added that nobody sees, and taken off again.
     """
     length = query.shape[1]
-    if length < _LEAST_LENGTH or query.dtype != jnp.bfloat16 or (mask is not None and not masked):
+    if length < _LEAST_LENGTH or query.dtype != jnp.bfloat16:
         return _own_attention(query, key, value, mask=mask)
     if mask is None:
         return _own_attention(query, key, value, implementation="cudnn")

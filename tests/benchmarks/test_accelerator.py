@@ -12,7 +12,7 @@ from speed.device_cases import Case, config
 from speed.device_ours import Ours
 from speed.full_model import device_params
 from speed.journal import Journal
-from speed.variants import Variant, fused_attention
+from speed.variants import Variant, fused_attention, plain_attention
 
 from pistar_vf.params import flatten
 
@@ -55,9 +55,9 @@ def unchecked():
 def test_a_case_is_compiled_and_timed(tmp_path, case, monkeypatch):
     monkeypatch.setattr(journal, "_LEAST_SECONDS", 0.0)
     ours = Ours("tiny", Journal(tmp_path / "ours.jsonl", LATER))
-    ours.wave([(case, Variant()), (case, Variant("cudnn", "products"))])
+    ours.wave([(case, Variant()), (case, Variant("cudnn", "all"))])
     found = journal.read(tmp_path / "ours.jsonl")
-    assert set(found) == {case.name, f"{case.name}, cudnn, keeps products"}
+    assert set(found) == {case.name, f"{case.name}, cudnn, keeps all"}
     own = found[case.name]
     assert own["samples_per_second"] == pytest.approx(2 / own["seconds"])
     model = config("tiny", **case.fields)
@@ -106,12 +106,12 @@ def test_fused_attention_pads_to_what_the_kernel_takes_and_hides_it(monkeypatch)
     query, key, value = (jax.random.normal(k, (2, 133, 2, 8), jax.numpy.bfloat16) for k in keys)
     valid = jax.numpy.asarray(np.arange(133)[None] < np.array([[133], [70]]))
     mask = valid[:, None, None, :]
-    found = fused_attention(query, key, value, mask=mask, masked=True)
+    found = fused_attention(query, key, value, mask=mask)
     np.testing.assert_array_equal(found, attend(query, key, value, mask=mask))
-    fused_attention(query, key, value, masked=False)
-    fused_attention(query, key, value, mask=mask, masked=False)
-    fused_attention(query[:, :50], key, value, masked=True)
-    assert shapes == [(136, 136, "cudnn"), (133, 133, "cudnn"), (133, 133, None), (50, 133, None)]
+    fused_attention(query, key, value)
+    fused_attention(query[:, :50], key, value)
+    plain_attention(query, key, value, implementation="cudnn")
+    assert shapes == [(136, 136, "cudnn"), (133, 133, "cudnn"), (50, 133, None), (133, 133, None)]
 
 
 def test_the_record_has_ratios_of_the_best(tmp_path):

@@ -6,6 +6,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from pistar_vf.models.on_gpu import attend
 from pistar_vf.typing import Bool, DTypeLike, Float
 
 
@@ -34,8 +35,8 @@ class MultiHeadAttention(nnx.Module):
     ) -> Float[jax.Array, "b q d"]:
         """Attends from `queries` to the `keys` whose `valid_keys` is True (all of them when None)."""
         mask = None if valid_keys is None else valid_keys[:, None, None, :]
-        attend = jax.nn.dot_product_attention if self.wide_softmax else _narrow_attention
-        attended = attend(self.query(queries), self.key(keys), self.value(keys), mask=mask)
+        one_way = attend if self.wide_softmax else _narrow_attention
+        attended = one_way(self.query(queries), self.key(keys), self.value(keys), mask=mask)
         if valid_keys is not None:
             # A softmax with every key masked is uniform over all of them: without a valid key, nothing is seen.
             attended = jnp.where(jnp.any(valid_keys, axis=1)[:, None, None, None], attended, 0.0)

@@ -12,6 +12,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from pistar_vf.models.on_gpu import attend
 from pistar_vf.models.sizes import GEMMA_VARIANTS, Gemma3Config
 from pistar_vf.typing import Bool, DTypeLike, Float, Int
 
@@ -97,7 +98,7 @@ class Attention(nnx.Module):
         query = self._query_norm(self.q_einsum("btd,ndh->btnh", x))
         key, value = self.kv_einsum("bsd,ckdh->cbskh", x)
         query, key = apply_rope(query, angles), apply_rope(self._key_norm(key), angles)
-        attended = jax.nn.dot_product_attention(query, key, value, mask=mask)
+        attended = attend(query, key, value, mask)
         return self.attn_vec_einsum("btnh,nhd->btd", attended)
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from pistar_vf.models.attention import MultiHeadAttention
+from pistar_vf.models.on_gpu import recomputed
 from pistar_vf.models.sizes import SIGLIP_VARIANTS, SiglipConfig
 from pistar_vf.typing import DTypeLike, Float
 
@@ -91,8 +92,7 @@ class Encoder(nnx.Module):
             return nnx.merge(graphdef, block_state)(x), None  # type: ignore[call-arg]
 
         # prevent_cse is for un-scanned code; inside scan it only costs speed.
-        body = jax.checkpoint(run_block, prevent_cse=False) if self.remat else run_block
-        x, _ = jax.lax.scan(body, x, stacked)
+        x, _ = jax.lax.scan(recomputed(run_block, self.remat, prevent_cse=False), x, stacked)
         return self.encoder_norm(x)
 
 
