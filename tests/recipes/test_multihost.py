@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -74,14 +75,14 @@ def wait_until(condition, processes, seconds=240):
         time.sleep(0.1)
 
 
-def as_a_launcher_does(rank: int, port: int) -> tuple[dict[str, str], dict[str, object]]:
+def as_a_launcher_does(rank: int, port: int, count: int = 2) -> tuple[dict[str, str], dict[str, object]]:
     """(environment, flags) of a process of `accelerate launch` or `torchrun`."""
-    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    job = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, {}
 
 
-def by_flags(rank: int, port: int) -> tuple[dict[str, str], dict[str, object]]:
-    return {}, {"coordinator": f"127.0.0.1:{port}", "num_processes": 2, "process_id": rank}
+def by_flags(rank: int, port: int, count: int = 2) -> tuple[dict[str, str], dict[str, object]]:
+    return {}, {"coordinator": f"127.0.0.1:{port}", "num_processes": count, "process_id": rank}
 
 
 def losses(commands, environments) -> list[str]:
@@ -101,21 +102,29 @@ def losses(commands, environments) -> list[str]:
     return [finish(process) for process in processes]
 
 
-@pytest.mark.parametrize("how", [as_a_launcher_does, by_flags])
-def test_two_processes_give_the_losses_of_one(how):
-    """Each has half of every batch; the first one alone prints, and each says that it is there."""
+@pytest.mark.parametrize(
+    ("how", "count"),
+    [
+        (as_a_launcher_does, 2),
+        (by_flags, 2),
+        pytest.param(as_a_launcher_does, 8, marks=pytest.mark.slow),
+        pytest.param(by_flags, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_several_processes_give_the_losses_of_one(how, count):
+    """Each has its share of every batch; the first one alone prints, and each says that it is there."""
     port = free_port()
-    started = [how(rank, port) for rank in range(2)]
+    started = [how(rank, port, count) for rank in range(count)]
     words = [[str(value) for value in flags.values()] for _, flags in started]
     outputs = losses(words, [environment for environment, _ in started])
     (alone,) = losses([[]], [{}])
     found = [[line for line in text.splitlines() if line.startswith("losses:")] for text in (alone, *outputs)]
-    assert [len(lines) for lines in found] == [1, 1, 0]
+    assert [len(lines) for lines in found] == [1, 1, *[0] * (count - 1)]
     one, two = (json.loads(lines[0].removeprefix("losses:")) for lines in found[:2])
     assert two == pytest.approx(one, rel=1e-5)
     assert len(set(one)) == 4
     for rank, text in enumerate(outputs):
-        assert f"process {rank} of 2, 1 device(s) here" in text
+        assert f"process {rank} of {count}, 1 device(s) here" in text
     assert "process " not in alone
 
 
@@ -149,6 +158,27 @@ def test_two_processes_give_the_checkpoint_of_one(how, tiny_dataset, frame_cache
         assert two["mae"] == pytest.approx(one["mae"], abs=1e-3)
     best = [sorted(path.name for path in (tmp_path / name / "best").glob("step_*")) for name in ("one", "two")]
     assert best[0] == best[1] != []
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_where_two_were(tiny_dataset, frame_cache_dir, tmp_path):
+    """From the first of two steps; both ends are the same run's."""
+    port = free_port()
+    both = [
+        start(tiny_dataset, tmp_path / "two", frame_cache_dir, environment, **flags)
+        for environment, flags in (by_flags(rank, port) for rank in range(2))
+    ]
+    for process in both:
+        finish(process)
+    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    for last in (tmp_path / "one").rglob("step_00000002"):
+        shutil.rmtree(last)
+    finish(start(tiny_dataset, tmp_path / "one", frame_cache_dir, {}, resume_from_checkpoint="step_00000001"))
+    paths = (tmp_path / name / "step_00000002" for name in ("one", "two"))
+    one, two = (flatten(read_arrays(path, tree_metadata(path))) for path in paths)
+    assert one.keys() == two.keys()
+    close = [np.mean(np.abs(np.asarray(one[name]) - np.asarray(two[name])) < 1e-5) for name in one]
+    assert min(close) > 0.9  # see above
 
 
 def documented_line(**places) -> list[str]:
