@@ -65,3 +65,28 @@ def any_process(flag: bool, name: str) -> bool:
         client.key_value_set(f"{place}{jax.process_index()}", "yes")
     wait_for_all(name)
     return bool(client.key_value_dir_get(place))
+
+
+_LOST_WORDS = ("gloo", "nccl", "heartbeat", "coordination", "connection reset", "connection closed")
+
+
+def end_where_others_are_lost(error: Exception) -> None:
+    """Ends this process at once, with a message, where the error says that another one of the job is gone.
+
+    An orderly end would wait for the other one, for minutes, and then print where JAX itself aborted.
+
+    Args:
+        error: of JAX's; any other cause returns.
+    """
+    text = str(error)
+    if jax.process_count() == 1 or not any(word in text.lower() for word in _LOST_WORDS):
+        return
+    print(
+        f"error: process {jax.process_index()} of {jax.process_count()} lost another one of this job "
+        f"({text.splitlines()[0]}). Look at what the others printed last; then start all of them again, as many as you "
+        "like, with --resume_from_checkpoint latest",
+        file=sys.stderr,
+        flush=True,
+    )
+    sys.stdout.flush()
+    os._exit(1)

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from support.places import ROOT
@@ -158,6 +159,41 @@ def test_two_processes_give_the_checkpoint_of_one(how, tiny_dataset, frame_cache
         assert two["mae"] == pytest.approx(one["mae"], abs=1e-3)
     best = [sorted(path.name for path in (tmp_path / name / "best").glob("step_*")) for name in ("one", "two")]
     assert best[0] == best[1] != []
+
+
+@pytest.mark.parametrize("text", ["UNKNOWN: Gloo all-reduce failed: Connection reset by peer", "heartbeat timeout"])
+def test_a_lost_process_ends_the_others(monkeypatch, capsys, text):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    multihost.end_where_others_are_lost(RuntimeError(text))
+    assert ended == [1]
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: process 0 of 2 lost another one of this job ({text})")
+    assert "--resume_from_checkpoint latest" in message
+
+
+@pytest.mark.parametrize(("count", "text"), [(1, "Connection reset by peer"), (2, "RESOURCE_EXHAUSTED: 3 GiB")])
+def test_other_errors_end_nobody(monkeypatch, count, text):
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("ended"))
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    multihost.end_where_others_are_lost(RuntimeError(text))
+
+
+@pytest.mark.slow
+def test_the_first_process_ends_when_the_second_is_killed(tiny_dataset, frame_cache_dir, tmp_path):
+    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    endless = {"num_train_steps": 100_000, "val_interval": 0, "save_interval": 100_000, "log_interval": 1}
+    run = tmp_path / "run"
+    both = [
+        start(tiny_dataset, run, frame_cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **endless)
+        for rank in range(2)
+    ]
+    wait_until(lambda: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text(), both)
+    both[1].kill()
+    output, _ = both[0].communicate(timeout=60)
+    assert both[0].returncode == 1, output
+    assert "error: process 0 of 2 lost another one of this job" in output
 
 
 @pytest.mark.slow

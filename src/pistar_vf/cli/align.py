@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import flag_value, parse
-from pistar_vf.cli.train import join_quietly, out_of_memory_advice, refuse_early, resume_advice, setup_logging
+from pistar_vf.cli.train import device_advice, join_quietly, refuse_early, resume_advice, setup_logging
 from pistar_vf.recipes.config import AlignmentConfig
 
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> Path:
 
     keep_programs(None)
     initialize_processes(job)
-    with resume_advice(), out_of_memory_advice():
+    with resume_advice(), device_advice():
         projector = run_alignment(config)
     flags = shlex.join(["--projector_path", str(projector)])
     print(f"result: {projector}; go on with: pistar-vf train --preset stitched {flags} …")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pistar_vf.cli.parsing import parse
-from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.cli.train import device_advice, setup_logging
 from pistar_vf.evaluation.config import EvalConfig
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ def main(argv: Sequence[str]) -> "Evaluation":
 
     setup_logging()
     keep_programs(config.cache_dir)
-    with out_of_memory_advice():
+    with device_advice():
         return run_eval(config)

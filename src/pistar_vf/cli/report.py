@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import parse
-from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.cli.train import device_advice, setup_logging
 from pistar_vf.overview.config import ReportConfig
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> Path:
     from pistar_vf.overview.run import run_report
 
     setup_logging()
-    with out_of_memory_advice():
+    with device_advice():
         path = run_report(config)
     print(f"report: {path} (open it in a browser)")
     return path

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import parse
-from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.cli.train import device_advice, setup_logging
 from pistar_vf.relabel.select_config import SelectConfig
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> Path:
     from pistar_vf.relabel.select import run_select
 
     setup_logging()
-    with out_of_memory_advice():
+    with device_advice():
         written = run_select(config)
     print(f"result: {written}")
     return written

@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
 
     keep_programs(config.data.cache_dir)
     initialize_processes(job)
-    with resume_advice(), out_of_memory_advice():
+    with resume_advice(), device_advice():
         checkpoint = run_training(config)
     print(f"result: {checkpoint}")
 
@@ -112,7 +112,7 @@ def _train_folds(config: TrainConfig, argv: Sequence[str], job: Job | None) -> P
         return config.run.checkpoint_dir
     keep_programs(config.data.cache_dir)
     initialize_processes(job)
-    with out_of_memory_advice():
+    with device_advice():
         return run_folds(config)
 
 
@@ -129,17 +129,20 @@ def resume_advice() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def out_of_memory_advice() -> Iterator[None]:
-    """Turns XLA's out-of-memory error into what can be done about it.
+def device_advice() -> Iterator[None]:
+    """Turns XLA's out-of-memory error into what can be done about it, and that of a lost process into an end.
 
     Raises:
         ConfigError: the accelerator's memory did not suffice.
     """
     import jax
 
+    from pistar_vf.multihost import end_where_others_are_lost
+
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
+        end_where_others_are_lost(error)
         text = str(error)
         if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
             raise

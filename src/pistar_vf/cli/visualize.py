@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pistar_vf.cli.parsing import parse
-from pistar_vf.cli.train import out_of_memory_advice, setup_logging
+from pistar_vf.cli.train import device_advice, setup_logging
 from pistar_vf.evaluation.config import VisualizeConfig
 
 
@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> Path:
     from pistar_vf.evaluation.visualize import run_visualize
 
     setup_logging()
-    with out_of_memory_advice():
+    with device_advice():
         report = run_visualize(config)
     print(f"report: {report} (open it in a browser)")
     return report
