@@ -33,7 +33,7 @@ class Recipe:
         dropout: in the value's perceptron.
         decay: λ of the targets, looked at every 250 updates from the 500th; 1 for what episodes came to.
         values_shape_sight: whether the value's gradient reaches the convolutions.
-        episodes: how many of them there are to learn from; 0 for all.
+        episodes: how many of them there are to learn from, from the first on.
     """
 
     foresight: float = 0.0
@@ -42,7 +42,7 @@ class Recipe:
     dropout: float = 0.0
     decay: float = 1.0
     values_shape_sight: bool = True
-    episodes: int = 0
+    episodes: int = 100
 
 
 _CALM: dict[str, Any] = {"mixing": 1.0, "dropout": 0.2}
@@ -118,7 +118,7 @@ class Sight:
 
     def _learned(self, recipe: Recipe, fold: int) -> Bool[np.ndarray, " e"]:
         number = np.arange(len(self._fold))
-        return (self._fold != fold) & (number < (recipe.episodes or 100))
+        return (self._fold != fold) & (number < recipe.episodes)
 
     def _returns(self, values: Float[jax.Array, "m t"], decay: float) -> Float[np.ndarray, "m t"]:
         lengths = self._truth.lengths

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from simulated import keypoints, packed
-from simulated.sight import RECIPES, Sight, Size, shifted
+from simulated.sight import RECIPES, Recipe, Sight, Size, shifted
 from simulated.truth import Truth
 
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
@@ -101,10 +101,10 @@ def sight() -> Sight:
 
 def test_no_model_learns_from_what_it_judges(sight):
     for fold in range(2):
-        learned = sight._learned(RECIPES["values alone"], fold)
+        learned = sight._learned(Recipe(), fold)
         assert not (learned & (sight._fold == fold)).any()
         assert learned.any()
-    few = sight._learned(RECIPES["values alone"].__class__(episodes=3), 0)
+    few = sight._learned(Recipe(episodes=3), 0)
     assert not few[3:].any()
 
 

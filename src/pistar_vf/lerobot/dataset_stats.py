@@ -30,7 +30,7 @@ def aggregate_stats(episodes: Sequence[Stats]) -> dict[str, dict[str, Any]]:
     those of a whole do not follow from those of its parts.
 
     Raises:
-        DatasetError: the numbers of a feature are of several shapes, or a count is none; names the feature.
+        DatasetError: the numbers of a feature are of several shapes, or a count is none; names feature and place.
 
     References:
         Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983 (joining variances).
@@ -61,7 +61,10 @@ def _join(parts: list[Mapping[str, Any]], feature: str) -> dict[str, Any]:
 
 
 def _check_joinable(parts: list[Mapping[str, Any]], feature: str) -> None:
-    advice = "correct them in the metadata of the episodes, or remove this feature's: LeRobot computes them anew"
+    advice = (
+        "correct them in meta/episodes_stats.jsonl (v2.1) or the tables of meta/episodes (v3.0), or remove this "
+        "feature's: LeRobot computes them anew"
+    )
     shapes = {np.shape(part[kind]) for part in parts for kind in _JOINED - {"count"}}
     if len(shapes) > 1:
         found = " and ".join(map(str, sorted(shapes)))
