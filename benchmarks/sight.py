@@ -22,6 +22,9 @@ import numpy as np  # noqa: I001 - the order of a path that was changed
 import tyro
 
 from recording import record
+from simulated import packed
+from simulated.judges import paper_units
+from simulated.labels import rollouts_of
 from simulated.sight import RECIPES, Sight, Size
 
 
@@ -38,8 +41,7 @@ class Pack:
 
     def run(self) -> None:
         """Writes the folder."""
-        from simulated import packed
-        from simulated.benchmark import Args, Episodes
+        from simulated.benchmark import Args, Episodes  # the simulator is not where `train` runs
 
         packed.pack(Episodes(Args(self.output_dir, data_seed=self.data_seed)).folder("train"), self.folder)
         print(f"result: {self.folder}")
@@ -62,8 +64,6 @@ class Train:
 
     def run(self) -> None:
         """Prints a line for each recipe as it is done."""
-        from simulated import packed
-
         started = time.perf_counter()
         truth, pixels = packed.read(self.folders)
         sight, found = Sight(truth, pixels, self.size), {}
@@ -100,8 +100,6 @@ class Judge:
         """Prints a line for each labelling."""
         from simulated.benchmark import Args, Episodes
         from simulated.judged import judged
-        from simulated.judges import paper_units
-        from simulated.labels import rollouts_of
 
         episodes = Episodes(Args(self.output_dir, seeds=self.seeds, rollouts=self.rollouts))
         truth = episodes.truth["train"]

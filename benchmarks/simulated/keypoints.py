@@ -20,7 +20,6 @@ from pistar_vf.typing import Float, Params, PRNGKeyArray
 KEYPOINTS, CHANNELS, HIDDEN = 32, 32, 256
 SUPPORT = Support()
 _KERNELS = (5, 3, 3, 3)
-_STRIDES = (2, 2, 1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +77,11 @@ def perceptron(
 
 def _places(layers: list, x: Float[jax.Array, "b h w 3"]) -> Float[jax.Array, "b n"]:
     x = x.astype(jnp.bfloat16 if jax.default_backend() == "gpu" else jnp.float32)
-    first, second, third, last = (
-        lambda x, i=i: _convolution(layers[i], x, _KERNELS[i], _STRIDES[i]) for i in range(len(layers))
-    )
-    x = jax.nn.relu(_norm(second(jax.nn.relu(_norm(first(x))))))
-    return soft_argmax(last(x + jax.nn.relu(_norm(third(x)))).astype(jnp.float32))
+    first, second, third, last = layers
+    x = jax.nn.relu(_norm(_convolution(first, x, _KERNELS[0], 2)))
+    x = jax.nn.relu(_norm(_convolution(second, x, _KERNELS[1], 2)))
+    x = x + jax.nn.relu(_norm(_convolution(third, x, _KERNELS[2], 1)))
+    return soft_argmax(_convolution(last, x, _KERNELS[3], 1).astype(jnp.float32))
 
 
 def soft_argmax(x: Float[jax.Array, "b h w c"]) -> Float[jax.Array, "b n"]:

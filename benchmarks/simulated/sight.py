@@ -69,7 +69,7 @@ class Size:
     Attributes:
         folds: of the episodes.
         members: models of each fold, whose mean is V.
-        steps: updates.
+        steps: updates, in whole chunks of `_CHUNK` where there are more.
         batch: frames of an update.
     """
 

@@ -13,11 +13,8 @@ from pistar_vf.choices import FreezeMode
 from pistar_vf.models import siglip
 from pistar_vf.models.value_model import ValueFunction
 from pistar_vf.params import flatten
-from pistar_vf.training.optimizer import create_optimizer, create_schedule
-from pistar_vf.training.settings import OptimizerSettings
-from pistar_vf.training.state import create_state, held_shapes, split_params
-from pistar_vf.training.step import create_step, value_loss_fn
-from speed.full_model import full_config, random_batch
+from pistar_vf.training.state import held_shapes
+from speed.full_model import full_config, lowered_step, random_batch
 
 _GIB = 2**30
 
@@ -50,14 +47,10 @@ def measure(batch_size: int) -> dict[str, Any]:
 
 def _compiled(freeze_mode: FreezeMode, frozen_dtype: str, batch_size: int, *, remat: bool = False) -> dict[str, float]:
     function = ValueFunction(full_config(remat=remat))
-    settings = OptimizerSettings(freeze_mode=freeze_mode)
-    tx, schedule = create_optimizer(settings, 1_000), create_schedule(settings, 1_000)
     shapes = held_shapes(flatten(function.shapes()), freeze_mode, jnp.dtype(frozen_dtype))
-    trainable, frozen = split_params(shapes, freeze_mode)
-    state = jax.eval_shape(lambda own: create_state(own, tx), trainable)
-    step = create_step(value_loss_fn(function, augment=True), tx, schedule, seed=0, ema_decay=0.99)
     started = time.process_time()
-    lowered = jax.jit(step, donate_argnums=0).lower(state, frozen, random_batch(function.config, batch_size))
+    batch = random_batch(function.config, batch_size)
+    lowered = lowered_step(function, shapes, freeze_mode, batch, augment=True)
     compiled = lowered.compile()
     seconds = time.process_time() - started
     memory = compiled.memory_analysis()

@@ -113,12 +113,14 @@ def with_hidden(function: ValueFunction, params: Params, batch: ValueBatch) -> V
     return batch.replace(observation=batch.observation.replace(images={}, image_masks={}, hidden=hidden))
 
 
-def lowered_step(function: ValueFunction, params: Params, freeze_mode: FreezeMode, batch: ValueBatch) -> Any:
+def lowered_step(
+    function: ValueFunction, params: Params, freeze_mode: FreezeMode, batch: ValueBatch, *, augment: bool = False
+) -> Any:
     """The library's own training step as a program to be compiled; arguments may be shapes alone."""
     tx, schedule = _optimizer(freeze_mode)
     own, frozen = split_params(params, freeze_mode)
     state = jax.eval_shape(lambda trainable: create_state(trainable, tx), own)
-    step = create_step(value_loss_fn(function, augment=False), tx, schedule, seed=0, ema_decay=0.99)
+    step = create_step(value_loss_fn(function, augment=augment), tx, schedule, seed=0, ema_decay=0.99)
     return jax.jit(step, donate_argnums=0).lower(state, frozen, batch)
 
 

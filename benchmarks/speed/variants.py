@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 from unittest import mock
 
@@ -41,35 +41,16 @@ class Variant:
     @contextlib.contextmanager
     def traced(self) -> Iterator[None]:
         """Whatever is traced inside computes so."""
-        ways = {"xla": plain_attention, "cudnn": fused_attention}
+        ways = {"xla": _own_attention, "cudnn": fused_attention}
         with contextlib.ExitStack() as stack:
             if self.attention != "own":
-                stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", ways[self.attention]))
+                stack.enter_context(mock.patch.object(jax.nn, "dot_product_attention", _always(ways[self.attention])))
             if self.kept == "all":
                 stack.enter_context(mock.patch.object(jax, "checkpoint", lambda block, **options: block))
             yield
 
 
-def plain_attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    *,
-    mask: jax.Array | None = None,
-    implementation: str | None = None,
-) -> jax.Array:
-    """`jax.nn.dot_product_attention` by XLA, whatever is asked for."""
-    return _own_attention(query, key, value, mask=mask)
-
-
-def fused_attention(
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    *,
-    mask: jax.Array | None = None,
-    implementation: str | None = None,
-) -> jax.Array:
+def fused_attention(query: jax.Array, key: jax.Array, value: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
     """`jax.nn.dot_product_attention` by cuDNN where it can: arguments [b, l, heads, dim], mask [b, 1, q or 1, k].
 
     With a mask, cuDNN wants even lengths for gradients: tokens are added that nobody sees, and taken off again.
@@ -83,6 +64,15 @@ def fused_attention(
     arrays = (_padded(x, 1) for x in (query, key, value))
     wide = _padded(_padded(wide, 2, True), 3)
     return _own_attention(*arrays, mask=wide, implementation="cudnn")[:, :length]
+
+
+def _always(way: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """One way to attend, whatever implementation is asked for."""
+
+    def attend(*arrays: jax.Array, mask: jax.Array | None = None, implementation: str | None = None) -> jax.Array:
+        return way(*arrays, mask=mask)
+
+    return attend
 
 
 def _padded(x: jax.Array, axis: int, value: bool = False, multiple: int = 8) -> jax.Array:

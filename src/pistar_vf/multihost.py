@@ -67,7 +67,8 @@ def any_process(flag: bool, name: str) -> bool:
     return bool(client.key_value_dir_get(place))
 
 
-_LOST_WORDS = ("gloo", "nccl", "heartbeat", "coordination", "connection reset", "connection closed")
+_LOST_WORDS = ("connection reset", "connection closed", "remote process exited", "heartbeat timeout")
+"""Of Gloo, NCCL and JAX's coordinator where a peer is gone; their other errors keep their traceback."""
 
 
 def end_where_others_are_lost(error: Exception) -> None:

@@ -12,7 +12,7 @@ from speed.device_cases import Case, config
 from speed.device_ours import Ours
 from speed.full_model import device_params
 from speed.journal import Journal
-from speed.variants import Variant, fused_attention, plain_attention
+from speed.variants import Variant, fused_attention
 
 from pistar_vf.params import flatten
 
@@ -112,8 +112,17 @@ def test_fused_attention_pads_to_what_the_kernel_takes_and_hides_it(monkeypatch)
     np.testing.assert_allclose(*(x.astype(jax.numpy.float32) for x in (found, expected)), rtol=2**-7, atol=2**-12)
     fused_attention(query, key, value)
     fused_attention(query[:, :50], key, value)
-    plain_attention(query, key, value, implementation="cudnn")
-    assert shapes == [(136, 136, "cudnn"), (133, 133, "cudnn"), (50, 133, None), (133, 133, None)]
+    assert shapes == [(136, 136, "cudnn"), (133, 133, "cudnn"), (50, 133, None)]
+
+
+def test_a_variant_attends_in_its_own_way_only(monkeypatch):
+    """The library asks for cuDNN by name; a variant of XLA's does not hear it, and leaves no trace behind."""
+    asked, own = [], jax.nn.dot_product_attention
+    monkeypatch.setattr("speed.variants._own_attention", lambda *arrays, **options: asked.append(options))
+    with Variant("xla").traced():
+        jax.nn.dot_product_attention(1, 2, 3, implementation="cudnn")
+    assert asked == [{"mask": None}]
+    assert jax.nn.dot_product_attention is own
 
 
 def test_the_record_has_ratios_of_the_best(tmp_path):

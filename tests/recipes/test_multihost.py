@@ -53,13 +53,26 @@ def free_port() -> int:
     raise AssertionError("no two neighbouring free ports")
 
 
-def start(data_dir, folder, cache_dir, environment, **changes):
+def start(data_dir, folder, cache_dir, environment, *bare, before="", **changes):
+    """A training in a process of its own: with flags that take no value, and code to run before the command."""
     words = {**FLAGS, **changes, "data_dir": data_dir, "checkpoint_dir": folder, "cache_dir": cache_dir}
     flags = [word for name, value in words.items() for word in (f"--{name}", str(value))]
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **environment}
-    code = "import sys; from pistar_vf.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "train", *flags, "--no_augment"]
+    code = f"import sys; {before}from pistar_vf.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", *flags, "--no_augment", *bare]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def start_two_without_end(data_dir, run, cache_dir):
+    """Two processes of a run that is too long to end, once it has logged a step."""
+    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    endless = {"num_train_steps": 100_000, "val_interval": 0, "save_interval": 100_000, "log_interval": 1}
+    both = [
+        start(data_dir, run, cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **endless)
+        for rank in range(2)
+    ]
+    wait_until(lambda: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text(), both)
+    return both
 
 
 def finish(process) -> str:
@@ -182,18 +195,31 @@ def test_other_errors_end_nobody(monkeypatch, count, text):
 
 @pytest.mark.slow
 def test_the_first_process_ends_when_the_second_is_killed(tiny_dataset, frame_cache_dir, tmp_path):
-    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    endless = {"num_train_steps": 100_000, "val_interval": 0, "save_interval": 100_000, "log_interval": 1}
     run = tmp_path / "run"
-    both = [
-        start(tiny_dataset, run, frame_cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **endless)
-        for rank in range(2)
-    ]
-    wait_until(lambda: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text(), both)
+    both = start_two_without_end(tiny_dataset, run, frame_cache_dir)
     both[1].kill()
     output, _ = both[0].communicate(timeout=60)
     assert both[0].returncode == 1, output
     assert "error: process 0 of 2 lost another one of this job" in output
+
+
+@pytest.mark.slow
+def test_features_of_weights_that_two_processes_share(tiny_dataset, frame_cache_dir, tmp_path):
+    """One fills the table while the other waits. Leaves of this size are shared only if the least one is nought."""
+    shared = "import pistar_vf.sharding as s; s.state_sharding.__defaults__ = (0,); "
+    port, bare = free_port(), ("--cache_features", "--allow_random_towers")
+    both = [
+        start(
+            *(tiny_dataset, tmp_path / "run", tmp_path / "cache", environment, *bare),
+            **{**flags, "before": shared, "freeze_mode": "siglip_only", "fsdp_devices": 2},
+        )
+        for environment, flags in (by_flags(rank, port) for rank in range(2))
+    ]
+    for process in both:
+        finish(process)
+    tables = [path.read_bytes() for path in (tmp_path / "cache").glob("features/*/done.u8")]
+    assert len(tables) == 2  # of two cameras
+    assert {flag for table in tables for flag in table} == {1}
 
 
 @pytest.mark.slow
@@ -234,14 +260,8 @@ def documented_line(**places) -> list[str]:
 @pytest.mark.parametrize("asked", [0, 1])
 def test_one_process_that_is_asked_to_stop_stops_all(tiny_dataset, frame_cache_dir, tmp_path, asked):
     """Both save the same step and end as one does; neither waits for the other for ever."""
-    job = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    endless = {"num_train_steps": 100_000, "val_interval": 0, "save_interval": 100_000, "log_interval": 1}
     run = tmp_path / "run"
-    processes = [
-        start(tiny_dataset, run, frame_cache_dir, {**job, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **endless)
-        for rank in range(2)
-    ]
-    wait_until(lambda: (run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text(), processes)
+    processes = start_two_without_end(tiny_dataset, run, frame_cache_dir)
     processes[asked].send_signal(signal.SIGINT)
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [130, 130], outputs

@@ -142,9 +142,9 @@ def device_advice() -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        end_where_others_are_lost(error)
         text = str(error)
         if "RESOURCE_EXHAUSTED" not in text and "out of memory" not in text.lower():
+            end_where_others_are_lost(error)
             raise
         raise ConfigError(
             f"expected the run to fit into the accelerator's memory, got: {text.splitlines()[0]}\n"
