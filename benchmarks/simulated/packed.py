@@ -30,11 +30,11 @@ def pack(data: Path, folder: Path) -> None:
 
 def read(folders: Sequence[Path]) -> tuple[Truth, UInt8[np.ndarray, "t cameras 64 64 3"]]:
     """The episodes of all folders, one after the other; cameras in the order of their names."""
-    pixels = []
+    truth, pixels = joined([Truth.read(folder / _TRUTH) for folder in folders]), []
     for folder in folders:
         videos = [np.stack([np.asarray(f) for f in _frames(path)]) for path in sorted(folder.glob("*.mp4"))]
         pixels.append(np.stack(videos, axis=1))
-    return joined([Truth.read(folder / _TRUTH) for folder in folders]), np.concatenate(pixels)
+    return truth, np.concatenate(pixels)
 
 
 def joined(truths: Sequence[Truth]) -> Truth:
