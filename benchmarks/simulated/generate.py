@@ -31,7 +31,11 @@ def _episodes(batch: Batch, acted: list[tuple[str, Acted]]) -> Iterator[EpisodeD
         own = world.act_out(planned.kind, planned.start, rng)
         acted.append((planned.task, own))
         yield EpisodeData(
-            columns={"observation.state": own.observation[:, :4], "action": own.action},
+            columns={
+                "observation.state": own.observation[:, :4],
+                "observation.environment_state": own.observation,
+                "action": own.action,
+            },
             images=world.draw(own),
             task=world.task.prompt,
             metadata={"outcome": "success" if own.succeeded else "failure"},
