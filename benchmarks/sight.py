@@ -26,6 +26,7 @@ from simulated import packed
 from simulated.judges import paper_units
 from simulated.labels import rollouts_of
 from simulated.sight import RECIPES, Sight, Size
+from simulated.tower import Towers, TowerSize, places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,51 @@ class Pack:
 
         packed.pack(Episodes(Args(self.output_dir, data_seed=self.data_seed)).folder("train"), self.folder)
         print(f"result: {self.folder}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """Draws pictures of the worlds that are of no episode, for `look`."""
+
+    folder: Path
+    """To write."""
+    pick_place: int = 1200
+    """Starts of pick-place; each gives about ten pictures."""
+    drawer_open: int = 200
+    """Starts of drawer-open."""
+
+    def run(self) -> None:
+        """Writes the folder."""
+        from simulated.scenes import draw_scenes  # the simulator is not where `train` runs
+
+        draw_scenes({"pick-place-v3": self.pick_place, "drawer-open-v3": self.drawer_open}, self.folder)
+        print(f"result: {self.folder}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Trains towers on scenes, and writes where they see things in packed episodes."""
+
+    scenes: Path
+    """What `scenes` wrote."""
+    folders: tuple[Path, ...]
+    """Packed episodes."""
+    seen: Path
+    """The .npz file to write."""
+    size: TowerSize = TowerSize()  # noqa: RUF009 - frozen
+    """How much is trained."""
+
+    def run(self) -> None:
+        """Prints how far off they are in every folder."""
+        towers, found = Towers(*packed.read([self.scenes]), self.size), {}
+        for folder in self.folders:
+            truth, pixels = packed.read([folder])
+            found[folder.name] = towers.places(truth, pixels).astype(np.float32)
+            missed = np.linalg.norm((found[folder.name].mean(0) - places(truth)).reshape(-1, 2, 3), axis=-1)
+            off = ", ".join(f"{name} {far:.4f}" for name, far in zip(("object", "goal"), np.median(missed, axis=0)))
+            print(f"{folder.name}: median distance from the true place, metres: {off}", flush=True)
+        np.savez_compressed(self.seen, **found)
+        print(f"result: {self.seen}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,5 +161,5 @@ class Judge:
 
 
 if __name__ == "__main__":
-    commands = {command.__name__.lower(): command for command in (Pack, Train, Judge)}
+    commands = {command.__name__.lower(): command for command in (Pack, Scenes, Look, Train, Judge)}
     tyro.extras.subcommand_cli_from_dict(commands, use_underscores=True).run()

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from pistar_vf.categorical import Support
-from pistar_vf.typing import Float, Params, PRNGKeyArray
+from pistar_vf.typing import Float, Params, PRNGKeyArray, UInt8
 
 KEYPOINTS, CHANNELS, HIDDEN = 32, 32, 256
 SUPPORT = Support()
@@ -61,6 +61,11 @@ def look(params: Params, pixels: Float[jax.Array, "b cameras h w 3"], told: Floa
     """Places of things in [-1, 1] (down, right), camera by camera, and what is told: [b, 2 * K * cameras + n]."""
     places = [_places(own, pixels[:, number]) for number, own in enumerate(params["cameras"])]
     return jnp.concatenate([*places, told], axis=-1)
+
+
+def scaled(pixels: UInt8[jax.Array, "..."]) -> Float[jax.Array, "..."]:
+    """To [-1, 1]."""
+    return pixels.astype(jnp.float32) / 127.5 - 1.0
 
 
 def perceptron(

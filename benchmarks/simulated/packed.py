@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -14,23 +14,23 @@ from pistar_vf.typing import UInt8
 from simulated.truth import Truth
 
 SIDE = 64
-_TRUTH = "truth.npz"
+TRUTH = "truth.npz"
 _CODEC = {"crf": "12", "preset": "slow"}
 
 
 def pack(data: Path, folder: Path) -> None:
     """Writes what `read` reads, of a `data_…` folder of `metaworld.py`."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(data / _TRUTH, folder / _TRUTH)
+    shutil.copyfile(data / TRUTH, folder / TRUTH)
     dataset = load_lerobot(data / "dataset")
     for camera in dataset.video_keys:
         paths = [dataset.video_path(episode, camera) for episode in dataset.episodes]
-        _write(folder / f"{camera}.mp4", (frame for path in paths for frame in _frames(path)))
+        write_pictures(folder / f"{camera}.mp4", (frame for path in paths for frame in _frames(path)))
 
 
 def read(folders: Sequence[Path]) -> tuple[Truth, UInt8[np.ndarray, "t cameras 64 64 3"]]:
     """The episodes of all folders, one after the other; cameras in the order of their names."""
-    truth, pixels = joined([Truth.read(folder / _TRUTH) for folder in folders]), []
+    truth, pixels = joined([Truth.read(folder / TRUTH) for folder in folders]), []
     for folder in folders:
         videos = [np.stack([np.asarray(f) for f in _frames(path)]) for path in sorted(folder.glob("*.mp4"))]
         pixels.append(np.stack(videos, axis=1))
@@ -52,7 +52,8 @@ def _frames(path: Path) -> Iterator[Image.Image]:
             yield frame.to_image()
 
 
-def _write(path: Path, frames: Iterator[Image.Image]) -> None:
+def write_pictures(path: Path, frames: Iterable[Image.Image]) -> None:
+    """One video of pictures of any size."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=20, options=_CODEC)
         stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv444p"

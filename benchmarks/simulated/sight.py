@@ -14,6 +14,7 @@ from pistar_vf.typing import Bool, Float, Params, Shaped
 from simulated import keypoints
 from simulated.judges import paper_units
 from simulated.labels import outcomes_of
+from simulated.tower import places
 from simulated.truth import Truth
 
 HORIZONS = (5, 10, 20, 40)
@@ -185,7 +186,7 @@ class _Programs:
         foresight, places, mixing, dropout, shapes = numbers
         noisy = state[drawn] + _STATE_NOISE * jax.random.normal(keys[0], state[drawn].shape)
         shown = shifted(keys[1], pixels[drawn], _SHIFT)
-        seen = keypoints.look(params, _scaled(shown), jnp.concatenate([noisy, task[drawn]], axis=1))
+        seen = keypoints.look(params, keypoints.scaled(shown), jnp.concatenate([noisy, task[drawn]], axis=1))
         error = (keypoints.perceptron(params["says"], seen) - said[drawn]) ** 2
         weighed = shapes * seen + (1 - shapes) * jax.lax.stop_gradient(seen)
         share = mixing * jax.random.uniform(keys[2], (len(drawn), 1)) / 2
@@ -203,7 +204,7 @@ class _Programs:
 
         def of_model(params: Params, rows: jax.Array) -> jax.Array:
             told = jnp.concatenate([state[rows], task[rows]], axis=1)
-            seen = keypoints.look(params, _scaled(pixels[rows]), told)
+            seen = keypoints.look(params, keypoints.scaled(pixels[rows]), told)
             return expected_value(keypoints.perceptron(params["value"], seen), keypoints.SUPPORT)
 
         def body(_: None, rows: jax.Array) -> tuple[None, jax.Array]:
@@ -234,15 +235,11 @@ def _foretold(truth: Truth) -> Float[jax.Array, "t n"]:
 
 def _places(truth: Truth) -> Float[jax.Array, "t 6"]:
     """Of object and goal."""
-    return _normalised(np.concatenate([truth.observation[:, 4:7], truth.observation[:, 36:39]], axis=1))
+    return _normalised(places(truth))
 
 
 def _normalised(columns: np.ndarray) -> jax.Array:
     return jnp.asarray((columns - columns.mean(0)) / (columns.std(0) + 1e-6), jnp.float32)
-
-
-def _scaled(pixels: jax.Array) -> jax.Array:
-    return pixels.astype(jnp.float32) / 127.5 - 1.0
 
 
 def _padded(rows: list[np.ndarray]) -> tuple[jax.Array, jax.Array]:

@@ -54,7 +54,7 @@ class World:
 
     def __init__(self, task: Task, seed: int):
         benchmark = metaworld.MT1(task.name, seed=seed)
-        self.task, self.starts = task, benchmark.train_tasks
+        self.task, self._starts = task, benchmark.train_tasks
         self.env = benchmark.train_classes[task.name]()
         self.env._freeze_rand_vec = True
         self.env.max_path_length = 10_000
@@ -63,8 +63,12 @@ class World:
 
     def reset(self, start: int) -> np.ndarray:
         """Begins an episode; returns the first observation."""
-        self.env.set_task(self.starts[start % len(self.starts)])
+        self.env.set_task(self._starts[start % len(self._starts)])
         return self.env.reset()[0]
+
+    def draw_starts(self, seed: int) -> None:
+        """Other ones, 50 of a seed."""
+        self._starts = metaworld.MT1(self.task.name, seed=seed).train_tasks
 
     def act_out(self, kind: str, start: int, rng: np.random.Generator) -> Acted:
         """An episode of this kind.
@@ -73,12 +77,13 @@ class World:
             RuntimeError: no attempt of many came out as the kind says.
         """
         for _ in range(_ATTEMPTS):
-            acted = self._attempt(kind, start, rng)
+            acted = self.attempt(kind, start, rng)
             if _is_as_wanted(acted, self.task):
                 return acted
         raise RuntimeError(f"{self.task.name}, {kind}: expected an episode of this kind in {_ATTEMPTS} attempts")
 
-    def _attempt(self, kind: str, start: int, rng: np.random.Generator) -> Acted:
+    def attempt(self, kind: str, start: int, rng: np.random.Generator) -> Acted:
+        """An episode that was to be of this kind, however it came out."""
         observation = self.reset(start)
         manner = Manner.draw(rng, kind, self.task.speed)
         script, progress = Script(kind, manner, self.task.grasps, rng), Progress(observation)

@@ -30,11 +30,8 @@ _COMPILERS = 8
 _PLAIN = Variant()
 _TRIED = (
     ("none", Variant("xla", "all")),
-    ("none", Variant("xla")),
     ("none", Variant("cudnn")),
-    ("all_backbones", Variant("xla", "all")),
-    ("all_backbones", Variant(frozen_dtype="bfloat16")),
-    ("values", Variant("xla", "all")),
+    ("all_backbones", Variant("cudnn", frozen_dtype="bfloat16")),
     ("values", Variant("cudnn", frozen_dtype="bfloat16")),
 )
 """Other ways to compute, by what they are tried on."""
@@ -151,20 +148,23 @@ def measure(ours: Ours, batch_sizes: tuple[int, int, int], scratch: Path) -> Non
     """
     small, medium, large = batch_sizes
     ours.journal.run("peaks", device_peak.xla_figures if ours.size == "full" else device_peak.tiny_figures)
-    first = [Case(medium, mode) for mode in MODES] + [Case(2 * medium)]
-    ours.wave([(case, _PLAIN) for case in first])
-    by_name = {**{str(mode): Case(medium, mode) for mode in MODES}, "values": Case(2 * medium)}
-    ours.wave([(by_name[name], how) for name, how in _TRIED])
+    ours.wave([(case, _PLAIN) for case in (*_of_all_modes(medium), Case(2 * medium), *_of_all_modes(large))])
+    by_name = {**{str(case.freeze_mode): case for case in _of_all_modes(medium)}, "values": Case(2 * medium)}
+    small_ones = [(case, _PLAIN) for case in (*_of_all_modes(small), Case(4 * large))]
+    ours.wave([*((by_name[name], how) for name, how in _TRIED), *small_ones])
     best = {name: ours.fastest(case) for name, case in by_name.items()}
-    ours.wave([(by_name["siglip_only"], best["none"])])
-    best["siglip_only"] = ours.fastest(by_name["siglip_only"])
     ours.journal.write("best", {name: str(how).removeprefix(", ") for name, how in best.items()})
-    ours.wave([*((Case(large, mode), best[mode]) for mode in MODES), (Case(4 * large), best["values"])])
     ours.journal.run("numerics", lambda: device_numerics.measure(ours, best["none"], scratch))
-    ours.wave([*((Case(small, mode), best[mode]) for mode in MODES), (Case(medium), best["values"])])
     cached = [Case(large, "all_backbones", reads) for reads in ("tokens", "pooled tokens", "hidden")]
-    ours.wave([(case, Variant(frozen_dtype=best["all_backbones"].frozen_dtype)) for case in cached])
-    ours.wave([*((Case(large, mode), _PLAIN) for mode in MODES), (Case(4 * large), _PLAIN)])
+    frozen = Variant(frozen_dtype=best["all_backbones"].frozen_dtype)
+    others = [(case, best[str(case.freeze_mode)]) for case in _of_all_modes(large)]
+    ours.wave(
+        [*((case, frozen) for case in cached), *others, (Case(4 * large), best["values"]), (Case(medium), _PLAIN)]
+    )
+
+
+def _of_all_modes(batch_size: int) -> list[Case]:
+    return [Case(batch_size, mode) for mode in MODES]
 
 
 def main(size: Size, folder: str, scratch: str, seconds: str, *batch_sizes: str) -> None:
