@@ -85,8 +85,12 @@ class Look:
         towers, found = Towers(*packed.read([self.scenes]), self.size), {}
         for folder in self.folders:
             truth, pixels = packed.read([folder])
-            found[folder.name] = towers.places(truth, pixels).astype(np.float32)
-            missed = np.linalg.norm((found[folder.name].mean(0) - places(truth)).reshape(-1, 2, 3), axis=-1)
+            seen = towers.look(truth, pixels)
+            found |= {
+                f"{folder.name} places": seen.places,
+                f"{folder.name} keypoints": seen.keypoints.astype(np.float16),
+            }
+            missed = np.linalg.norm((seen.places.mean(0) - places(truth)).reshape(-1, 2, 3), axis=-1)
             off = ", ".join(f"{name} {far:.4f}" for name, far in zip(("object", "goal"), np.median(missed, axis=0)))
             print(f"{folder.name}: median distance from the true place, metres: {off}", flush=True)
         np.savez_compressed(self.seen, **found)

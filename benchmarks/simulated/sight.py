@@ -85,18 +85,25 @@ class Sight:
 
     Args:
         truth: of all episodes.
-        pixels: of all frames.
+        pixels: of all frames; of no camera where others have looked already.
         size: of the training.
+        seen: of all frames, what a tower saw in them.
     """
 
-    def __init__(self, truth: Truth, pixels: Shaped[np.ndarray, "t cameras h w 3"], size: Size):
+    def __init__(
+        self,
+        truth: Truth,
+        pixels: Shaped[np.ndarray, "t cameras h w 3"],
+        size: Size,
+        seen: Float[np.ndarray, "t n"] | None = None,
+    ):
         self._truth, self._size = truth, size
         normaliser, units = paper_units(truth)
         self._ends = Ends(tuple(truth.tasks[truth.task].tolist()), outcomes_of(truth), normaliser)
         self._target = jnp.asarray(units.target, jnp.float32)
         self._frames = Frames(
             pixels=jnp.asarray(pixels),
-            state=_normalised(truth.observation[:, :4]),
+            state=_normalised(np.concatenate([truth.observation[:, :4], *([] if seen is None else [seen])], axis=1)),
             task=jnp.asarray(np.eye(len(truth.tasks), dtype=np.float32)[truth.task_of_frames]),
             said=jnp.concatenate([_foretold(truth), _places(truth)], axis=1),
         )
@@ -132,7 +139,7 @@ class Frames:
 
     Attributes:
         pixels: uint8.
-        state: normalised.
+        state: of the robot, and what was seen; normalised.
         task: one-hot.
         said: what the second perceptron is to say: what is foretold, then places.
     """
