@@ -25,7 +25,9 @@ _BESIDE_THE_REPO = Path(__file__).resolve().parents[2] / "shared" / "data" / "g1
 if not version("jax").startswith("0.5."):
     _cache = Path(__file__).resolve().parents[1] / ".pytest_cache" / "xla"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# scikit-learn's threads wait for each other by spinning: beside a second worker they take longer than one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Broadcasting that adds an axis hides mistakes between "[b]" and "[b, 1]"; the library writes its axes out.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 

@@ -31,13 +31,14 @@ def small_and_fast() -> Iterator[None]:
     from pistar_vf.training import engine
 
     small = tiny_model_config()
+    with_optimizations = jax.config.read("jax_disable_most_optimizations")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(siglip.VARIANTS, "tiny/14", small.siglip)
         patch.setitem(gemma3.VARIANTS, "gemma3_tiny", dataclasses.replace(small.gemma, vocab_size=512))
         patch.setattr(engine, "compile_step", unchecked(engine.compile_step))
         jax.config.update("jax_disable_most_optimizations", True)
         yield
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", with_optimizations)
 
 
 def recording(train_loop, rows: list[np.ndarray]):

@@ -1,6 +1,7 @@
 """One training step of the tiny model, ready to run."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,15 @@ NUM_STEPS = 10
 VALUE_FUNCTION = ValueFunction(tiny_model_config())
 
 
+@functools.cache
+def _shapes() -> dict[str, jax.ShapeDtypeStruct]:
+    return flatten(VALUE_FUNCTION.shapes())
+
+
 def random_params(seed: int = 0) -> dict[str, jax.Array]:
     """Flat; random in every leaf, biases and norms too."""
     rng = np.random.default_rng(seed)
-    shapes = flatten(VALUE_FUNCTION.shapes())
-    return {name: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), jnp.float32) for name, leaf in shapes.items()}
+    return {name: jnp.asarray(0.2 * rng.standard_normal(leaf.shape), jnp.float32) for name, leaf in _shapes().items()}
 
 
 def random_batch(size: int = 8, seed: int = 0) -> ValueBatch:
