@@ -21,7 +21,7 @@ TABLE = """\
 | 3 | `lerobot` |
 | 4 | `frames`, `labels` |
 | 5 | `checkpoints`, `curation`, `health`, `questions` |
-| 6 | `faults`, `inference`, `training`, `weights` |
+| 6 | `faults`, `inference`, `rehearsal`, `training`, `weights` |
 | 7 | `data`, `doctor`, `drawing`, `evaluation`, `exports`, `patching` |
 | 7 | `recipes`, `relabel`, `report`, `rounds`, `serving`, `upstream` |
 | 8 | `overview`, `testing` |

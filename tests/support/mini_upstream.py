@@ -4,8 +4,10 @@
 stands for the packages that upstream pins: etils without ContextStack, kauldron without ktyping, LeRobot.
 """
 
+import contextlib
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 FILES = {
@@ -308,18 +310,28 @@ def write_mini_upstream(root: Path, line_end: str = "\n") -> Path:
     return root
 
 
-def run_script(root: Path, script: str, *argv: str, name: str = "__main__") -> dict:
-    """Runs a script of the tree in this process, with the tree's packages, and returns its globals."""
+@contextlib.contextmanager
+def packages_of(root: Path) -> Iterator[None]:
+    """Has this process import the tree's packages while the block runs."""
     ours = ("etils", "kauldron", "lerobot_stub", "gemma", "openpi")
-    modules, words, paths = dict(sys.modules), sys.argv, list(sys.path)
+    modules, paths = dict(sys.modules), list(sys.path)
     for module in [each for each in modules if each.split(".")[0] in ours]:
         del sys.modules[module]
     sys.path[:0] = [str(root / folder) for folder in ("stubs", "gemma", "src")]
-    sys.argv = [script, *argv]
     try:
-        return runpy.run_path(str(root / script), run_name=name)
+        yield
     finally:
-        sys.argv, sys.path[:] = words, paths
+        sys.path[:] = paths
         for module in [each for each in sys.modules if each.split(".")[0] in ours]:
             del sys.modules[module]
         sys.modules.update({each: module for each, module in modules.items() if each.split(".")[0] in ours})
+
+
+def run_script(root: Path, script: str, *argv: str, name: str = "__main__") -> dict:
+    """Runs a script of the tree in this process, with the tree's packages, and returns its globals."""
+    words, sys.argv = sys.argv, [script, *argv]
+    try:
+        with packages_of(root):
+            return runpy.run_path(str(root / script), run_name=name)
+    finally:
+        sys.argv = words

@@ -159,6 +159,9 @@ def _sequences_in_loader(loader: Code, names: dict[str, str]) -> Finding:
     reads = [node for node in loader.all(ast.Attribute) if node.attr == _SEQUENCES]
     if not reads:
         return fixed(f"the loader does not read `{_SEQUENCES}`", f"{loader.file}:1")
+    changed = [node for node in reads if isinstance(loader.parents[_copied(loader, node)], ast.For | ast.BinOp)]
+    if changed:
+        return unknown(f"look whether `actions` is left out of `{_SEQUENCES}` here", place(loader.file, changed[0]))
     unfiltered = [node for node in reads if not _is_filtered(loader, node)]
     if not unfiltered:
         return fixed("the loader asks only for columns that are there", place(loader.file, reads[0]))
@@ -167,6 +170,12 @@ def _sequences_in_loader(loader: Code, names: dict[str, str]) -> Finding:
         place(loader.file, unfiltered[0]),
         **names,
     )
+
+
+def _copied(loader: Code, node: ast.AST) -> ast.AST:
+    """What is computed with: an expression, or the copy that is made of it first."""
+    holder = loader.parents[node]
+    return holder if isinstance(holder, ast.Call) and getattr(holder.func, "id", "") in _COLLECTIONS else node
 
 
 def _is_filtered(loader: Code, node: ast.AST) -> bool:

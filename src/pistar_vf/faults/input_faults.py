@@ -144,7 +144,8 @@ def camera_names(tree: SourceTree, file: str, camera: str) -> Finding:
     asked = [text.node for text in code.strings() if _finds(code, text, f"observation.images.{camera}")]
     if asked:
         return fixed("cameras of any name are found", place(file, asked[0]))
-    general = [text.node for text in code.strings() if text.value.rstrip("./*") in _ANY_CAMERA]
+    general: list[ast.AST] = [text.node for text in code.strings() if text.value.rstrip("./*") in _ANY_CAMERA]
+    general += [node for node in code.all(ast.Attribute, ast.Name) if (code.origin(node) or "").startswith("re.")]
     if general:
         return unknown("look whether this finds cameras of any name", place(file, general[0]))
     return fault(f"`ValueInputs` does not know `{camera}`", place(file, scope))

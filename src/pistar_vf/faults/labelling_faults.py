@@ -141,5 +141,7 @@ def _fills(code: Code, call: ast.Call) -> bool:
     """Whether a call pads, appends repeated rows, or makes indices of a range that end at the last frame."""
     last = str(code.origin(call.func) or getattr(call.func, "attr", "")).rpartition(".")[2].lower()
     indices = last in ("minimum", "clip", "fmin") and bool(code.calls("arange", "range", inside=call))
+    looped = [each for each in code.above(call) if isinstance(each, ast.ListComp | ast.GeneratorExp)]
+    indices |= last == "min" and any(code.calls("range", inside=each) for each in looped)
     rows = last in ("concatenate", "append", "vstack") and bool(code.calls(*_REPEATED, inside=call))
     return "pad" in last or indices or rows

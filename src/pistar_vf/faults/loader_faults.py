@@ -12,8 +12,8 @@ from pistar_vf.faults.yielded_keys import YieldedKeys, assigned
 LOADER = "src/openpi/training/data_loader.py"
 SCRIPT = "scripts/train_value.py"
 _MODULE = "openpi.training.data_loader"
-_HARMLESS = ("object", "Protocol", "Generic", "ABC", "DataLoader")
-"""Base classes that bring neither a size nor elements; `DataLoader` is the file's own protocol."""
+_HARMLESS = ("object", "Protocol", "Generic", "ABC", "DataLoader", "dataclass", "final")
+"""Base classes and decorators that bring neither a size nor elements; `DataLoader` is the file's own protocol."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _attributes_set(code: Code, function: ast.AST, name: str) -> frozenset[str]:
 
 def loader_size(tree: SourceTree) -> Finding:
     """The script asks the loader for its dataset or its length, and it tells neither."""
-    wanted = _asked(tree.existing(SCRIPT))
+    wanted = asked_sizes(tree.existing(SCRIPT))
     if not wanted:
         return absent(f"{SCRIPT} does not ask the loader for its size")
     name, loaders = _loaders(tree)
@@ -124,7 +124,7 @@ def loader_size(tree: SourceTree) -> Finding:
     return worst([_sized(tree, each, wanted) for each in loaders])
 
 
-def _asked(code: Code) -> list[str]:
+def asked_sizes(code: Code) -> list[str]:
     """`dataset` and `__len__`, those of them that the script uses of a loader."""
     held = {
         name
@@ -142,9 +142,12 @@ def _sized(tree: SourceTree, loader: Returned, wanted: list[str]) -> Finding:
     if loader.scope is None:
         return unknown("look whether what is returned here has `dataset` and a length", at)
     found = {name: _attribute(tree, loader.code, loader.scope, name) for name in wanted if name not in loader.given}
+    method = found.get("dataset")
+    if isinstance(method, ast.FunctionDef) and not method.decorator_list and method.name == "dataset":
+        return unknown("look whether the script calls this method", place(loader.code.file, method))
     if any(each == "unknown" for each in found.values()):
         return unknown(
-            f"look whether the base classes of `{loader.scope.name}` bring {', '.join(found)}",
+            f"look whether the base classes or decorators of `{loader.scope.name}` bring {', '.join(found)}",
             place(loader.code.file, loader.scope),
         )
     lacking = [name for name, each in found.items() if each is None]
@@ -176,7 +179,8 @@ def _attribute(tree: SourceTree, code: Code, scope: ast.ClassDef, name: str) -> 
 
 
 def _inherited(tree: SourceTree, code: Code, scope: ast.ClassDef, name: str) -> ast.AST | str | None:
-    strange = False
+    made = [each.func if isinstance(each, ast.Call) else each for each in scope.decorator_list]
+    strange = any((code.origin(each) or "").rpartition(".")[2] not in _HARMLESS for each in made)
     for base in scope.bases:
         origin = code.origin(base.value if isinstance(base, ast.Subscript) else base) or ""
         inner = find_class(tree, code, origin)

@@ -38,6 +38,11 @@ class SourceTree:
         self.root = root
         self._changed = dict(changed or {})
 
+    @property
+    def on_top(self) -> dict[str, bytes | None]:
+        """The files that differ from the disk, or may."""
+        return dict(self._changed)
+
     def copy(self) -> "SourceTree":
         """The same content; changes of one are not seen by the other."""
         return SourceTree(self.root, self._changed)

@@ -1,6 +1,7 @@
 """The training state: which class it is, what holds it, and whether JAX takes it for a tree."""
 
 import ast
+import dataclasses
 
 from pistar_vf.faults.code import Code
 from pistar_vf.faults.definitions import find_class
@@ -8,7 +9,7 @@ from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unkno
 from pistar_vf.faults.source_tree import SourceTree
 
 SCRIPT = "scripts/train_value.py"
-_TREE_BASES = ("PyTreeNode", "NamedTuple", "Module", "TrainState", "Pytree", "Object")
+TREE_BASES = ("PyTreeNode", "NamedTuple", "Module", "TrainState", "Pytree", "Object")
 _TREE_DECORATORS = (
     "flax.struct.dataclass", "chex.dataclass", "register_dataclass", "register_pytree_node_class",
     "register_pytree_with_keys_class", "register_static",
@@ -44,7 +45,7 @@ def _fields(scope: ast.ClassDef) -> set[str]:
 def registered(code: Code, scope: ast.ClassDef) -> ast.AST | str | None:
     """Where a class is made a tree for JAX; "unknown" where a base class or a decorator of elsewhere may."""
     for base in scope.bases:
-        if (code.origin(base) or "").rpartition(".")[2] in _TREE_BASES:
+        if (code.origin(base) or "").rpartition(".")[2] in TREE_BASES:
             return base
     for decorator in scope.decorator_list:
         names = [code.origin(each) or "" for each in ast.walk(decorator) if isinstance(each, ast.Name | ast.Attribute)]
@@ -110,17 +111,17 @@ def state_leaf(tree: SourceTree) -> Finding:
     if isinstance(where, ast.AST):
         return fixed(f"`{scope.name}` is a tree for JAX", place(holder.file, where))
     names = state_names(code, scope)
+    by_hand = _assigned_fields(code, names) or holder is not code  # a frozen class would break the first
+    names_of = {} if by_hand else {"state_class": scope.name}
     judged = placements(code, names)
     if not judged:
-        return unknown(f"look how `{scope.name}` gets onto the devices", place(holder.file, scope))
+        open_question = unknown(f"look how `{scope.name}` gets onto the devices", place(holder.file, scope))
+        return dataclasses.replace(open_question, names=names_of)
     decides = worst(judged)
     if where == "unknown" and decides.verdict == "fault":
         text = f"look whether a base class or a decorator of `{scope.name}` makes it a tree for JAX"
         return unknown(text, place(holder.file, scope))
-    if decides.verdict != "fault":
-        return decides
-    by_hand = _assigned_fields(code, names) or holder is not code  # a frozen class would break the first
-    return fault(decides.text, decides.place, **({} if by_hand else {"state_class": scope.name}))
+    return dataclasses.replace(decides, names=names_of) if decides.verdict in ("fault", "unknown") else decides
 
 
 def _assigned_fields(code: Code, names: set[str]) -> list[ast.AST]:

@@ -1,6 +1,7 @@
 """The question whether the first step stays a number where the state is a tree for JAX."""
 
 import ast
+import dataclasses
 from collections.abc import Sequence
 
 from pistar_vf.faults.code import Code, Definition
@@ -8,6 +9,7 @@ from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unkno
 from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.faults.state_faults import SCRIPT, last_name, placements, registered, state_class, state_names
 
+_OPEN = "look whether the progress bar gets the state's step as an array"
 _TO_NUMBER = ("int", "item", "tolist", "float", "index")
 _STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
 
@@ -15,15 +17,17 @@ _STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "
 def step_number(tree: SourceTree) -> Finding:
     """The state is a tree, so that its step becomes an array, and the progress bar counts with it."""
     code, found = tree.existing(SCRIPT), state_class(tree)
-    where = None if found is None else registered(found[1], found[0])
-    if found is None or not isinstance(where, ast.AST):
-        return absent("the state is no tree for JAX, and its step stays a number")
+    number = absent("the state is no tree for JAX, and its step stays a number")
+    if found is None:
+        return number
+    where = registered(found[1], found[0])
     names = state_names(code, found[0])
     reads = [node for node in code.all(ast.Attribute) if node.attr == "step" and getattr(node.value, "id", "") in names]
     counting = [each for each in (_counts(code, node) for node in reads) if each is not None]
-    if not counting:
-        return unknown("look whether the progress bar gets the state's step as an array", f"{SCRIPT}:1")
-    decides = worst(counting)
+    decides = worst(counting) if counting else unknown(_OPEN, f"{SCRIPT}:1")
+    if not isinstance(where, ast.AST):
+        untold = number if where is None else unknown(_OPEN, decides.place)  # it may be a tree, and it may not
+        return dataclasses.replace(untold, names=decides.names)
     if decides.verdict == "fault" and not _becomes_array(code, names):
         return fixed("only arrays are put on the devices, and the step is a number", place(found[1].file, where))
     return decides
@@ -60,4 +64,5 @@ def _first_step(code: Code, node: ast.Attribute, name: str, calls: Sequence[ast.
         return fixed("the first step is made a number", at)
     if all(each in _STAYS_ARRAY for each in made):
         return fault(f"`{name}` is an array", at, start_step=path)
-    return unknown(f"look whether `{made[-1]}` makes the first step a number", at)
+    open_question = unknown(f"look whether `{made[-1]}` makes the first step a number", at)
+    return dataclasses.replace(open_question, names={"start_step": path})

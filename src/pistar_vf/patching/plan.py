@@ -12,7 +12,7 @@ from pistar_vf.faults.soundness import broken
 from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching import definition_edits, file_edits, value_edits
 from pistar_vf.patching.patch_file import Patch, PatchError, filled
-from pistar_vf.patching.questions import judge, require_files
+from pistar_vf.patching.questions import judge, judge_by_reading, require_files
 from pistar_vf.patching.syntax import AnchorError
 
 Status = Literal["needed", "applied", "fixed differently", "not applicable", "cannot tell", "conflict"]
@@ -81,8 +81,9 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
     plan: list[Step] = []
     current = tree
     for patch in patches:
+        differs = current is not tree
         step, current = _step(patch, current)
-        if step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
+        if differs and step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
             step, _ = _step(patch, tree)  # what it was before the other patches is what people want to know
         if step.status == "needed" and judge(patch, tree).verdict != "fault":
             others = [each.patch.id for each in plan if each.status == "needed" and each.patch.id in patch.after]
@@ -140,7 +141,7 @@ def unified_diff(plan: Sequence[Step]) -> str:
 
 
 def _step(patch: Patch, tree: SourceTree) -> tuple[Step, SourceTree]:
-    finding = judge(patch, tree)
+    finding = judge(patch, tree, doubted=True)
     if finding.verdict in ("absent", "unknown"):
         status: Status = "not applicable" if finding.verdict == "absent" else "cannot tell"
         return Step(patch, status, finding.text, finding.place, {}), tree
@@ -171,7 +172,8 @@ def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
     for file in trial.changes(tree):
         if file.endswith(".py") and (text := broken(tree.read(file), trial.read(file))):
             return f"{file}: {text}"
-    after = judge(patch, trial)
+    only_seen = judge_by_reading(patch, tree).verdict == "unknown"
+    after = judge(patch, trial, doubted=only_seen)  # who saw it must see it gone
     if after.verdict in ("fault", "unknown"):
         return f"{after.place or ', '.join(patch.files)}: the fault is still there after the edits"
     return ""

@@ -1,6 +1,8 @@
 """The question that each patch asks of a tree, by the name that its file gives it in `[fault]`."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pistar_vf.faults import (
     dataset_faults,
@@ -13,9 +15,11 @@ from pistar_vf.faults import (
     state_faults,
     step_faults,
 )
-from pistar_vf.faults.finding import Finding, absent
+from pistar_vf.faults.finding import Finding, absent, unknown
 from pistar_vf.faults.source_tree import SourceTree, TreeError
 from pistar_vf.patching.patch_file import Patch
+from pistar_vf.rehearsal.asking import rehearse
+from pistar_vf.rehearsal.rehearsals import REHEARSALS
 
 QUESTIONS: dict[str, Callable[..., Finding]] = {
     question.__name__: question
@@ -47,12 +51,51 @@ QUESTIONS: dict[str, Callable[..., Finding]] = {
 _VENDORED = "gemma/gemma/gm"
 
 
-def judge(patch: Patch, tree: SourceTree) -> Finding:
-    """Whether a patch's fault is in a tree."""
+def judge(patch: Patch, tree: SourceTree, doubted: bool = False) -> Finding:
+    """Whether a patch's fault is in a tree.
+
+    Args:
+        patch: whose question is asked.
+        tree: the checkout.
+        doubted: whether code is also run in memory where reading it has an answer; where it has none, it always is.
+    """
+    found, (question, fields) = judge_by_reading(patch, tree), _asked(patch)
+    runs = question in REHEARSALS and not _is_elsewhere(patch, tree) and (doubted or found.verdict == "unknown")
+    return joined(found, rehearse(question, tree, fields) if runs else None)
+
+
+def judge_by_reading(patch: Patch, tree: SourceTree) -> Finding:
+    """What the code of a tree says of a patch's fault, without being run."""
     if _is_elsewhere(patch, tree):
         return absent(f"gemma is not in the checkout (no folder {_VENDORED})")
+    question, fields = _asked(patch)
+    return QUESTIONS[question](tree, **fields)
+
+
+def _asked(patch: Patch) -> tuple[str, dict[str, Any]]:
+    """A patch's question, and what it is about."""
     fields = dict(patch.fault)
-    return QUESTIONS[fields.pop("question")](tree, **fields)
+    return fields.pop("question"), fields
+
+
+def joined(read: Finding, seen: Finding | None) -> Finding:
+    """What is said of a fault where code was read, and run too.
+
+    Args:
+        read: what reading says.
+        seen: what running says; None where it did not get so far.
+
+    Returns:
+        What reading says. Where that is unknown, what running says. Where one says that the fault is there and the
+        other that it is not, unknown: running never turns one answer of reading into the other.
+    """
+    if seen is None or (read.verdict != "unknown" and (read.verdict == "fault") == (seen.verdict == "fault")):
+        return read
+    names = seen.names or read.names
+    if read.verdict == "unknown":
+        return dataclasses.replace(seen, place=seen.place or read.place, names=names)
+    text = f"look at it: its code says that {read.text}; run in memory, {seen.text}"
+    return dataclasses.replace(unknown(text, seen.place or read.place), names=names)
 
 
 def _is_elsewhere(patch: Patch, tree: SourceTree) -> bool:
