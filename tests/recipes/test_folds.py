@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -29,8 +30,6 @@ def config(tiny_dataset, frame_cache_dir, tmp_path_factory):
         tiny_dataset,
         tmp_path_factory.mktemp("folds") / "run",
         cache_dir=frame_cache_dir,
-        num_train_steps=2,
-        save_interval=1,
         val_interval=2,
         folds=2,
     )
@@ -38,13 +37,13 @@ def config(tiny_dataset, frame_cache_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(config):
-    """Two folds; the second was killed after its first step, and the command given again."""
-    run_folds(config.replace(fold=0))
-    plan = FoldPlan.read(config.run.checkpoint_dir)
-    with pytest.MonkeyPatch.context() as patch:
-        # A kill after step 1: the run that would end there, in the folder of one that has two steps.
-        patch.setattr(folds, "prepare_folds", lambda _: plan)
-        run_folds(config.replace(fold=1, num_train_steps=1))
+    """Two folds; the second was killed before its last checkpoint, and the command given again."""
+    for fold in (0, 1):
+        run_folds(config.replace(fold=fold))
+    # Not a shorter run, whose schedule would make another program to compile.
+    last = config.run.checkpoint_dir / "fold_1" / "step_00000004"
+    for left in (last, last.parent / "train_state" / last.name):
+        shutil.rmtree(left)
     started = []
     with pytest.MonkeyPatch.context() as patch:
         own = folds.run_training
@@ -59,8 +58,8 @@ def test_every_episode_is_held_out_once(folder, tiny_dataset):
     everyone = {episode.index for episode in dataset.episodes}
     checkpoints = fold_checkpoints(folder)
     assert [path.relative_to(folder).as_posix() for path in checkpoints] == [
-        "fold_0/step_00000002",
-        "fold_1/step_00000002",
+        "fold_0/step_00000004",
+        "fold_1/step_00000004",
     ]
     parts = [recorded_parts(load_value_spec(path).trained_on, dataset) for path in checkpoints]
     assert all(set(part["train"]) == everyone - set(part["val"]) for part in parts)
