@@ -5,7 +5,9 @@ cores), which may be another machine: `pack` makes a folder of some megabytes. S
 
     python benchmarks/sight.py pack --output_dir outputs/metaworld --folder packed
     python benchmarks/sight.py pack --output_dir outputs/metaworld_1 --data_seed 1 --folder packed_1
-    python benchmarks/sight.py train --folders packed packed_1 --values sight.npz      # elsewhere
+    python benchmarks/sight.py scenes --folder scenes
+    python benchmarks/sight.py look --scenes scenes --folders packed packed_1 --seen seen.npz              # elsewhere
+    python benchmarks/sight.py train --folders packed packed_1 --seen seen.npz --values sight.npz          # elsewhere
     python benchmarks/sight.py judge --output_dir outputs/metaworld --values sight.npz --record sight
 """
 
@@ -85,12 +87,8 @@ class Look:
         towers, found = Towers(*packed.read([self.scenes]), self.size), {}
         for folder in self.folders:
             truth, pixels = packed.read([folder])
-            seen = towers.look(truth, pixels)
-            found |= {
-                f"{folder.name} places": seen.places,
-                f"{folder.name} keypoints": seen.keypoints.astype(np.float16),
-            }
-            missed = np.linalg.norm((seen.places.mean(0) - places(truth)).reshape(-1, 2, 3), axis=-1)
+            found[folder.name] = towers.places(truth, pixels)
+            missed = np.linalg.norm((found[folder.name].mean(0) - places(truth)).reshape(-1, 2, 3), axis=-1)
             off = ", ".join(f"{name} {far:.4f}" for name, far in zip(("object", "goal"), np.median(missed, axis=0)))
             print(f"{folder.name}: median distance from the true place, metres: {off}", flush=True)
         np.savez_compressed(self.seen, **found)
@@ -107,6 +105,8 @@ class Train:
     """The .npz file to write."""
     recipes: tuple[str, ...] = tuple(RECIPES)
     """Only these."""
+    seen: Path | None = None
+    """What `look` wrote of these folders, for the recipes of a tower; without it they are left out."""
     size: Size = Size()  # noqa: RUF009 - frozen
     """How much is trained."""
     seconds: float = 1e9
@@ -114,17 +114,28 @@ class Train:
 
     def run(self) -> None:
         """Prints a line for each recipe as it is done."""
-        started = time.perf_counter()
-        truth, pixels = packed.read(self.folders)
-        sight, found = Sight(truth, pixels, self.size), {}
+        started, found = time.perf_counter(), {}
+        sights = self._sights()
         for name in self.recipes:
+            recipe = RECIPES[name]
+            if recipe.tower not in sights:
+                continue
             if time.perf_counter() - started > self.seconds:
                 print(f"out of time before {name!r}")
                 break
-            found[name] = sight.values(RECIPES[name]).astype(np.float32)
+            found[name] = sights[recipe.tower].values(recipe).astype(np.float32)
             np.savez_compressed(self.values, **found)
             print(f"{name}: {time.perf_counter() - started:.0f} s since the start", flush=True)
         print(f"result: {self.values}")
+
+    def _sights(self) -> dict[bool, Sight]:
+        """By whether a tower has looked already."""
+        truth, pixels = packed.read(self.folders)
+        if self.seen is None:
+            return {False: Sight(truth, pixels, self.size)}
+        with np.load(self.seen) as seen:
+            where = np.concatenate([seen[folder.name].mean(0) for folder in self.folders])
+        return {False: Sight(truth, pixels, self.size), True: Sight(truth, pixels[:, :0], self.size, where)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +146,8 @@ class Judge:
     """That of `metaworld.py`."""
     values: Path
     """What `train` wrote."""
+    data_seed: int = 0
+    """Of the episodes."""
     task: str = "pick-place-v3"
     """Whose policies are let loose."""
     lookaheads: tuple[int, ...] = (20, 50)
@@ -151,7 +164,7 @@ class Judge:
         from simulated.benchmark import Args, Episodes
         from simulated.judged import judged
 
-        episodes = Episodes(Args(self.output_dir, seeds=self.seeds, rollouts=self.rollouts))
+        episodes = Episodes(Args(self.output_dir, data_seed=self.data_seed, seeds=self.seeds, rollouts=self.rollouts))
         truth = episodes.truth["train"]
         rollouts, facts = rollouts_of(truth, paper_units(truth)[1]), {}
         with np.load(self.values) as found:

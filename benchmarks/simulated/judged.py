@@ -41,6 +41,7 @@ def judged(
     found = {**quality, "error_to_progress": error_to_progress(value, truth, task)}
     everything = np.ones(len(value), bool)
     outcome = episodes.won(task_name, "outcome", Arm(everything, truth.success_of_frames))
+    filtered = episodes.won(task_name, "successes only", Arm(truth.success_of_frames, None))
     for lookahead in lookaheads:
         positive = labels.by_values(value, rollouts, LabelRule(lookahead=lookahead))
         won = episodes.won(task_name, f"{name}, N = {lookahead}", Arm(everything, positive))
@@ -49,6 +50,7 @@ def judged(
             **dataclasses.asdict(LabelJudge(truth, task, lookahead).quality(positive)),
             "success": float(won.mean()),
             "minus_outcome": dataclasses.asdict(above),
+            "minus_successes_only": dataclasses.asdict(paired_difference(won, filtered)),
         }
         print(f"{name}, N = {lookahead}: {won.mean():.3f}, minus the outcome {signed(above)}", flush=True)
     return found

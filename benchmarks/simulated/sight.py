@@ -35,6 +35,7 @@ class Recipe:
         decay: λ of the targets, looked at every 250 updates from the 500th; 1 for what episodes came to.
         values_shape_sight: whether the value's gradient reaches the convolutions.
         episodes: how many of them there are to learn from, from the first on.
+        tower: whether values are learned from where a tower sees object and goal, and no picture; see `tower`.
     """
 
     foresight: float = 0.0
@@ -44,6 +45,7 @@ class Recipe:
     decay: float = 1.0
     values_shape_sight: bool = True
     episodes: int = 100
+    tower: bool = False
 
 
 _CALM: dict[str, Any] = {"mixing": 1.0, "dropout": 0.2}
@@ -59,6 +61,8 @@ RECIPES = {
     "told the places, mixed, 50 episodes": Recipe(places=3.0, episodes=50, **_CALM),
     "foresight, mixed, 200 episodes": Recipe(foresight=1.0, episodes=200, **_CALM),
     "told the places, mixed, 200 episodes": Recipe(places=3.0, episodes=200, **_CALM),
+    "a tower's places, mixed": Recipe(tower=True, **_CALM),
+    "a tower's places, mixed, TD": Recipe(tower=True, decay=0.9, **_CALM),
 }
 """All of 100 episodes unless it says otherwise; "mixed" is with mixing and dropout."""
 

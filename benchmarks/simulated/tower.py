@@ -50,15 +50,14 @@ class Towers:
         robot, wanted = self._robot.into(truth.observation[:, :4]), self._places.into(places(truth))
         self._params = self._trained((jnp.asarray(pixels), jnp.asarray(robot), jnp.asarray(wanted)))
 
-    def look(self, truth: Truth, pixels: Shaped[np.ndarray, "t cameras h w 3"]) -> "Seen":
-        """What every tower sees; of `truth` it is told hand and gripper."""
+    def places(self, truth: Truth, pixels: Shaped[np.ndarray, "t cameras h w 3"]) -> Float[np.ndarray, "m t 6"]:
+        """Where every tower sees object and goal, metres; of `truth` it is told hand and gripper."""
         look = jax.jit(jax.vmap(self._look, in_axes=(0, None, None)))
         robot, found = self._robot.into(truth.observation[:, :4]), []
         for first in range(0, len(pixels), _AHEAD):
             rows = np.minimum(np.arange(first, first + _AHEAD), len(pixels) - 1)  # one shape, one program
-            found.append([np.asarray(own) for own in look(self._params, pixels[rows], robot[rows])])
-        said, seen = (np.concatenate(own, axis=1)[:, : len(pixels)] for own in zip(*found))
-        return Seen(self._places.back(said).astype(np.float32), seen[..., :-4])
+            found.append(np.asarray(look(self._params, pixels[rows], robot[rows])))
+        return self._places.back(np.concatenate(found, axis=1)[:, : len(pixels)]).astype(np.float32)
 
     def _trained(self, arrays: tuple[jax.Array, ...]) -> Params:
         size, keys = self._size, jax.random.split(jax.random.key(0), self._size.members)
@@ -92,22 +91,8 @@ class Towers:
         shown = keypoints.scaled(pixels) + light + _NOISE * jax.random.normal(keys[1], pixels.shape)
         return jnp.abs(keypoints.perceptron(params["says"], keypoints.look(params, shown, robot)) - wanted).mean()
 
-    def _look(self, params: Params, pixels: jax.Array, robot: jax.Array) -> tuple[jax.Array, jax.Array]:
-        seen = keypoints.look(params, keypoints.scaled(pixels), robot)
-        return keypoints.perceptron(params["says"], seen), seen
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What towers see in some frames.
-
-    Attributes:
-        places: of object and goal, metres.
-        keypoints: in [-1, 1], see `keypoints.look`.
-    """
-
-    places: Float[np.ndarray, "m t 6"]
-    keypoints: Float[np.ndarray, "m t n"]
+    def _look(self, params: Params, pixels: jax.Array, robot: jax.Array) -> jax.Array:
+        return keypoints.perceptron(params["says"], keypoints.look(params, keypoints.scaled(pixels), robot))
 
 
 def places(truth: Truth) -> Float[np.ndarray, "t 6"]:
