@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from pistar_vf.categorical import Support
+from pistar_vf.models.keypoint_tower import soft_argmax
 from pistar_vf.typing import Float, Params, PRNGKeyArray, UInt8
 
 KEYPOINTS, CHANNELS, HIDDEN = 32, 32, 256
@@ -87,15 +88,6 @@ def _places(layers: list, x: Float[jax.Array, "b h w 3"]) -> Float[jax.Array, "b
     x = jax.nn.relu(_norm(_convolution(second, x, _KERNELS[1], 2)))
     x = x + jax.nn.relu(_norm(_convolution(third, x, _KERNELS[2], 1)))
     return soft_argmax(_convolution(last, x, _KERNELS[3], 1).astype(jnp.float32))
-
-
-def soft_argmax(x: Float[jax.Array, "b h w c"]) -> Float[jax.Array, "b n"]:
-    """Mean place of each channel under its softmax, (down, right) of one after the other."""
-    batch, height, width, channels = x.shape
-    weight = jax.nn.softmax(x.reshape(batch, height * width, channels), axis=1)
-    axes = jnp.meshgrid(jnp.linspace(-1, 1, height), jnp.linspace(-1, 1, width), indexing="ij")
-    grid = jnp.stack(axes, axis=-1).reshape(-1, 2)
-    return jnp.einsum("bnc,nd->bcd", weight, grid, precision="highest").reshape(batch, -1)
 
 
 def _convolution(layer: tuple, x: jax.Array, kernel: int, stride: int) -> jax.Array:

@@ -32,12 +32,6 @@ def truth_of(lengths: np.ndarray) -> Truth:
     )
 
 
-def test_the_place_of_a_peak():
-    maps = np.zeros((1, 5, 9, 2), np.float32)
-    maps[0, 0, 8, 0] = maps[0, 3, 2, 1] = 100.0
-    np.testing.assert_allclose(keypoints.soft_argmax(jnp.asarray(maps)), [[-1.0, 1.0, 0.5, -0.5]], atol=1e-6)
-
-
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(5, 2, 8), (3, 2, 7), (3, 1, 6)])
 def test_a_product_is_the_convolution(kernel, stride, side):
     """Against `jax.lax`."""

@@ -1,7 +1,7 @@
 """A small tower to be trained from scratch: places of things in a picture, which few episodes are enough to learn.
 
-Four convolutions make maps, a spatial softmax turns each into the place where it is largest; a picture becomes one token
-of these places. A transformer on patches has no such notion and needs far more pictures.
+Four convolutions make maps, a spatial softmax turns each into the place where it is largest; a picture becomes one
+token of these places. A transformer on patches has no such notion and needs far more pictures.
 
 References:
     Levine et al., "End-to-end training of deep visuomotor policies", arXiv 1504.00702 (spatial softmax).

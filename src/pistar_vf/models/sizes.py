@@ -18,6 +18,8 @@ class SiglipConfig:
         image_size: side of the square input, pixels; what is left over behind the last whole patch, on the right and
             at the bottom, is not read (384 pixels are 27 patches of 14 and 6 pixels more), as in the published towers.
         head: whether the 1152→1152 layer `img/head` of older value checkpoints is kept behind the tower.
+        keypoints: whether the tower is no ViT but the one of `keypoint_tower`, of `width / 2` places and `mlp_dim`
+            channels, which makes one token of a picture.
     """
 
     width: int
@@ -27,6 +29,7 @@ class SiglipConfig:
     patch_size: int = 14
     image_size: int = 224
     head: bool = False
+    keypoints: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < self.patch_size:
@@ -35,9 +38,14 @@ class SiglipConfig:
             )
 
     @property
+    def side(self) -> int:
+        """Tokens along a side of an image."""
+        return 1 if self.keypoints else self.image_size // self.patch_size
+
+    @property
     def num_tokens(self) -> int:
         """Tokens per image."""
-        return (self.image_size // self.patch_size) ** 2
+        return self.side**2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +82,7 @@ def pooled_side(config: SiglipConfig, pool: int) -> int:
     Raises:
         ConfigError: the tokens' grid does not divide into such squares.
     """
-    side = config.image_size // config.patch_size
+    side = config.side
     if pool < 1 or side % pool:
         raise ConfigError(
             f"--image_pool: expected a divisor of {side}, as an image of {config.image_size} pixels has "
@@ -87,6 +95,9 @@ SIGLIP_VARIANTS = {
     "So400m/14": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16),
     "So400m/14-384": SiglipConfig(width=1152, depth=27, mlp_dim=4304, num_heads=16, image_size=384),
     "tiny/14": SiglipConfig(width=96, depth=3, mlp_dim=192, num_heads=4, image_size=56),
+    "keypoints/64": SiglipConfig(
+        width=64, depth=4, mlp_dim=32, num_heads=1, patch_size=4, image_size=64, keypoints=True
+    ),
 }
 
 GEMMA_VARIANTS = {

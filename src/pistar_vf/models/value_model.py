@@ -25,6 +25,7 @@ import numpy as np
 from pistar_vf.batch import Observation, check_observation
 from pistar_vf.models.attention import MultiHeadAttention
 from pistar_vf.models.gemma3 import Gemma3
+from pistar_vf.models.keypoint_tower import KeypointTower
 from pistar_vf.models.lora import init_lora, merge_lora
 from pistar_vf.models.projector import PROJECTORS
 from pistar_vf.models.siglip import Siglip
@@ -128,7 +129,9 @@ class ValueModel(nnx.Module):
         return _pooled(self.img(images.reshape((-1, *images.shape[2:]))), self.config.image_pool)
 
 
-def _create_tower(config: ValueModelConfig, rngs: nnx.Rngs) -> Siglip:
+def _create_tower(config: ValueModelConfig, rngs: nnx.Rngs) -> Siglip | KeypointTower:
+    if config.siglip.keypoints:
+        return KeypointTower(config.siglip, rngs=rngs)
     numerics: dict[str, Any] = {"dtype": jnp.dtype(config.dtype)}
     if config.numerics == "upstream":
         numerics = {"dtype": jnp.bfloat16, "wide_softmax": False}
