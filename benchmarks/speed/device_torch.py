@@ -38,7 +38,13 @@ class Theirs:
         self.model.to(DEVICE)
 
     def numerics(self) -> dict[str, Any]:
-        """Differences from our float32 logits: of float32 without shorter products, and of autocast."""
+        """Differences from our float32 logits: of float32 without shorter products, and of autocast.
+
+        Raises:
+            LookupError: our side was cut short before it left them.
+        """
+        if not (self.scratch / device_numerics.LOGITS).is_file():
+            raise LookupError("our side left no logits")
         expected = np.load(self.scratch / device_numerics.LOGITS)
         frames = torch_model.inputs(device_numerics.CASE.batch(config(self.size)).observation, DEVICE)
         found = {}

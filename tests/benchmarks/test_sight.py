@@ -9,6 +9,7 @@ pytest.importorskip("sklearn")
 
 from simulated import keypoints, packed
 from simulated.sight import RECIPES, Recipe, Sight, Size, shifted
+from simulated.tower import Towers, TowerSize, places
 from simulated.truth import Truth
 
 from pistar_vf.testing.lerobot_writer import EpisodeData, write_lerobot_v21
@@ -114,3 +115,49 @@ def test_values_of_every_frame(sight):
     np.testing.assert_array_equal(found, sight.values(recipe))
     for other in (sight.values(recipe, seed=1), sight.values(RECIPES["foresight, mixed, TD"])):
         assert (found != other).any()  # the same training gives the same bits, see above
+
+
+def test_where_a_tower_sees_things():
+    """A bright spot for the object and one for the goal, in scenes and then in other pictures."""
+    rng = np.random.default_rng(0)
+
+    def scenes(count: int) -> tuple[Truth, np.ndarray]:
+        truth, where = truth_of(np.array([count])), rng.integers(2, 14, (count, 2, 2))
+        pixels = np.zeros((count, 2, 16, 16, 3), np.uint8)
+        for frame, spots in enumerate(where):
+            for colour, (row, column) in enumerate(spots):
+                pixels[frame, :, row - 1 : row + 2, column - 1 : column + 2, colour] = 255
+        truth.observation[:, 4:6], truth.observation[:, 36:38] = where[:, 0], where[:, 1]
+        truth.observation[:, [6, 38]] = 0
+        return truth, pixels
+
+    towers = Towers(*scenes(400), TowerSize(members=1, steps=250, batch=24))
+    truth, pixels = scenes(50)
+    missed = np.abs(towers.places(truth, pixels)[0] - places(truth))[:, [0, 1, 3, 4]]
+    assert np.median(missed) < 1  # of the 12 places along a side; a guess in the middle misses by 3
+
+
+def test_values_of_what_a_tower_sees():
+    """No picture is looked at, and what was seen decides."""
+    truth, size = truth_of(np.full(8, 5)), Size(folds=2, members=1, steps=2, batch=4)
+    nothing, rng = np.zeros((40, 0, 16, 16, 3), np.uint8), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simulated.sight._CHUNK", 1)
+        one, other = (
+            Sight(truth, nothing, size, rng.standard_normal((40, 6))).values(RECIPES["a tower's places, mixed"])
+            for _ in range(2)
+        )
+    assert one.shape == (40,)
+    assert (one != other).any()
+
+
+def test_scenes_are_packed_as_they_were_told(tmp_path):
+    pytest.importorskip("metaworld", reason="needs the extra `simulation`: pip install -e '.[simulation]'")
+    from simulated.scenes import APART, draw_scenes
+
+    draw_scenes({"pick-place-v3": 2}, tmp_path)
+    truth, pixels = packed.read([tmp_path])
+    assert len(pixels) == len(truth.observation) == truth.lengths.sum()
+    assert (truth.lengths <= 160 // APART + 1).all()
+    moved = np.linalg.norm(np.diff(truth.observation[: truth.lengths[0], :3], axis=0), axis=1)
+    assert moved.max() > 0.01

@@ -14,21 +14,17 @@ import jax.numpy as jnp
 from pistar_vf.models.sizes import SiglipConfig
 from pistar_vf.typing import Float
 
-_KERNELS, _STRIDES = (5, 3, 3, 3), (2, 2, 1, 1)
-
 
 class KeypointTower(nnx.Module):
     """Pixels to one token of `width / 2` places; `mlp_dim` is the number of channels before the last convolution."""
 
     def __init__(self, config: SiglipConfig, *, rngs: nnx.Rngs):
-        channels = (3, *[config.mlp_dim] * 3, config.width // 2)
-        init = nnx.initializers.he_normal()
-        for number, (kernel, stride) in enumerate(zip(_KERNELS, _STRIDES, strict=True)):
-            sizes = channels[number : number + 2]
-            conv = nnx.Conv(*sizes, (kernel, kernel), stride, padding="SAME", kernel_init=init, rngs=rngs)
-            setattr(self, f"conv_{number}", conv)
-            if number < 3:
-                setattr(self, f"norm_{number}", nnx.LayerNorm(sizes[1], use_scale=False, use_bias=False, rngs=rngs))
+        channels, places = config.mlp_dim, config.width // 2
+        self.conv_0 = _convolution(3, channels, 5, 2, rngs)
+        self.conv_1 = _convolution(channels, channels, 3, 2, rngs)
+        self.conv_2 = _convolution(channels, channels, 3, 1, rngs)
+        self.conv_3 = _convolution(channels, places, 3, 1, rngs)
+        self.norm = nnx.LayerNorm(channels, use_scale=False, use_bias=False, rngs=rngs)
 
     def __call__(self, image: Float[jax.Array, "b h w 3"]) -> Float[jax.Array, "b 1 d"]:
         """Encodes images.
@@ -39,10 +35,15 @@ class KeypointTower(nnx.Module):
         Returns:
             The places in [-1, 1], (down, right) of one after the other, float32.
         """
-        x = jax.nn.relu(self.norm_0(self.conv_0(image)))
-        x = jax.nn.relu(self.norm_1(self.conv_1(x)))
-        x = x + jax.nn.relu(self.norm_2(self.conv_2(x)))
+        x = jax.nn.relu(self.norm(self.conv_0(image)))
+        x = jax.nn.relu(self.norm(self.conv_1(x)))
+        x = x + jax.nn.relu(self.norm(self.conv_2(x)))
         return soft_argmax(self.conv_3(x))[:, None, :]
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs) -> nnx.Conv:
+    init = nnx.initializers.he_normal()
+    return nnx.Conv(inputs, outputs, (kernel, kernel), stride, padding="SAME", kernel_init=init, rngs=rngs)
 
 
 def soft_argmax(maps: Float[jax.Array, "b h w c"]) -> Float[jax.Array, "b n"]:
