@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.append(sys.path.pop(0))  # to the end: metaworld.py beside this file would hide the package of its name
@@ -25,7 +26,7 @@ import tyro
 
 from recording import record
 from simulated import packed
-from simulated.judges import paper_units
+from simulated.judges import paper_units, robots_state_trees
 from simulated.labels import rollouts_of
 from simulated.sight import RECIPES, Sight, Size
 from simulated.tower import Towers, TowerSize, places
@@ -156,25 +157,34 @@ class Judge:
     """Policies of each labelling."""
     rollouts: int = 50
     """Starts of each policy."""
+    mean: bool = False
+    """Judge the mean of all values in the file instead of each."""
     record: str | None = None
     """Also write the figures to benchmarks/results, under this name."""
 
     def run(self) -> None:
         """Prints a line for each labelling."""
         from simulated.benchmark import Args, Episodes
-        from simulated.judged import judged
+        from simulated.judged import judged, measured
 
         episodes = Episodes(Args(self.output_dir, data_seed=self.data_seed, seeds=self.seeds, rollouts=self.rollouts))
         truth = episodes.truth["train"]
-        rollouts, facts = rollouts_of(truth, paper_units(truth)[1]), {}
-        with np.load(self.values) as found:
-            for name in found.files:
-                value = found[name][: len(truth.progress)].astype(np.float64)
-                key = re.sub(r"\W+", "_", name).strip("_").lower()
-                facts[key] = judged(episodes, rollouts, name, value, self.task, self.lookaheads)
+        rollouts = rollouts_of(truth, paper_units(truth)[1])
+        trees = measured(truth, rollouts, robots_state_trees(truth), self.lookaheads[0])
+        facts: dict[str, Any] = {"trees_on_the_robots_state": {"tasks": trees}}
+        for name, value in self._values(len(truth.progress)).items():
+            key = re.sub(r"\W+", "_", name).strip("_").lower()
+            facts[key] = judged(episodes, rollouts, name, value, self.task, self.lookaheads)
+            facts[key]["tasks"] = measured(truth, rollouts, value, self.lookaheads[0])
         print(f"result: {self.output_dir}")
         if self.record is not None:
             record(self.record, {"settings": {"seeds": self.seeds, "rollouts": self.rollouts}, **facts})
+
+    def _values(self, num_frames: int) -> dict[str, np.ndarray]:
+        """By recipe."""
+        with np.load(self.values) as file:
+            found = {name: file[name][:num_frames].astype(np.float64) for name in file.files}
+        return {"mean": np.mean(list(found.values()), axis=0)} if self.mean else found
 
 
 if __name__ == "__main__":

@@ -15,6 +15,21 @@ from simulated.closed_loop import Arm
 from simulated.judges import error_to_progress
 from simulated.measures import LabelJudge, ValueQuality, paired_difference
 from simulated.results import signed
+from simulated.truth import Truth
+
+
+def measured(
+    truth: Truth, rollouts: Rollouts, value: Float[np.ndarray, " t"], lookahead: int
+) -> dict[str, dict[str, Any]]:
+    """Of every task: the quality of V, and of its labels."""
+    positive = labels.by_values(value, rollouts, LabelRule(lookahead=lookahead))
+    return {
+        name: {
+            **dataclasses.asdict(ValueQuality.measure(value, truth, rollouts, number)),
+            "labels": dataclasses.asdict(LabelJudge(truth, number, lookahead).quality(positive)),
+        }
+        for number, name in enumerate(truth.tasks.tolist())
+    }
 
 
 def judged(

@@ -15,8 +15,8 @@ from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.relabel.rollouts import Rollouts
 from pistar_vf.returns import Normaliser
 from pistar_vf.typing import Float
-from simulated.labels import Units, outcomes_of
-from simulated.state_trees import simulator_state
+from simulated.labels import Units, outcomes_of, rollouts_of
+from simulated.state_trees import robot_state, simulator_state
 from simulated.truth import Truth
 
 FOLDS, LAMBDA, PASSES = 5, 0.9, 3
@@ -47,25 +47,26 @@ def paper_units(truth: Truth) -> tuple[Normaliser, Units]:
 Judge = Callable[[Truth, Rollouts, Normaliser], Float[np.ndarray, " t"]]
 
 
-def on_the_simulators_state(make: Callable, passes: int = 0) -> Judge:
+def on_the_simulators_state(make: Callable, passes: int = 0, state: Callable = simulator_state) -> Judge:
     """Trees on the simulator's state, each episode judged by those that have not seen it.
 
     Args:
         make: the trees.
+        state: of a truth, what they see: the simulator's, or less of it.
         passes: how often they are fitted anew to the λ-returns of the values before; 0 for what episodes came to.
     """
 
     def judge(truth: Truth, rollouts: Rollouts, normaliser: Normaliser) -> np.ndarray:
-        state, found = simulator_state(truth), np.zeros(len(truth.progress))
+        seen, found = state(truth), np.zeros(len(truth.progress))
         fold = np.random.default_rng(0).permutation(len(truth.lengths)) % FOLDS
         ends = Ends(tuple(truth.tasks[truth.task].tolist()), rollouts.outcomes, normaliser)
         for number in range(FOLDS):
             own = truth.layout.spread(fold == number)
             target = rollouts.target.astype(np.float64)
             for _ in range(passes):
-                value = make().fit(state[~own], target[~own]).predict(state)
+                value = make().fit(seen[~own], target[~own]).predict(seen)
                 target = ends.returns(value, truth.lengths, LAMBDA)
-            found[own] = make().fit(state[~own], target[~own]).predict(state[own])
+            found[own] = make().fit(seen[~own], target[~own]).predict(seen[own])
         return found
 
     return judge
@@ -92,6 +93,12 @@ JUDGES: dict[str, Judge] = {
     "progress": of_progress(0.0),
     **{f"progress, noise of {noise}": of_progress(noise) for noise in NOISE},
 }
+
+
+def robots_state_trees(truth: Truth) -> Float[np.ndarray, " t"]:
+    """What the library compares V with, out of fold."""
+    normaliser, units = paper_units(truth)
+    return on_the_simulators_state(boosted_trees, state=robot_state)(truth, rollouts_of(truth, units), normaliser)
 
 
 def error_to_progress(value: Float[np.ndarray, " t"], truth: Truth, task: int) -> float:

@@ -18,12 +18,16 @@ def state_trees(truth: dict[str, Truth], target: Float[np.ndarray, " t"]) -> dic
         By "trees on the robot's state" (hand and gripper) and "trees on the simulator's" (object and goal, too).
     """
     found = {}
-    for name, inputs in (("trees on the robot's state", _robot), ("trees on the simulator's state", simulator_state)):
+    for name, inputs in (
+        ("trees on the robot's state", robot_state),
+        ("trees on the simulator's state", simulator_state),
+    ):
         found[name] = state_tree_baseline(inputs(truth["train"]), target, inputs(truth["test"]))
     return found
 
 
-def _robot(truth: Truth) -> np.ndarray:
+def robot_state(truth: Truth) -> np.ndarray:
+    """Hand and gripper, and the task."""
     return np.concatenate([truth.observation[:, :4], _task(truth)], axis=1)
 
 
