@@ -69,6 +69,13 @@ def test_an_episode_is_judged_by_trees_that_have_not_seen_it(truth):
     assert judged(apart, judges.on_the_simulators_state(Remembers, passes=1)).max() == 0.0
 
 
+def test_the_robots_state_does_not_hold_the_object(truth):
+    """Which is all that these episodes differ in: every value is the same, the simulator's state tells them apart."""
+    blind = judges.robots_state_trees(truth)
+    assert np.ptp(blind[:40]) < 1e-6
+    assert np.ptp(judged(truth, judges.JUDGES["smooth trees on the simulator's state"])) > 0.01
+
+
 def test_td_sees_the_good_beginning_of_a_failure(truth):
     """Failures begin as successes do, and are -1 by what they came to; by what followed elsewhere they are not."""
     plain = judged(truth, judges.on_the_simulators_state(judges.smooth_trees))

@@ -161,3 +161,13 @@ def test_scenes_are_packed_as_they_were_told(tmp_path):
     assert (truth.lengths <= 160 // APART + 1).all()
     moved = np.linalg.norm(np.diff(truth.observation[: truth.lengths[0], :3], axis=0), axis=1)
     assert moved.max() > 0.01
+
+
+def test_the_mean_of_all_values_in_a_file(tmp_path):
+    """Of the frames that are judged alone; a file may hold those of further episodes."""
+    from sight import Judge
+
+    path = tmp_path / "values.npz"
+    np.savez(path, one=np.array([-0.5, -1.0, 9.0]), other=np.array([-0.25, 0.0, 9.0]))
+    assert set(Judge(tmp_path, path)._values(2)) == {"one", "other"}
+    np.testing.assert_array_equal(Judge(tmp_path, path, mean=True)._values(2)["mean"], [-0.375, -0.5])
