@@ -151,8 +151,10 @@ class Judge:
     """Of the episodes."""
     task: str = "pick-place-v3"
     """Whose policies are let loose."""
+    lookahead: int = 20
+    """N, frames, of the labels that are measured in every task."""
     lookaheads: tuple[int, ...] = (20, 50)
-    """N, frames, of the labels."""
+    """N, frames, of the labels that policies are told; none: no policies."""
     seeds: int = 8
     """Policies of each labelling."""
     rollouts: int = 50
@@ -170,12 +172,12 @@ class Judge:
         episodes = Episodes(Args(self.output_dir, data_seed=self.data_seed, seeds=self.seeds, rollouts=self.rollouts))
         truth = episodes.truth["train"]
         rollouts = rollouts_of(truth, paper_units(truth)[1])
-        trees = measured(truth, rollouts, robots_state_trees(truth), self.lookaheads[0])
+        trees = measured(truth, rollouts, robots_state_trees(truth), self.lookahead)
         facts: dict[str, Any] = {"trees_on_the_robots_state": {"tasks": trees}}
         for name, value in self._values(len(truth.progress)).items():
             key = re.sub(r"\W+", "_", name).strip("_").lower()
             facts[key] = judged(episodes, rollouts, name, value, self.task, self.lookaheads)
-            facts[key]["tasks"] = measured(truth, rollouts, value, self.lookaheads[0])
+            facts[key]["tasks"] = measured(truth, rollouts, value, self.lookahead)
         print(f"result: {self.output_dir}")
         if self.record is not None:
             record(self.record, {"settings": {"seeds": self.seeds, "rollouts": self.rollouts}, **facts})
