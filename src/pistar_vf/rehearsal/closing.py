@@ -12,7 +12,7 @@ CPU_SECONDS, WALL_SECONDS = 3, 60
 _MEMORY_BYTES = 2 << 30
 _COMPUTES = (
     "builtins.id", "code.__new__", "compile", "exec", "function.__new__", "marshal.loads", "object.__delattr__",
-    "object.__getattr__", "object.__setattr__", "sys._getframe", "sys.unraisablehook",
+    "object.__getattr__", "object.__setattr__", "sys._getframe", "sys._getframemodulename", "sys.unraisablehook",
 )  # fmt: skip
 _READS = ("open", "os.listdir", "os.scandir", "pathlib.Path.rglob", "pathlib.Path.glob", "glob.glob")
 _UNHEARD = ("mkfifo", "mknod")
