@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, overload
 
-_CATCH_IMPORT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException", "AttributeError", "NameError"}
+_CATCH_ALL = {"Exception", "BaseException"}
 First = TypeVar("First", bound=ast.AST)
 Second = TypeVar("Second", bound=ast.AST)
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -145,13 +145,22 @@ class Code:
         tests = [each.test for each in self.above(node) if isinstance(each, ast.If)]
         return any((self.origin(test) or "").endswith("TYPE_CHECKING") for test in tests)
 
-    def guarded(self, node: ast.AST) -> bool:
-        """Whether an import or an attribute that fails is caught, or asked for by `hasattr` first."""
-        below = node
+    def guarded(self, node: ast.AST, lacking: str = "") -> bool:
+        """Whether an import or an attribute that fails is caught, or asked for by `hasattr` first.
+
+        Args:
+            node: an import statement, an attribute or a name.
+            lacking: the dotted name of what is not there; "" where that is not known.
+        """
+        below, errors = node, self._errors_of(node, lacking)
         for each in self.above(node):
-            if isinstance(each, ast.Try) and below in each.body and any(map(_catches_imports, each.handlers)):
+            if (
+                isinstance(each, ast.Try)
+                and below in each.body
+                and any(_catches(each, errors) for each in each.handlers)
+            ):
                 return True
-            if isinstance(each, ast.With) and any("suppress" in ast.dump(item) for item in each.items):
+            if isinstance(each, ast.With) and any(_suppresses(item.context_expr, errors) for item in each.items):
                 return True
             if isinstance(each, ast.If | ast.IfExp) and below is not each.test and self._asks_for(each.test, node):
                 return True
@@ -159,6 +168,16 @@ class Code:
                 return True
             below = each
         return False
+
+    def _errors_of(self, node: ast.AST, lacking: str) -> set[str]:
+        """What catches the error of a node: a name that a module lacks is no module that is not found."""
+        if isinstance(node, ast.Attribute):
+            return {*_CATCH_ALL, "AttributeError"}
+        if isinstance(node, ast.Name):  # what binds it may be what fails
+            return {*_CATCH_ALL, "NameError", "ImportError", "ModuleNotFoundError", "AttributeError"}
+        source = self.source(node) if isinstance(node, ast.ImportFrom) else ""
+        is_name = isinstance(node, ast.ImportFrom) and lacking and not f"{source}.".startswith(f"{lacking}.")
+        return {*_CATCH_ALL, "ImportError"} | (set() if is_name else {"ModuleNotFoundError"})
 
     def _asked_before(self, condition: ast.BoolOp, part: ast.AST, node: ast.AST) -> bool:
         """Whether `hasattr(…) and`, or `not hasattr(…) or`, stands before the part of a condition that holds a node."""
@@ -259,7 +278,23 @@ def bound_names(node: ast.AST) -> list[str]:
     return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
 
 
-def _catches_imports(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    return any(isinstance(each, ast.Name) and each.id in _CATCH_IMPORT for each in ast.walk(handler.type))
+def _catches(handler: ast.ExceptHandler, errors: set[str]) -> bool:
+    """Whether a handler takes one of some errors, and does not raise another one in its place."""
+    if any(isinstance(each, ast.Raise) for each in handler.body):
+        return False
+    return handler.type is None or _names_one(handler.type, errors)
+
+
+def _suppresses(context: ast.expr, errors: set[str]) -> bool:
+    """Whether a context manager is `suppress(…)` of one of some errors."""
+    if (
+        not isinstance(context, ast.Call)
+        or getattr(context.func, "attr", getattr(context.func, "id", "")) != "suppress"
+    ):
+        return False
+    return any(_names_one(each, errors) for each in context.args)
+
+
+def _names_one(node: ast.AST, wanted: set[str]) -> bool:
+    """Whether one of some names stands in an expression, by itself, in a tuple or as an attribute."""
+    return any(getattr(each, "attr", getattr(each, "id", "")) in wanted for each in ast.walk(node))

@@ -10,7 +10,8 @@ from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unkno
 from pistar_vf.faults.source_tree import SourceTree
 
 LOADER = "src/openpi/training/data_loader.py"
-VALUE_DATASET = "openpi.training.value_data_loader.ValueDataset"
+_READER = "openpi.training.value_data_loader"
+_OPENS = "create_torch_dataset"
 _LOADER_MODULE = "openpi.training.data_loader"
 _COLLECTIONS = {"tuple", "list", "set", "frozenset"}
 _FOLDER, _SEQUENCES = "local_data_dir", "action_sequence_keys"
@@ -67,8 +68,7 @@ def folder_field(tree: SourceTree) -> Finding:
 
 def value_dataset(tree: SourceTree, script: str) -> Finding:
     """A script's folder leads to `ValueDataset`, which reads columns of its own and a tokenizer by its path."""
-    loader, code = tree.existing(LOADER), tree.existing(script)
-    makes = [call for call in loader.calls(VALUE_DATASET) if function_of(loader, call) == "create_torch_dataset"]
+    code, makes = tree.existing(script), _value_datasets(tree)
     if not makes:
         return absent(f"{LOADER} opens no `ValueDataset`")
     calls = config_calls(tree, code)
@@ -79,7 +79,7 @@ def value_dataset(tree: SourceTree, script: str) -> Finding:
     leading = [call for call in calls if _FOLDER in call.keywords]
     if not leading:
         return fixed(f"`{_FOLDER}` is not given", place(script, calls[0].node))
-    reader = tree.existing(tree.file_of("openpi.training.value_data_loader") or LOADER)
+    reader = tree.existing(tree.file_of(_READER) or LOADER)
     wanted = _fixed_columns(reader)
     if not wanted:
         text = "`ValueDataset` does not ask for a column `image` or `value`"
@@ -87,6 +87,26 @@ def value_dataset(tree: SourceTree, script: str) -> Finding:
     names = {} if _FOLDER in leading[0].unpacked else names_of(code, leading[0])
     text = f"`{_FOLDER}` leads to `ValueDataset`, which asks for the columns {', '.join(wanted)}"
     return fault(text, place(LOADER, makes[0]), **names)
+
+
+def _value_datasets(tree: SourceTree) -> list[ast.Call]:
+    """The calls by which the loader opens a `ValueDataset`, in functions of its own too."""
+    loader = tree.existing(LOADER)
+    opens = loader.definition(_OPENS)
+    called = loader.all(ast.Call, inside=opens) if opens is not None else []
+    inner = {_OPENS, *(loader.origin(call.func) or "" for call in called)}
+    opened = [call for call in loader.all(ast.Call) if function_of(loader, call) in inner]
+    return [call for call in opened if _is_of_reader(tree, loader, call)]
+
+
+def _is_of_reader(tree: SourceTree, loader: Code, call: ast.Call) -> bool:
+    """Whether a call makes `ValueDataset`, or a class of its module that gives frames by their place."""
+    meant = loader.origin(call.func) or ""
+    if meant == f"{_READER}.ValueDataset":
+        return True
+    found = find_class(tree, loader, meant)
+    here = found is not None and found[1].file == tree.file_of(_READER)
+    return found is not None and here and bool(found[1].bindings("__getitem__", found[0]))
 
 
 def _fixed_columns(reader: Code) -> list[str]:
@@ -109,7 +129,7 @@ def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding
         return _given_sequences(code, call)
     if not call.complete:
         return unknown(f"look whether the keywords that are not written out here hold `{_SEQUENCES}`", at)
-    if _FOLDER in call.keywords and tree.existing(LOADER).calls(VALUE_DATASET):
+    if _FOLDER in call.keywords and _value_datasets(tree):
         return absent("`ValueDataset` asks for no sequences")
     field = None if call.owner is None else find_field(tree, call.owner, _SEQUENCES)
     if field is None:

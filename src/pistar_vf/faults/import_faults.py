@@ -15,7 +15,7 @@ def missing_name(tree: SourceTree, user: str, module: str, name: str) -> Finding
     uses = code.uses(module, name)
     if not uses:
         return _unused(code, module, name)
-    if all(map(code.guarded, uses)):
+    if all(code.guarded(each, f"{module}.{name}") for each in uses):
         return fixed("where it is missing, that is caught or asked for first", place(user, uses[0]))
     return binding(tree, module, name)
 
@@ -143,7 +143,7 @@ def _unavailable(code: Code, module: str, name: str) -> list[Finding]:
         at = place(code.file, statement)
         found.append(
             fixed("where it is missing, that is caught", at)
-            if code.guarded(statement)
+            if code.guarded(statement, f"{module}.{name}" if name else module)
             else fault(
                 f"{'`' + name + '` of ' if name else ''}{module} is imported, and the pinned version lacks it", at
             )

@@ -6,12 +6,10 @@ import dataclasses
 from pistar_vf.faults.code import Code, Definition
 from pistar_vf.faults.definitions import find_class, find_definition
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
+from pistar_vf.faults.loader_makers import LOADER, SCRIPT, asked_sizes, loader_function, of_function, own_maker
 from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.faults.yielded_keys import YieldedKeys, assigned
 
-LOADER = "src/openpi/training/data_loader.py"
-SCRIPT = "scripts/train_value.py"
-_MODULE = "openpi.training.data_loader"
 _HARMLESS = ("object", "Protocol", "Generic", "ABC", "DataLoader", "dataclass", "final")
 """Base classes and decorators that bring neither a size nor elements; `DataLoader` is the file's own protocol."""
 
@@ -33,17 +31,12 @@ class Returned:
     node: ast.AST
 
 
-def loader_function(tree: SourceTree) -> str | None:
-    """The function of the loader's module that the script calls for its batches."""
-    code = tree.existing(SCRIPT)
-    called = [code.origin(call.func) or "" for call in code.all(ast.Call)]
-    names = [name.removeprefix(f"{_MODULE}.") for name in called if name.startswith(f"{_MODULE}.")]
-    return next((name for name in names if "loader" in name.lower()), None)
-
-
 def _loaders(tree: SourceTree) -> tuple[str | None, list[Returned]]:
     """The function that makes the loader, and what it may return; nothing where there is no such function."""
-    name = loader_function(tree)
+    name, own = loader_function(tree), own_maker(tree)
+    if own is not None:
+        script = tree.existing(SCRIPT)
+        return name, _called(tree, script, script.tree, own.func, 6) or [_nothing(script, own)]
     code = tree.existing(LOADER)
     if name is None or not code.bindings(name):
         return name, []
@@ -115,26 +108,13 @@ def _attributes_set(code: Code, function: ast.AST, name: str) -> frozenset[str]:
 
 def loader_size(tree: SourceTree) -> Finding:
     """The script asks the loader for its dataset or its length, and it tells neither."""
-    wanted = asked_sizes(tree.existing(SCRIPT))
+    wanted = asked_sizes(tree)
     if not wanted:
         return absent(f"{SCRIPT} does not ask the loader for its size")
     name, loaders = _loaders(tree)
     if not loaders:
         return absent(f"there is no loader yet: {LOADER} has no function `{name or 'create_value_data_loader'}`")
     return worst([_sized(tree, each, wanted) for each in loaders])
-
-
-def asked_sizes(code: Code) -> list[str]:
-    """`dataset` and `__len__`, those of them that the script uses of a loader."""
-    held = {
-        name
-        for name, value in code.aliases.items()
-        if (isinstance(value, ast.Call) and (code.origin(value.func) or "").startswith(f"{_MODULE}."))
-    }
-    of_loader = [node for node in code.all(ast.Attribute) if isinstance(node.value, ast.Name) and node.value.id in held]
-    sized = [call.args[0] for call in code.calls("len") if call.args]
-    found = ["dataset"] if any(node.attr == "dataset" for node in of_loader) else []
-    return found + (["__len__"] if any(isinstance(each, ast.Name) and each.id in held for each in sized) else [])
 
 
 def _sized(tree: SourceTree, loader: Returned, wanted: list[str]) -> Finding:
@@ -207,7 +187,10 @@ def loader_items(tree: SourceTree) -> Finding:
     if not loaders:
         return absent(f"there is no loader yet: {LOADER} has no function `{name or 'create_value_data_loader'}`")
     judged = worst([_yields(tree, each) for each in loaders])
-    return dataclasses.replace(judged, names={**judged.names, "loader_function": name or ""})
+    if judged.verdict == "fixed":
+        return judged
+    text, names = of_function(tree, judged.text, judged.names)
+    return dataclasses.replace(judged, text=text, names=names)
 
 
 def _yields(tree: SourceTree, loader: Returned) -> Finding:

@@ -21,7 +21,7 @@ def _module_for(tree: SourceTree, code: Code, package: str, name: str) -> Findin
     if not uses:
         named = [text.node for text in code.strings() if text.value in (module, f".{name}")]
         return unknown(f"look whether {module} is imported here", place(code.file, named[0])) if named else None
-    if all(map(code.guarded, uses)):
+    if all(code.guarded(each, module) for each in uses):
         return fixed("where it is missing, that is caught", place(code.file, uses[0]))
     file = tree.file_of(module)
     if file is not None:

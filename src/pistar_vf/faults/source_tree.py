@@ -1,5 +1,6 @@
 """A checkout with changes on top that are not written yet."""
 
+import contextlib
 import functools
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import libcst as cst
 
 from pistar_vf.errors import PistarError
 from pistar_vf.faults.code import Code
+
+_FOLDERS = ("src", "scripts", "gemma", "examples", "packages")
+"""Where a checkout's own code is."""
 
 
 class TreeError(PistarError):
@@ -108,6 +112,15 @@ class SourceTree:
         on_disk = {path.relative_to(self.root).as_posix() for path in (self.root / folder).rglob("*.py")}
         on_top = {file for file, content in self._changed.items() if content is not None and file.endswith(".py")}
         return sorted(on_disk | {file for file in on_top if file.startswith(f"{folder}/")})
+
+    def spelling(self, word: str) -> list[Code]:
+        """The files of the checkout in which a word stands; those that are no valid Python apart."""
+        found = []
+        for file in (file for folder in _FOLDERS for file in self.python_files(folder)):
+            if word.encode() in (self.read(file) or b""):
+                with contextlib.suppress(TreeError):
+                    found.append(self.existing(file))
+        return found
 
     def changes(self, since: "SourceTree") -> dict[str, tuple[bytes | None, bytes | None]]:
         """File to (before, after), for every file that differs from another state of the same checkout."""

@@ -6,6 +6,7 @@ import dataclasses
 from pistar_vf.faults.code import Code
 from pistar_vf.faults.definitions import find_class
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
+from pistar_vf.faults.leaf_guards import TO_ARRAY, guard_kind
 from pistar_vf.faults.source_tree import SourceTree
 
 SCRIPT = "scripts/train_value.py"
@@ -15,15 +16,7 @@ _TREE_DECORATORS = (
     "register_pytree_with_keys_class", "register_static",
 )  # fmt: skip
 _REGISTER = ("register_dataclass", "register_pytree_node", "register_pytree_with_keys", "register_pytree_node_class")
-_MAPS = ("tree.map", "tree_map", "tree_map_with_path", "tree.map_with_path")
-_TO_ARRAY = (
-    "jax.device_put",
-    "device_put",
-    "jnp.asarray",
-    "jax.numpy.asarray",
-    "jax.numpy.array",
-    "apply_fsdp_sharding",
-)
+MAPS = ("tree.map", "tree_map", "tree_map_with_path", "tree.map_with_path")
 
 
 def state_class(tree: SourceTree) -> tuple[ast.ClassDef, Code] | None:
@@ -141,7 +134,7 @@ def placements(code: Code, names: set[str], inside: ast.AST | None = None, depth
 
 def _placement(code: Code, call: ast.Call, names: set[str], depth: int) -> list[Finding]:
     meant, at = code.origin(call.func) or "", place(code.file, call)
-    if any(_ends(meant, each) for each in _MAPS):
+    if any(_ends(meant, each) for each in MAPS):
         return [_mapped(code, call.args[0] if call.args else None, at)]
     if _ends(meant, "device_put"):
         return [fault("the state, which is no tree, is put on the devices as a whole", at)]
@@ -169,7 +162,7 @@ def _inside(code: Code, call: ast.Call, target: ast.FunctionDef, names: set[str]
     given = {name for name, value in zip(parameters, call.args, strict=False) if getattr(value, "id", "") in names}
     given |= {each.arg for each in call.keywords if each.arg and getattr(each.value, "id", "") in names}
     found = placements(code, given, target, depth - 1) if depth else []
-    if not found and code.calls(*_MAPS, inside=target):
+    if not found and code.calls(*MAPS, inside=target):
         return [fixed("its fields are put on the devices one by one", place(code.file, target))]
     return found
 
@@ -194,10 +187,13 @@ def _mapped(code: Code, function: ast.expr | None, at: str) -> Finding:
         if isinstance(function, ast.Call) and (code.origin(function.func) or "").endswith("partial") and function.args:
             held = function.args[0]
         meant = "" if held is None else code.origin(held) or ""
-        return wrong if any(_ends(meant, each) for each in _TO_ARRAY) else open_question
-    if any(isinstance(each, ast.IfExp | ast.If | ast.Try) for each in ast.walk(body)):
+        return wrong if any(_ends(meant, each) for each in TO_ARRAY) else open_question
+    kinds = {guard_kind(code, each, body) for each in ast.walk(body) if isinstance(each, ast.IfExp | ast.If | ast.Try)}
+    if "unknown" in kinds:
+        return open_question
+    if "arrays" in kinds:
         return fixed("what is no array is left alone", at)
-    return wrong if code.calls(*_TO_ARRAY, inside=body) else open_question
+    return wrong if code.calls(*TO_ARRAY, inside=body) else open_question
 
 
 def _body(code: Code, function: ast.expr | None) -> ast.AST | None:

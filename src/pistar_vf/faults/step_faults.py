@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from pistar_vf.faults.code import Code, Definition
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
+from pistar_vf.faults.leaf_guards import TO_ARRAY
 from pistar_vf.faults.source_tree import SourceTree
-from pistar_vf.faults.state_faults import SCRIPT, last_name, placements, registered, state_class, state_names
+from pistar_vf.faults.state_faults import MAPS, SCRIPT, last_name, placements, registered, state_class, state_names
 
 _OPEN = "look whether the progress bar gets the state's step as an array"
+_BY_NAME = ("getattr", "vars", "asdict", "fields")
 _TO_NUMBER = ("int", "item", "tolist", "float", "index")
 _STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
 
@@ -25,12 +27,42 @@ def step_number(tree: SourceTree) -> Finding:
     reads = [node for node in code.all(ast.Attribute) if node.attr == "step" and getattr(node.value, "id", "") in names]
     counting = [each for each in (_counts(code, node) for node in reads) if each is not None]
     decides = worst(counting) if counting else unknown(_OPEN, f"{SCRIPT}:1")
+    if where is None and not _put_by_fields(code, names):
+        return dataclasses.replace(number, names=decides.names)
     if not isinstance(where, ast.AST):
-        untold = number if where is None else unknown(_OPEN, decides.place)  # it may be a tree, and it may not
-        return dataclasses.replace(untold, names=decides.names)
+        # it may be a tree, and it may not; or its fields are put on the devices one by one, perhaps the step too
+        untold = dataclasses.replace(unknown(_OPEN, decides.place), names=decides.names)
+        return decides if decides.verdict == "fixed" else untold
     if decides.verdict == "fault" and not _becomes_array(code, names):
         return fixed("only arrays are put on the devices, and the step is a number", place(found[1].file, where))
     return decides
+
+
+def _put_by_fields(code: Code, names: set[str]) -> bool:
+    """Whether arrays are made of single fields of the state, of the step or of whichever there are."""
+    held = names | _parameters(code, names)
+    for call in code.calls(*TO_ARRAY, *MAPS):
+        above = list(code.above(call))
+        parts: list[ast.AST] = [next(each for each in above if isinstance(each, ast.stmt))]
+        parts += [each.iter for each in above if isinstance(each, ast.For)]
+        read = [node for each in parts for node in code.all(ast.Attribute, inside=each) if node.attr == "__dict__"]
+        read += [node for node in code.all(ast.Attribute, inside=call) if node.attr == "step"]
+        asked = [node for each in parts for node in code.calls(*_BY_NAME, inside=each) if node.args]
+        owners = [*(node.value for node in read), *(node.args[0] for node in asked)]
+        if any(isinstance(each, ast.Name) and each.id in held for each in owners):
+            return True
+    return False
+
+
+def _parameters(code: Code, names: set[str]) -> set[str]:
+    """What functions of the file call the state that they are given."""
+    found = set()
+    for call in code.all(ast.Call):
+        target = code.definition(code.origin(call.func) or "")
+        if isinstance(target, ast.FunctionDef):
+            pairs = zip(target.args.args, call.args, strict=False)
+            found |= {each.arg for each, given in pairs if getattr(given, "id", "") in names}
+    return found
 
 
 def _becomes_array(code: Code, names: set[str]) -> bool:

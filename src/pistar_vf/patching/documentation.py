@@ -44,7 +44,8 @@ time; code that tries more than that is not judged by running it.
 
 A patch holds on to names, never to lines, so it fits other versions and forks. One that finds no hold says what is
 missing and what to do by hand, and then nothing is written; nor is an edit made that would leave a file that does not
-compile, or a name without a meaning.
+compile, or a name without a meaning, there or in a file that takes it from there. What is changed for the values is
+changed for nobody else: a loader's function that other code calls too is left as it is, and the status is “conflict”.
 
 | status | meaning |
 |---|---|
@@ -186,10 +187,22 @@ def _copies(patches: Sequence[Patch], copies: Sequence[Entry]) -> str:
         "files take from each other as well, and what they did counted more than what was read. Whoever wrote 5 and 6 "
         "knew how faults are judged, and wrote each when the judging was finished; from other people's copies expect "
         "less. Now it counts only where reading has no answer, and where the two contradict each other nothing is "
-        "told:\n"
+        f"told:\n\n{_UNSEEN}\n"
     )
     head = ["| patch | set | in the code | written down | said at first | said now |", "|---|---|---|---|---|---|"]
     return "\n".join(["## Copies that drifted\n", text, f"{scores}\n", *head, *rows, ""])
+
+
+_UNSEEN = (
+    "* Copies by a writer who had not read how faults are judged; they are not in the repository. Of 242 answers about "
+    "149 edited copies of the published trees 203 were right at first (84 %); of 118 faults 17 missed without a word, "
+    "9 false alarms, 11 times “cannot tell”, 2 times no answer, and 2 trees broken by `--apply`. Of 270 about 10 "
+    "copies that were only written otherwise (formatting, names of variables) 269 were right. The version before, in "
+    "which what functions did counted more than what was read, had 209 of the 242 right (86 %), with 16 missed. What "
+    "broke the two trees is mended, and so are the kinds of six faults that were missed with exit code 0; of copies "
+    "that nobody has seen expect what is said here, not what the other sets say now."
+)
+"""What was said of copies that were made without knowing how faults are judged."""
 
 
 def _asked(copies: Sequence[Entry]) -> str:

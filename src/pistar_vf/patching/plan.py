@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import libcst as cst
 
-from pistar_vf.faults.soundness import broken
+from pistar_vf.faults.soundness import broken, taken_away
 from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.patching import definition_edits, file_edits, value_edits
 from pistar_vf.patching.patch_file import Patch, PatchError, filled
@@ -172,6 +172,8 @@ def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
     for file in trial.changes(tree):
         if file.endswith(".py") and (text := broken(tree.read(file), trial.read(file))):
             return f"{file}: {text}"
+        if file.endswith(".py") and (text := taken_away(tree, trial, file)):
+            return text
     only_seen = judge_by_reading(patch, tree).verdict == "unknown"
     after = judge(patch, trial, doubted=only_seen)  # who saw it must see it gone
     if after.verdict in ("fault", "unknown"):

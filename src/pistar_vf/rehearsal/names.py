@@ -1,7 +1,7 @@
 """Whether a file of the checkout gets the names that it takes from others."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pistar_vf.faults.finding import Finding, fault, fixed, worst
 from pistar_vf.rehearsal.configs import run_functions
@@ -30,12 +30,20 @@ def _runs(world: World, user: str, wanted: str) -> Finding | None:
     loaded = world.attempt(world.load_file, user)
     errors = [loaded.error] if loaded.error else list(run_functions(world, loaded.value))
     last = wanted.rpartition(".")[2]
-    wrong = [each for each in errors if isinstance(each, ImportError | AttributeError) and last in str(each)]
+    raised = [each for error in errors for each in _with_its_cause(error)]
+    wrong = [each for each in raised if isinstance(each, ImportError | AttributeError) and last in str(each)]
     if wrong:
         return fault(said(wrong[0]), raised_at(wrong[0]))
     if world.asked:
         return fixed(f"`{last}` is not there, and {user} runs without it", "")
     return fixed(f"`{last}` is there", "") if isinstance(world.get(wanted), type | types.FunctionType) else None
+
+
+def _with_its_cause(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that were being handled when it was raised: a handler that raises cures nothing."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def missing_member(world: World, user: str, module: str, owner: str, name: str) -> Finding | None:
