@@ -24,7 +24,6 @@ class KeypointTower(nnx.Module):
         self.conv_1 = _convolution(channels, channels, 3, 2, rngs)
         self.conv_2 = _convolution(channels, channels, 3, 1, rngs)
         self.conv_3 = _convolution(channels, places, 3, 1, rngs)
-        self.norm = nnx.LayerNorm(channels, use_scale=False, use_bias=False, rngs=rngs)
 
     def __call__(self, image: Float[jax.Array, "b h w 3"]) -> Float[jax.Array, "b 1 d"]:
         """Encodes images.
@@ -35,15 +34,21 @@ class KeypointTower(nnx.Module):
         Returns:
             The places in [-1, 1], (down, right) of one after the other, float32.
         """
-        x = jax.nn.relu(self.norm(self.conv_0(image)))
-        x = jax.nn.relu(self.norm(self.conv_1(x)))
-        x = x + jax.nn.relu(self.norm(self.conv_2(x)))
+        x = jax.nn.relu(_normalised(self.conv_0(image)))
+        x = jax.nn.relu(_normalised(self.conv_1(x)))
+        x = x + jax.nn.relu(_normalised(self.conv_2(x)))
         return soft_argmax(self.conv_3(x))[:, None, :]
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, rngs: nnx.Rngs) -> nnx.Conv:
     init = nnx.initializers.he_normal()
     return nnx.Conv(inputs, outputs, (kernel, kernel), stride, padding="SAME", kernel_init=init, rngs=rngs)
+
+
+def _normalised(x: Float[jax.Array, "b h w c"]) -> Float[jax.Array, "b h w c"]:
+    """Over channels, without parameters: a layer without any holds an empty leaf in flax 0.10."""
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
 
 
 def soft_argmax(maps: Float[jax.Array, "b h w c"]) -> Float[jax.Array, "b n"]:
