@@ -28,7 +28,7 @@ from recording import record
 from simulated import packed
 from simulated.judges import paper_units, robots_state_trees
 from simulated.labels import rollouts_of
-from simulated.sight import RECIPES, Sight, Size
+from simulated.sight import RECIPES, Recipe, Sight, Size
 from simulated.tower import Towers, TowerSize, places
 
 
@@ -104,10 +104,10 @@ class Train:
     """Packed episodes; recipes of more than 100 episodes go on into the second."""
     values: Path
     """The .npz file to write."""
-    recipes: tuple[str, ...] = tuple(RECIPES)
-    """Only these."""
+    recipes: tuple[str, ...] = ()
+    """Only these; default: all, those of a tower where `--seen` is given."""
     seen: Path | None = None
-    """What `look` wrote of these folders, for the recipes of a tower; without it they are left out."""
+    """What `look` wrote of these folders, for the recipes of a tower."""
     size: Size = Size()  # noqa: RUF009 - frozen
     """How much is trained."""
     seconds: float = 1e9
@@ -115,12 +115,14 @@ class Train:
 
     def run(self) -> None:
         """Prints a line for each recipe as it is done."""
+        wanted = self.recipes or [name for name, recipe in RECIPES.items() if self._can(recipe)]
+        chosen = {name: RECIPES[name] for name in wanted}
+        blind = [name for name, recipe in chosen.items() if not self._can(recipe)]
+        if blind:
+            raise SystemExit(f"error: --seen: expected what `look` wrote, for the recipe {blind[0]!r}")
         started, found = time.perf_counter(), {}
-        sights = self._sights()
-        for name in self.recipes:
-            recipe = RECIPES[name]
-            if recipe.tower not in sights:
-                continue
+        sights = self._sights({recipe.tower for recipe in chosen.values()})
+        for name, recipe in chosen.items():
             if time.perf_counter() - started > self.seconds:
                 print(f"out of time before {name!r}")
                 break
@@ -129,14 +131,19 @@ class Train:
             print(f"{name}: {time.perf_counter() - started:.0f} s since the start", flush=True)
         print(f"result: {self.values}")
 
-    def _sights(self) -> dict[bool, Sight]:
+    def _can(self, recipe: Recipe) -> bool:
+        return self.seen is not None or not recipe.tower
+
+    def _sights(self, wanted: set[bool]) -> dict[bool, Sight]:
         """By whether a tower has looked already."""
-        truth, pixels = packed.read(self.folders)
-        if self.seen is None:
-            return {False: Sight(truth, pixels, self.size)}
-        with np.load(self.seen) as seen:
-            where = np.concatenate([seen[folder.name].mean(0) for folder in self.folders])
-        return {False: Sight(truth, pixels, self.size), True: Sight(truth, pixels[:, :0], self.size, where)}
+        (truth, pixels), found = packed.read(self.folders), {}
+        if False in wanted:
+            found[False] = Sight(truth, pixels, self.size)
+        if True in wanted:
+            with np.load(str(self.seen)) as seen:
+                where = np.concatenate([seen[folder.name].mean(0) for folder in self.folders])
+            found[True] = Sight(truth, pixels[:, :0], self.size, where)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Episodes in a form that travels to another machine: pictures of 64 px in one video per camera, and the truth."""
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -25,7 +26,10 @@ def pack(data: Path, folder: Path) -> None:
     dataset = load_lerobot(data / "dataset")
     for camera in dataset.video_keys:
         paths = [dataset.video_path(episode, camera) for episode in dataset.episodes]
-        write_pictures(folder / f"{camera}.mp4", (frame for path in paths for frame in _frames(path)))
+        with picture_writer(folder / f"{camera}.mp4") as add:
+            for path in paths:
+                for frame in _frames(path):
+                    add(frame)
 
 
 def read(folders: Sequence[Path]) -> tuple[Truth, UInt8[np.ndarray, "t cameras 64 64 3"]]:
@@ -52,12 +56,16 @@ def _frames(path: Path) -> Iterator[Image.Image]:
             yield frame.to_image()
 
 
-def write_pictures(path: Path, frames: Iterable[Image.Image]) -> None:
-    """One video of pictures of any size."""
+@contextlib.contextmanager
+def picture_writer(path: Path) -> Iterator[Callable[[Image.Image], None]]:
+    """One video, and what adds a picture of any size to it."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=20, options=_CODEC)
         stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv444p"
-        for frame in frames:
-            small = frame.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+
+        def add(picture: Image.Image) -> None:
+            small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
             container.mux(stream.encode(av.VideoFrame.from_image(small)))
+
+        yield add
         container.mux(stream.encode())

@@ -4,6 +4,7 @@ They stand in for what pretrained towers were trained on, which take a network t
 are in them, and neither outcomes nor time.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simulated.packed import TRUTH, write_pictures
+from simulated.packed import TRUTH, picture_writer
 from simulated.script import FAILED, GOOD
 from simulated.tasks import find_task
 from simulated.truth import Truth
@@ -34,13 +35,13 @@ def draw_scenes(counts: dict[str, int], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     acted: list[tuple[str, Acted]] = []
-    pictures: dict[str, list[np.ndarray]] = {name: [] for name in CAMERAS}
-    for name, own, drawn in _scenes(counts):
-        acted.append((name, own))
-        for camera, frames in drawn.items():
-            pictures[camera].extend(frames)
-    for camera, frames in pictures.items():
-        write_pictures(folder / f"{camera}.mp4", map(Image.fromarray, frames))
+    with contextlib.ExitStack() as open_files:
+        add = {name: open_files.enter_context(picture_writer(folder / f"{name}.mp4")) for name in CAMERAS}
+        for name, own, drawn in _scenes(counts):
+            acted.append((name, own))
+            for camera, frames in drawn.items():
+                for frame in frames:
+                    add[camera](Image.fromarray(frame))
     Truth.of(acted).write(folder / TRUTH)
 
 

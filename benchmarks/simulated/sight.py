@@ -6,12 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from pistar_vf.categorical import cross_entropy, expected_value, two_hot
 from pistar_vf.recipes.lambda_returns import Ends
 from pistar_vf.typing import Bool, Float, Params, Shaped
-from simulated import keypoints
+from simulated import descent, keypoints
 from simulated.judges import paper_units
 from simulated.labels import outcomes_of
 from simulated.tower import places
@@ -19,7 +18,7 @@ from simulated.truth import Truth
 
 HORIZONS = (5, 10, 20, 40)
 """Frames ahead of which the robot's state is foretold."""
-_EMA, _LR, _WARMUP, _CHUNK, _AHEAD = 0.99, 1e-3, 100, 250, 128
+_AHEAD = 128
 _STATE_NOISE, _SHIFT = 0.3, 4
 
 
@@ -74,7 +73,7 @@ class Size:
     Attributes:
         folds: of the episodes.
         members: models of each fold, whose mean is V.
-        steps: updates, in whole chunks of `_CHUNK` where there are more.
+        steps: updates, in whole chunks of `descent.CHUNK` where there are more.
         batch: frames of an update.
     """
 
@@ -121,8 +120,8 @@ class Sight:
         rows = _padded([np.flatnonzero(self._truth.layout.spread(self._learned(recipe, fold))) for fold in owners])
         models = programs.start(jax.random.split(jax.random.key(seed), len(owners)))
         target = jnp.broadcast_to(self._target, (len(owners), len(self._target)))
-        for step in range(0, size.steps, _CHUNK):
-            if recipe.decay < 1 and step >= 2 * _CHUNK:
+        for step in range(0, size.steps, descent.CHUNK):
+            if recipe.decay < 1 and step >= 2 * descent.CHUNK:
                 target = jnp.asarray(self._returns(programs.values(models), recipe.decay))
             models = programs.train(models, target, rows, jnp.int32(step), _numbers(recipe))
         found = np.asarray(programs.values(models)).reshape(size.folds, size.members, -1).mean(1)
@@ -161,8 +160,7 @@ class _Programs:
         self._frames, self._size, self._foretold = frames, size, num_foretold
         told = frames.state.shape[1] + frames.task.shape[1]
         self._sizes = keypoints.Sizes(frames.pixels.shape[1], told, frames.said.shape[1])
-        schedule = optax.warmup_cosine_decay_schedule(0, _LR, min(_WARMUP, size.steps // 2), size.steps, 0.03 * _LR)
-        self._tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.99, weight_decay=1e-3))
+        self._tx = descent.optimizer(size.steps, 0.03)
         arrays = (frames.pixels, frames.state, frames.task, frames.said)
         train, values = jax.jit(self._train, donate_argnums=0), jax.jit(self._values)
         self.start = jax.jit(jax.vmap(self._start))
@@ -170,9 +168,8 @@ class _Programs:
         self.train = lambda *args: train(*args, arrays)
         self.values = lambda models: values(models, arrays)
 
-    def _start(self, key: jax.Array) -> tuple[Params, Any, Params, jax.Array]:
-        params = keypoints.init(key, self._sizes)
-        return params, self._tx.init(params), jax.tree.map(jnp.copy, params), key
+    def _start(self, key: jax.Array) -> descent.Model:
+        return descent.begin(self._tx, keypoints.init(key, self._sizes), key)
 
     def _train(self, models: Any, target: jax.Array, rows: Any, first: jax.Array, numbers: Any, arrays: Any) -> Any:
         update = jax.vmap(self._update, in_axes=(0, 0, 0, None, None, None))
@@ -180,17 +177,15 @@ class _Programs:
         def body(models: Any, step: jax.Array) -> tuple[Any, None]:
             return update(models, target, rows, step, numbers, arrays), None
 
-        return jax.lax.scan(body, models, first + jnp.arange(min(_CHUNK, self._size.steps)))[0]
+        return jax.lax.scan(body, models, first + jnp.arange(min(descent.CHUNK, self._size.steps)))[0]
 
     def _update(self, model: Any, target: jax.Array, rows: Any, step: jax.Array, numbers: Any, arrays: Any) -> Any:
-        params, state, ema, key = model
+        params, _, _, key = model
         keys = jax.random.split(jax.random.fold_in(key, step), 6)
         own, count = rows
         drawn = own[jax.random.randint(keys[0], (self._size.batch,), 0, count)]
         gradient = jax.grad(self._loss)(params, drawn, target[drawn], keys[1:], numbers, arrays)
-        updates, state = self._tx.update(gradient, state, params)
-        params = optax.apply_updates(params, updates)
-        return params, state, jax.tree.map(lambda old, new: _EMA * old + (1 - _EMA) * new, ema, params), key
+        return descent.descend(self._tx, model, gradient)
 
     def _loss(self, params: Params, drawn: Any, target: jax.Array, keys: Any, numbers: Any, arrays: Any) -> jax.Array:
         pixels, state, task, said = arrays

@@ -6,13 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from pistar_vf.typing import Float, Params, Shaped
-from simulated import keypoints
+from simulated import descent, keypoints
 from simulated.truth import Truth
 
-_LR, _WARMUP, _EMA, _CHUNK, _AHEAD = 1e-3, 100, 0.99, 250, 128
+_AHEAD = 128
 _NOISE, _LIGHT = 0.03, 0.1
 """Of pixels in [-1, 1], and of a whole picture: two codecs and no two recordings show one colour alike."""
 
@@ -23,7 +22,7 @@ class TowerSize:
 
     Attributes:
         members: towers, each from other random numbers.
-        steps: updates, in whole chunks of `_CHUNK` where there are more.
+        steps: updates, in whole chunks of `descent.CHUNK` where there are more.
         batch: pictures of an update.
     """
 
@@ -45,8 +44,7 @@ class Towers:
         self._size = size
         self._robot, self._places = _Scale.of(truth.observation[:, :4]), _Scale.of(places(truth))
         self._sizes = keypoints.Sizes(pixels.shape[1], 4, 6)
-        schedule = optax.warmup_cosine_decay_schedule(0, _LR, min(_WARMUP, size.steps // 2), size.steps, 0.01 * _LR)
-        self._tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, b2=0.99, weight_decay=1e-3))
+        self._tx = descent.optimizer(size.steps, 0.01)
         robot, wanted = self._robot.into(truth.observation[:, :4]), self._places.into(places(truth))
         self._params = self._trained((jnp.asarray(pixels), jnp.asarray(robot), jnp.asarray(wanted)))
 
@@ -61,10 +59,9 @@ class Towers:
 
     def _trained(self, arrays: tuple[jax.Array, ...]) -> Params:
         size, keys = self._size, jax.random.split(jax.random.key(0), self._size.members)
-        params = jax.jit(jax.vmap(lambda key: keypoints.init(key, self._sizes)))(keys)
-        models = (params, jax.vmap(self._tx.init)(params), jax.tree.map(jnp.copy, params), keys)
+        models = jax.jit(jax.vmap(lambda key: descent.begin(self._tx, keypoints.init(key, self._sizes), key)))(keys)
         train = jax.jit(self._chunk, donate_argnums=0)
-        for first in range(0, size.steps, _CHUNK):
+        for first in range(0, size.steps, descent.CHUNK):
             models = train(models, jnp.int32(first), arrays)
         return models[2]
 
@@ -74,16 +71,14 @@ class Towers:
         def body(models: Any, step: jax.Array) -> tuple[Any, None]:
             return update(models, step, arrays), None
 
-        return jax.lax.scan(body, models, first + jnp.arange(min(_CHUNK, self._size.steps)))[0]
+        return jax.lax.scan(body, models, first + jnp.arange(min(descent.CHUNK, self._size.steps)))[0]
 
     def _update(self, model: Any, step: jax.Array, arrays: tuple[jax.Array, ...]) -> Any:
-        params, state, ema, key = model
+        params, _, _, key = model
         keys = jax.random.split(jax.random.fold_in(key, step), 3)
         drawn = jax.random.randint(keys[0], (self._size.batch,), 0, len(arrays[0]))
         gradient = jax.grad(self._loss)(params, [own[drawn] for own in arrays], keys[1:])
-        updates, state = self._tx.update(gradient, state, params)
-        params = optax.apply_updates(params, updates)
-        return params, state, jax.tree.map(lambda old, new: _EMA * old + (1 - _EMA) * new, ema, params), key
+        return descent.descend(self._tx, model, gradient)
 
     def _loss(self, params: Params, batch: list[jax.Array], keys: jax.Array) -> jax.Array:
         pixels, robot, wanted = batch

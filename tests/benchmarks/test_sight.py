@@ -93,7 +93,7 @@ def sight():
     truth = truth_of(np.full(8, 5))
     pixels = np.random.default_rng(0).integers(0, 256, (40, 2, 16, 16, 3), dtype=np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simulated.sight._CHUNK", 1)
+        patch.setattr("simulated.descent.CHUNK", 1)
         yield Sight(truth, pixels, Size(folds=2, members=2, steps=3, batch=4))
 
 
@@ -142,7 +142,7 @@ def test_values_of_what_a_tower_sees():
     truth, size = truth_of(np.full(8, 5)), Size(folds=2, members=1, steps=2, batch=4)
     nothing, rng = np.zeros((40, 0, 16, 16, 3), np.uint8), np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simulated.sight._CHUNK", 1)
+        patch.setattr("simulated.descent.CHUNK", 1)
         one, other = (
             Sight(truth, nothing, size, rng.standard_normal((40, 6))).values(RECIPES["a tower's places, mixed"])
             for _ in range(2)
@@ -171,3 +171,13 @@ def test_the_mean_of_all_values_in_a_file(tmp_path):
     np.savez(path, one=np.array([-0.5, -1.0, 9.0]), other=np.array([-0.25, 0.0, 9.0]))
     assert set(Judge(tmp_path, path)._values(2)) == {"one", "other"}
     np.testing.assert_array_equal(Judge(tmp_path, path, mean=True)._values(2)["mean"], [-0.375, -0.5])
+
+
+def test_a_tower_s_recipe_needs_what_it_saw(tmp_path):
+    from sight import Train
+
+    with pytest.raises(
+        SystemExit, match='--seen: expected what `look` wrote, for the recipe "a tower\'s places, mixed"'
+    ):
+        Train((tmp_path,), tmp_path / "values.npz", recipes=("a tower's places, mixed",)).run()
+    assert not list(tmp_path.iterdir())

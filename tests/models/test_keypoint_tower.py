@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pistar_vf.batch import Observation
+from pistar_vf.errors import CheckpointError
 from pistar_vf.models.keypoint_tower import soft_argmax
 from pistar_vf.models.sizes import GEMMA_VARIANTS, SIGLIP_VARIANTS
 from pistar_vf.models.value_config import ValueModelConfig
@@ -111,7 +112,13 @@ def test_a_run_with_it_is_restored(tiny_dataset, frame_cache_dir, tmp_path):
     from pistar_vf.inference.predictor import load_value_model
     from pistar_vf.recipes.run import run_training
     from pistar_vf.testing.tiny import tiny_train_config
+    from pistar_vf.weights.convert import convert_weights
 
     config = tiny_train_config(tiny_dataset, tmp_path / "run", cache_dir=frame_cache_dir, siglip_variant=VARIANT)
-    model = load_value_model(run_training(config))
+    checkpoint = run_training(config)
+    model = load_value_model(checkpoint)
     assert model.spec.model.siglip == dataclasses.replace(SIGLIP_VARIANTS[VARIANT], image_size=28)
+    for layout in ("bundle", "base", "huggingface"):
+        with pytest.raises(CheckpointError, match=f"--to {layout}: it holds a SigLIP tower"):
+            convert_weights([checkpoint], tmp_path / layout, layout, model.spec.model)
+        assert not (tmp_path / layout).exists()

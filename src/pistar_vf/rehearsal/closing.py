@@ -14,7 +14,10 @@ _COMPUTES = (
     "builtins.id", "code.__new__", "compile", "exec", "function.__new__", "marshal.loads", "object.__delattr__",
     "object.__getattr__", "object.__setattr__", "sys._getframe", "sys._getframemodulename", "sys.unraisablehook",
 )  # fmt: skip
-_READS = ("open", "os.listdir", "os.scandir", "pathlib.Path.rglob", "pathlib.Path.glob", "glob.glob")
+_READS = (
+    "open", "os.listdir", "os.scandir", "os.walk", "glob.glob",
+    "pathlib.Path.glob", "pathlib.Path.rglob", "pathlib.Path.walk",
+)  # fmt: skip
 _UNHEARD = ("mkfifo", "mknod")
 """What writes to the disk, and of which Python tells no audit hook."""
 

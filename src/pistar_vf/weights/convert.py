@@ -65,6 +65,7 @@ def convert_weights(
     output = Path(output).expanduser()
     _check_request(output, to, dtype)
     model, step = source_model(paths, model)
+    _check_tower(to, model)
     allow = allow_uninformative_tower
     params = _read(ValueModelWeightLoader(paths, model, allow_uninformative_tower=allow), model, seed)
     averages: Params = {}
@@ -132,6 +133,11 @@ def _check_request(output: Path, to: TargetLayout, dtype: str) -> None:
         raise ConfigError(f"--output {output}: it exists already; choose a new path, or remove it first")
     if dtype != "float32" and to in _FLOAT32_ONLY:
         raise ConfigError(f"--dtype {dtype}: a {to} is always float32; use it with base, huggingface or safetensors")
+
+
+def _check_tower(to: TargetLayout, model: ValueModelConfig) -> None:
+    if model.siglip.keypoints and to in ("bundle", "base", "huggingface"):
+        raise CheckpointError(f"--to {to}: it holds a SigLIP tower, this model's gives keypoints; use safetensors")
 
 
 def _read(loader: ValueModelWeightLoader, model: ValueModelConfig, seed: int) -> Params:
