@@ -69,6 +69,14 @@ def test_nothing_but_the_checkout_is_read(fork, tmp_path):
     assert ask(fork, f'{WORLD}sys.modules["io"].open("{fork / SCRIPT}").read()\n').verdict == "fault"
 
 
+@pytest.mark.parametrize("line", ['os.walk("{}")', 'path("{}").rglob("*")', 'path("{}").glob("*")', 'os.scandir("{}")'])
+def test_no_folder_but_the_checkout_is_gone_through(fork, line):
+    """Of which Python tells by other names from one version to the next."""
+    through = f'{WORLD}path = sys.modules["pathlib"].Path\nlist({line})\n'
+    assert ask(fork, through.format(fork)).verdict == "fault"
+    assert ask(fork, through.format(fork.parent)) is None
+
+
 def test_the_environment_is_not_known(fork, monkeypatch):
     monkeypatch.setenv("SECRET", "x")
     assert ask(fork, f'{WORLD}assert not os.environ.get("SECRET")\n').verdict == "fault"
