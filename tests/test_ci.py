@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAKE = """#!/bin/sh
 set="$CONSTRAINTS"; optimised="${JAX_DISABLE_MOST_OPTIMIZATIONS:-0}"
 for word in "$@"; do case "$word" in CONSTRAINTS=*) set="${word#CONSTRAINTS=}" ;; esac; done
-if [ "$1" = test ]; then echo "test $set $optimised"; fi
+if [ "$1" = test ]; then echo "test $set $optimised $PYTEST_ADDOPTS"; fi
 case "$set" in newest) venv=.venv ;; *) venv=".venv-$set" ;; esac
 mkdir -p "$venv/bin" && cp "$PYTHON" "$venv/bin/python"
 """
@@ -49,16 +49,30 @@ def ran(tmp_path):
     return run
 
 
-def test_every_set_is_tested_whole(ran):
-    assert ran() == ["test newest 0", "test openpi 0", "test py312 1", "test lerobot 1"]
+def sets_of(lines):
+    return [line.split(" --")[0].strip() for line in lines if line.startswith("test ")]
+
+
+def test_every_set_is_sets_of(ran):
+    assert sets_of(ran()) == ["test newest 0", "test openpi 0", "test py312 1", "test lerobot 1"]
+
+
+def test_what_a_set_leaves_to_another_is_there_and_said(ran):
+    flags = [line.split()[3:] for line in ran() if line.startswith("test ")]
+    assert flags[0] == []  # the newest set leaves nothing out
+    for flag in [flag for own in flags for flag in own]:
+        assert list(ROOT.glob(flag.removeprefix("--ignore-glob="))), flag
+    assert "--ignore-glob=tests/patching/test_[!w]*" in flags[1]
+    assert "--ignore-glob=tests/models" in flags[3]
+    assert not [flag for flag in flags[2] if "patching" in flag or "models" in flag]
 
 
 def test_one_set_is_chosen(ran):
-    assert ran(CONSTRAINTS="lerobot") == ["test lerobot 1"]
-    assert ran(CONSTRAINTS="openpi") == ["test openpi 0"]
+    assert sets_of(ran(CONSTRAINTS="lerobot")) == ["test lerobot 1"]
+    assert sets_of(ran(CONSTRAINTS="openpi")) == ["test openpi 0"]
 
 
 def test_what_has_no_python_is_said_to_be_left_out(ran):
-    assert ran(newer=False)[2:] == [
+    assert [line for line in ran(newer=False) if "left out" in line] == [
         f"no Python 3.12 or newer here (PYTHON312 names one): {name} is left out" for name in ("py312", "lerobot")
     ]

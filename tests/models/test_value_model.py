@@ -245,3 +245,13 @@ def test_a_config_without_cameras_is_refused():
 def test_a_config_with_state_but_no_state_dim_is_refused():
     with pytest.raises(ConfigError, match=r"expects state_dim >= 1, got 0; a dataset without state needs"):
         dataclasses.replace(CONFIG, state_dim=0)
+
+
+def test_what_is_kept_of_a_configuration_is_handed_out_anew():
+    value_function = ValueFunction(CONFIG)
+    value_function.shapes()["value_head"]["linear2"].clear()
+    assert set(value_function.shapes()["value_head"]["linear2"]) == {"kernel", "bias"}
+    ones, twos = ({**value_function.init(jax.random.key(0))} for _ in range(2))
+    ones["value_head"] = jax.tree.map(jnp.ones_like, ones["value_head"])
+    first, second = value_function.bind(ones), value_function.bind(twos)
+    assert float(first.value_head.linear2.bias[0]) == 1 and float(second.value_head.linear2.bias[0]) == 0

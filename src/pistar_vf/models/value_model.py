@@ -14,6 +14,7 @@ References:
 """
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -194,7 +195,7 @@ class ValueFunction:
         Raises:
             ConfigError: the adapters' targets fit no leaf.
         """
-        return jax.eval_shape(self.init, jax.random.key(0))
+        return jax.tree.map(lambda leaf: leaf, _shapes(self.config))
 
     def bind(self, params: Params, dropout_key: PRNGKeyArray | None = None) -> ValueModel:
         """The module with the given parameters, adapters merged.
@@ -205,12 +206,7 @@ class ValueFunction:
         """
         if self.config.lora is not None:
             params = unflatten(merge_lora(flatten(params), self.config.lora, dropout_key))
-        abstract = nnx.eval_shape(lambda: ValueModel(self.config, rngs=nnx.Rngs(params=0)))
-        graphdef, state, rest = nnx.split(abstract, nnx.Param, ...)  # type: ignore[misc]
-        if jax.tree.leaves(rest):
-            raise AssertionError("a value model holds parameters only")
-        _replace_by_dict(state, params)
-        return nnx.merge(graphdef, state, rest)
+        return _filled(_module(self.config), params)
 
     def apply(
         self, params: Params, observation: Observation, dropout_key: PRNGKeyArray | None = None
@@ -229,10 +225,35 @@ class ValueFunction:
             tower: nested parameters of the tower alone (`params["img"]`).
             image: pixels, uint8 or float in [-1, 1].
         """
-        abstract = nnx.eval_shape(lambda: _create_tower(self.config, nnx.Rngs(params=0)))
-        graphdef, state = nnx.split(abstract)
-        _replace_by_dict(state, tower)
-        return _pooled(nnx.merge(graphdef, state)(_scaled(self.config, image)), self.config.image_pool)
+        known = _filled(_tower(self.config), tower)
+        return _pooled(known(_scaled(self.config, image)), self.config.image_pool)
+
+
+# Building a module is a second of tracing, also for its shapes alone, and each command does so several times; what
+# depends on the configuration only is kept. What is kept is never handed out: states are filled in place.
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(config: ValueModelConfig) -> Params:
+    return jax.eval_shape(ValueFunction(config).init, jax.random.key(0))
+
+
+@functools.lru_cache(maxsize=8)
+def _module(config: ValueModelConfig) -> tuple[nnx.GraphDef[Any], nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: ValueModel(config, rngs=nnx.Rngs(params=0))))
+
+
+@functools.lru_cache(maxsize=8)
+def _tower(config: ValueModelConfig) -> tuple[nnx.GraphDef[Any], nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: _create_tower(config, nnx.Rngs(params=0))))
+
+
+def _filled(abstract: tuple[nnx.GraphDef[Any], nnx.State], params: Params) -> Any:
+    """The module with these parameters, which are all that it holds."""
+    graphdef, state = abstract
+    own = jax.tree.map(lambda leaf: leaf, state)
+    _replace_by_dict(own, params)
+    return nnx.merge(graphdef, own)
 
 
 def _to_dict(state: nnx.State) -> Params:
