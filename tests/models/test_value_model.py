@@ -254,4 +254,5 @@ def test_what_is_kept_of_a_configuration_is_handed_out_anew():
     ones, twos = ({**value_function.init(jax.random.key(0))} for _ in range(2))
     ones["value_head"] = jax.tree.map(jnp.ones_like, ones["value_head"])
     first, second = value_function.bind(ones), value_function.bind(twos)
-    assert float(first.value_head.linear2.bias[0]) == 1 and float(second.value_head.linear2.bias[0]) == 0
+    assert float(first.value_head.linear2.bias[0]) == 1
+    assert float(second.value_head.linear2.bias[0]) == 0
