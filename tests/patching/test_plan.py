@@ -66,6 +66,13 @@ def test_a_fault_that_another_patch_makes(fork):
     assert [step.patch.id for step in plan_of(fork, "13b")] == ["12", "13b"]
 
 
+FOLDER = """
+    local_data_dir: str | None = None
+
+    def __post_init__(self):
+        self.repo_id = self.repo_id or self.local_data_dir
+
+"""
 OTHER_REPAIRS = [
     ("1", "src/openpi/training/weight_loaders.py", "class NoOp", "class ValueModelWeightLoader: ...\n\n\nclass NoOp"),
     (
@@ -74,7 +81,7 @@ OTHER_REPAIRS = [
         "from etils import edc",
         "from __future__ import annotations\nfrom etils import edc",
     ),
-    ("8", "src/openpi/training/config.py", "repo_id: str", "local_data_dir: str | None = None\n    repo_id: str"),
+    ("8", "src/openpi/training/config.py", "    repo_id: str", f"{FOLDER}    repo_id: str"),
     ("9", "scripts/train_value.py", "prompt_from_task=True,", "prompt_from_task=True, action_sequence_keys=['a'],"),
     (
         "12",

@@ -13,6 +13,7 @@ from pistar_vf.patching.patch_file import load_patches
 from pistar_vf.patching.questions import joined, judge
 from pistar_vf.rehearsal import asking
 from pistar_vf.rehearsal.asking import rehearse
+from pistar_vf.rehearsal.world import World
 
 SCRIPT = "scripts/train_value.py"
 PATCHES = {patch.id: patch for patch in load_patches()}
@@ -28,7 +29,8 @@ def fork(tmp_path_factory):
 def ask(fork, before=""):
     """What running says of the tokenizer of a fork (patch 13c), whose script starts with other lines."""
     source = (fork / SCRIPT).read_bytes()
-    return rehearse("tokenizer_arguments", SourceTree(fork, {SCRIPT: before.encode() + source}), {"script": SCRIPT})
+    seen = rehearse("tokenizer_arguments", SourceTree(fork, {SCRIPT: before.encode() + source}), {"script": SCRIPT})
+    return None if seen is None else seen.finding
 
 
 def test_without_more_the_fault_is_seen(fork):
@@ -130,27 +132,46 @@ def test_modules_of_the_folder_of_the_caller_are_not_taken_for_python_s(fork, tm
 # --- what reading says, and what running makes of it ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read", [fault("a", "x:1"), fixed("b", "x:1"), absent("c"), unknown("look", "x:1")])
-def test_running_that_cannot_tell_changes_nothing(read):
-    assert joined(read, None) == read
+READ = {"fault": fault("r", "x:1"), "fixed": fixed("r", "x:1"), "absent": absent("r"), "unknown": unknown("r", "x:1")}
+SEEN = {"fault": fault("s", "y:2"), "fixed": fixed("s", "y:2"), "unknown": unknown("s", "y:2")}
+READ_IT, SEEN_IT, BOTH = "what is read", "what is seen", "both, and nobody can tell"
+SAID = [
+    ("fault", "fault", False, READ_IT),
+    ("fault", "fixed", True, SEEN_IT),
+    ("fault", "fixed", False, BOTH),
+    ("fault", "unknown", True, READ_IT),
+    *((read, "fault", False, SEEN_IT) for read in ("fixed", "absent", "unknown")),
+    *((read, "fixed", False, READ_IT) for read in ("fixed", "absent")),
+    *((read, "unknown", True, BOTH) for read in ("fixed", "absent", "unknown")),
+    ("unknown", "fixed", False, SEEN_IT),
+]
 
 
-@pytest.mark.parametrize("read", [fault("a", "x:1"), fixed("b", "x:1"), absent("c")])
-@pytest.mark.parametrize("seen", [fault("s", "y:2"), fixed("s", "y:2")])
-def test_running_never_turns_one_answer_into_the_other(read, seen):
-    said = joined(read, seen)
-    if (read.verdict == "fault") == (seen.verdict == "fault"):
-        assert said == read
-    else:
+@pytest.mark.parametrize(("read", "seen", "went_there", "expected"), SAID)
+def test_what_is_said_of_what_is_read_and_seen(read, seen, went_there, expected):
+    said = joined(READ[read], SEEN[seen], went_there)
+    if expected == BOTH:
         assert said.verdict == "unknown"
-        assert read.text in said.text
-        assert seen.text in said.text
+        assert (said.text.count("r"), said.text.count("; run in memory, s")) != (0, 0)
+    else:
+        assert said == (READ[read] if expected == READ_IT else SEEN[seen])
 
 
-def test_running_answers_where_reading_has_no_answer():
-    read = unknown("look", "x:1")
-    assert joined(read, fault("s")) == fault("s", "x:1")
-    assert joined(read, fixed("s", "y:2")) == fixed("s", "y:2")
+def test_a_place_that_is_not_seen_is_the_one_that_was_read():
+    assert joined(unknown("look", "x:1"), fault("s"), went_there=False) == fault("s", "x:1")
+
+
+LATE = "def called():\n    return 1\n\n\ndef not_called():\n    return 2\n\n\ncalled()\n"
+
+
+@pytest.mark.parametrize(("line", "ran"), [(1, True), (2, True), (5, False), (6, False), (9, True)])
+def test_where_the_code_went(tmp_path, line, ran):
+    file = "src/openpi/example.py"
+    tree = SourceTree(tmp_path, {file: LATE.encode()})
+    world = World(tree, truth=False)
+    world.attempt(world.load, "openpi.example")
+    assert questions._ran(tree, f"{file}:{line}", world.ran) is ran
+    assert not questions._ran(tree, "", world.ran)
 
 
 @pytest.mark.parametrize(("doubted", "asked"), [(False, 0), (True, 1)])

@@ -24,7 +24,8 @@ def look(tree, patch):
     """What is seen of a patch's fault."""
     fields = dict(patch.fault)
     rehearsal = REHEARSALS[fields.pop("question")]
-    return in_both_worlds(tree, lambda world: rehearsal(world, **fields))
+    seen = in_both_worlds(tree, lambda world: rehearsal(world, **fields))
+    return None if seen is None else seen.finding
 
 
 def patched(root, ids):

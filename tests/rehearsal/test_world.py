@@ -102,12 +102,74 @@ def test_a_class_is_derived_from_two_stand_ins(tmp_path):
     assert isinstance(run(tmp_path, "import torch\nclass Own(torch.A, torch.B):\n    pass\nfound = Own(1)\n"), Base)
 
 
-@pytest.mark.parametrize("seen", [fault("a"), fixed("a", ""), None])
-@pytest.mark.parametrize("other", [fault("b"), fixed("b", ""), None])
-def test_two_worlds_that_do_not_say_the_same_say_nothing(tmp_path, seen, other):
-    said = in_both_worlds(SourceTree(tmp_path, {}), lambda world: other if world.truth else seen)
-    agree = seen is not None and other is not None and seen.verdict == other.verdict
-    assert said == (seen if agree else None)
+BOTH = [
+    (fault("a"), fault("b"), fault("a")),
+    (fixed("a", ""), fixed("b", ""), fixed("a", "")),
+    (fault("a"), fixed("b", ""), "do not hold of which nobody knows the outcome, a"),
+    (fixed("a", ""), fault("b"), "hold of which nobody knows the outcome, b"),
+    (None, fault("b"), "hold of which nobody knows the outcome, b"),
+    (fixed("a", ""), None, None),
+    (None, None, None),
+]
+
+
+@pytest.mark.parametrize(("without", "holding", "expected"), BOTH)
+def test_what_is_seen_in_two_worlds(tmp_path, without, holding, expected):
+    """A fault in one of them is not kept secret, and is not certain."""
+    seen = in_both_worlds(SourceTree(tmp_path, {}), lambda world: holding if world.truth else without)
+    if isinstance(expected, str):
+        assert seen.finding.verdict == "unknown"
+        assert seen.finding.text.endswith(expected)
+    else:
+        assert (seen and seen.finding) == expected
+
+
+def test_what_ran_either_way_is_known(tmp_path):
+    source = "import torch\n\n\ndef a(): ...\ndef b(): ...\n\n\n(a if torch.x else b)()\n"
+
+    def look(world):
+        world.attempt(world.load, "openpi.example")
+        assert f"{FILE}:{4 if world.truth else 5}" in world.ran
+        return fixed("", "")
+
+    seen = in_both_worlds(SourceTree(tmp_path, {FILE: source.encode()}), look)
+    assert seen.ran == {FILE}
+
+
+@pytest.mark.parametrize("truth", [True, False])
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ('torch.name == "fake"', False),
+        ('torch.name != "fake"', True),
+        ("isinstance(torch.x, float)", False),
+        ("isinstance(torch.x, (bool, int))", False),
+        ("isinstance(5, torch.Tensor)", False),
+    ],
+)
+def test_what_is_known_of_a_stand_in(tmp_path, condition, holds, truth):
+    assert run(tmp_path, f"import torch\nfound = bool({condition})\n", truth) is holds
+
+
+def test_a_module_that_makes_its_names_when_they_are_asked_for(tmp_path):
+    lazy = "def __getattr__(name):\n    if name == 'made':\n        return 5\n    raise AttributeError(name)\n"
+    source = "from openpi.other import *\nfrom openpi.other import made\nfound = made\n"
+    assert run(tmp_path, source, other=lazy) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("None", TypeError), ("'a', x=['actions']", KeyError), ("'a'", type(None))]
+)
+def test_a_dataset_is_opened_by_its_name(tmp_path, name, error):
+    files = {FILE: f"import lerobot\nlerobot.Dataset({name})\n".encode()}
+    world = World(SourceTree(tmp_path, files), False)
+    world.opening = True
+    assert type(world.attempt(world.load, "openpi.example").error) is error
+
+
+@pytest.mark.parametrize(("call", "value"), [("os.environ.get('X')", None), ("os.getenv('X', 'a')", "a")])
+def test_nothing_is_set_in_the_environment(tmp_path, call, value):
+    assert run(tmp_path, f"import os\nfound = {call}\n", truth=True) == value
 
 
 JAX = """

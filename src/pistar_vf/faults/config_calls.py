@@ -151,8 +151,10 @@ def find_field(tree: SourceTree, owner: tuple[ast.ClassDef, Code], name: str) ->
 
 
 def _takes(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, ast.AnnAssign | ast.Assign):
-        return any(is_name(each, name) for each in (node.targets if isinstance(node, ast.Assign) else [node.target]))
+    if isinstance(node, ast.AnnAssign):
+        return is_name(node.target, name)
+    if isinstance(node, ast.Assign):  # a field of attrs; what has no annotation is none of a dataclass
+        return isinstance(node.value, ast.Call) and any(is_name(each, name) for each in node.targets)
     if not isinstance(node, ast.FunctionDef):
         return False
     arguments = node.args

@@ -4,15 +4,14 @@ import ast
 import dataclasses
 
 from pistar_vf.faults.code import Code
-from pistar_vf.faults.config_calls import CONFIG, ConfigCall, config_calls, find_field, function_of, names_of
+from pistar_vf.faults.config_calls import CONFIG, ConfigCall, config_calls, find_field, names_of
 from pistar_vf.faults.definitions import find_class
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
 from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.faults.value_datasets import LOADER, READER, fixed_columns, value_datasets
 
-LOADER = "src/openpi/training/data_loader.py"
-_READER = "openpi.training.value_data_loader"
-_OPENS = "create_torch_dataset"
 _LOADER_MODULE = "openpi.training.data_loader"
+_CREATES = f"{_LOADER_MODULE}.create_"
 _COLLECTIONS = {"tuple", "list", "set", "frozenset"}
 _FOLDER, _SEQUENCES = "local_data_dir", "action_sequence_keys"
 
@@ -21,7 +20,20 @@ def folder_keyword(tree: SourceTree, script: str) -> Finding:
     """A script gives `DataConfig` the keyword `local_data_dir`, which it does not take."""
     code = tree.existing(script)
     calls = config_calls(tree, code)
-    return worst([_folder_keyword(tree, code, call) for call in calls] or [_no_config(code)])
+    own = _own_dataset(code)
+    return own or worst([_folder_keyword(tree, code, call) for call in calls] or [_no_config(code)])
+
+
+def _own_dataset(code: Code) -> Finding | None:
+    """What a script asks of LeRobot that opens its dataset itself; None where the loader opens it."""
+    opened = code.calls("LeRobotDataset")
+    by_loader = [call for call in code.all(ast.Call) if (code.origin(call.func) or "").startswith(_CREATES)]
+    if not opened or by_loader:
+        return None
+    at = place(code.file, opened[0])
+    if any(each.arg in (None, "delta_timestamps") for call in opened for each in call.keywords):
+        return unknown("look whether sequences of `actions` are asked for here", at)
+    return fixed("the script opens its dataset itself, by its folder, and asks for no sequences", at)
 
 
 def _no_config(code: Code) -> Finding:
@@ -38,10 +50,11 @@ def _folder_keyword(tree: SourceTree, code: Code, call: ConfigCall) -> Finding:
     if _FOLDER in call.keywords:
         if call.owner is None:
             return unknown(f"look whether `DataConfig` in {CONFIG} has a field `{_FOLDER}`", at)
+        names = {} if _FOLDER in call.unpacked else names_of(code, call)
         field = find_field(tree, call.owner, _FOLDER)
         if field is not None:
-            return fixed(f"`{call.owner[0].name}` takes `{_FOLDER}`", place(field[1].file, field[0]))
-        names = {} if _FOLDER in call.unpacked else names_of(code, call)
+            taken = fixed(f"`{call.owner[0].name}` takes `{_FOLDER}`", place(field[1].file, field[0]))
+            return dataclasses.replace(taken, names=names)
         return fault(f"`DataConfig` has no field `{_FOLDER}`", at, **names)
     if not call.complete:
         return unknown(f"look whether the keywords that are not written out here hold `{_FOLDER}`", at)
@@ -68,7 +81,7 @@ def folder_field(tree: SourceTree) -> Finding:
 
 def value_dataset(tree: SourceTree, script: str) -> Finding:
     """A script's folder leads to `ValueDataset`, which reads columns of its own and a tokenizer by its path."""
-    code, makes = tree.existing(script), _value_datasets(tree)
+    code, makes = tree.existing(script), value_datasets(tree)
     if not makes:
         return absent(f"{LOADER} opens no `ValueDataset`")
     calls = config_calls(tree, code)
@@ -79,8 +92,8 @@ def value_dataset(tree: SourceTree, script: str) -> Finding:
     leading = [call for call in calls if _FOLDER in call.keywords]
     if not leading:
         return fixed(f"`{_FOLDER}` is not given", place(script, calls[0].node))
-    reader = tree.existing(tree.file_of(_READER) or LOADER)
-    wanted = _fixed_columns(reader)
+    reader = tree.existing(tree.file_of(READER) or LOADER)
+    wanted = fixed_columns(reader)
     if not wanted:
         text = "`ValueDataset` does not ask for a column `image` or `value`"
         return fixed(text, place(reader.file, reader.tree.body[0]))
@@ -89,38 +102,12 @@ def value_dataset(tree: SourceTree, script: str) -> Finding:
     return fault(text, place(LOADER, makes[0]), **names)
 
 
-def _value_datasets(tree: SourceTree) -> list[ast.Call]:
-    """The calls by which the loader opens a `ValueDataset`, in functions of its own too."""
-    loader = tree.existing(LOADER)
-    opens = loader.definition(_OPENS)
-    called = loader.all(ast.Call, inside=opens) if opens is not None else []
-    inner = {_OPENS, *(loader.origin(call.func) or "" for call in called)}
-    opened = [call for call in loader.all(ast.Call) if function_of(loader, call) in inner]
-    return [call for call in opened if _is_of_reader(tree, loader, call)]
-
-
-def _is_of_reader(tree: SourceTree, loader: Code, call: ast.Call) -> bool:
-    """Whether a call makes `ValueDataset`, or a class of its module that gives frames by their place."""
-    meant = loader.origin(call.func) or ""
-    if meant == f"{_READER}.ValueDataset":
-        return True
-    found = find_class(tree, loader, meant)
-    here = found is not None and found[1].file == tree.file_of(_READER)
-    return found is not None and here and bool(found[1].bindings("__getitem__", found[0]))
-
-
-def _fixed_columns(reader: Code) -> list[str]:
-    scope = reader.definition("ValueDataset") or reader.tree
-    keys = [node.slice for node in reader.all(ast.Subscript, inside=scope)]
-    found = {str(key.value) for key in keys if isinstance(key, ast.Constant)} & {"image", "value"}
-    return sorted(f"`{name}`" for name in found)
-
-
 def action_sequences(tree: SourceTree, script: str) -> Finding:
     """A script's dataset asks LeRobot for sequences of a column `actions`."""
     code = tree.existing(script)
     calls = config_calls(tree, code)
-    return worst([_action_sequences(tree, code, call) for call in calls] or [_no_config(code)])
+    own = _own_dataset(code)
+    return own or worst([_action_sequences(tree, code, call) for call in calls] or [_no_config(code)])
 
 
 def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding:
@@ -129,7 +116,7 @@ def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding
         return _given_sequences(code, call)
     if not call.complete:
         return unknown(f"look whether the keywords that are not written out here hold `{_SEQUENCES}`", at)
-    if _FOLDER in call.keywords and _value_datasets(tree):
+    if _FOLDER in call.keywords and value_datasets(tree):
         return absent("`ValueDataset` asks for no sequences")
     field = None if call.owner is None else find_field(tree, call.owner, _SEQUENCES)
     if field is None:

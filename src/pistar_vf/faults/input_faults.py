@@ -85,6 +85,8 @@ def _judge_tokenize(calls: list[ast.Call], method: ast.FunctionDef | ast.Lambda,
     refused = [text for call in calls for text in [_refused(call, method)] if text]
     if refused:
         return fault(f"`TokenizePrompt` passes {refused[0]}, which `{name}.tokenize` does not take", at)
+    if any(_unpacks(call) for call in calls):
+        return unknown(f"look what `TokenizePrompt` of {_TRANSFORMS} passes to the tokenizer", at)
     if not any(call.keywords for call in calls):
         return absent("`TokenizePrompt` passes nothing but the prompt and the state")
     return fixed(f"`{name}.tokenize` takes everything that it is given", at)
@@ -123,10 +125,16 @@ def _refused(call: ast.Call, method: ast.FunctionDef | ast.Lambda) -> str:
     arguments = method.args
     positional = [each.arg for each in (*arguments.posonlyargs, *arguments.args)][1:]
     names = {*positional, *(each.arg for each in arguments.kwonlyargs)}
-    if len(call.args) > len(positional) and not arguments.vararg:
-        return f"{len(call.args)} arguments by position"
+    given = [each for each in call.args if not isinstance(each, ast.Starred)]
+    if len(given) > len(positional) and not arguments.vararg:
+        return f"{len(given)} arguments by position"
     strange = [each.arg for each in call.keywords if each.arg and each.arg not in names]
     return f"`{strange[0]}`" if strange and not arguments.kwarg else ""
+
+
+def _unpacks(call: ast.Call) -> bool:
+    """Whether a call has arguments of which nobody sees how many they are."""
+    return any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords)
 
 
 # --- the cameras ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import ast
 from pistar_vf.faults.code import Code, Definition
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place, unknown, worst
 from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.faults.state_faults import last_name
 
 SCRIPT = "scripts/label_advantage_from_vlm.py"
 _KNOWN_NAMES = {
@@ -50,11 +51,12 @@ def closed_over_weights(tree: SourceTree) -> Finding:
 
 def _closed_over(code: Code, function: ast.AST) -> Finding:
     at = place(code.file, function)
+    function, given = _behind_partial(code, function)
     if not isinstance(function, ast.FunctionDef | ast.Lambda):
         return unknown("look whether the weights are arguments of what is compiled here", at)
-    own = {each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)}
+    own = {each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)} - given
     own |= {each.id for each in ast.walk(function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    outer = {name for each in code.above(function) for name in _locals(each)}
+    outer = given | {name for each in code.above(function) for name in _locals(each)}
     merges = code.calls("nnx.merge", inside=function)
     if merges:
         states = [each.id for call in merges for each in call.args[1:] if isinstance(each, ast.Name)]
@@ -68,6 +70,19 @@ def _closed_over(code: Code, function: ast.AST) -> Finding:
     if any(name in own for name in called):
         return fixed("the model is an argument of the compiled function", at)
     return unknown("look whether the weights are arguments of what is compiled here", at)
+
+
+def _behind_partial(code: Code, node: ast.AST) -> tuple[ast.AST, set[str]]:
+    """The function behind `partial(function, …)`, and its parameters that are given there, once for all calls."""
+    if not isinstance(node, ast.Call) or not node.args or last_name(code, node.func) != "partial":
+        return node, set()
+    held = node.args[0]
+    named = [each for each in code.all(ast.FunctionDef) if isinstance(held, ast.Name) and each.name == held.id]
+    function = named[0] if named else held
+    if not isinstance(function, ast.FunctionDef | ast.Lambda):
+        return function, set()
+    places = [each.arg for each in function.args.args][: len(node.args) - 1]
+    return function, {*places, *(each.arg for each in node.keywords if each.arg)}
 
 
 def _locals(scope: ast.AST) -> set[str]:
@@ -96,15 +111,23 @@ def _replaceable(code: Code, function: ast.AST, model: str) -> dict[str, str]:
 def ragged_batch(tree: SourceTree) -> Finding:
     """The last batch is smaller than the others, and the model is compiled again for it."""
     code = tree.existing(SCRIPT)
-    compiled = [each for each in _compiled(code) if isinstance(each, ast.FunctionDef)]
-    users = {scope for name in {each.name for each in compiled} for scope in _functions_with_loops(code, name)}
-    owners = {scope for each in compiled for scope in code.above(each) if isinstance(scope, Definition)}
-    loops = [scope for scope in (*users, *owners) if code.all(ast.For, ast.While, inside=scope)]
+    compiled = _compiled(code)
+    if not compiled:
+        return absent(f"nothing in {SCRIPT} is compiled")
+    owners = [scope for each in compiled for scope in code.above(each) if isinstance(scope, Definition)]
+    looping = [scope for scope in owners if code.all(ast.For, ast.While, inside=scope)]
+    makers = [scope for scope in owners if scope not in looping]
+    users = {scope for name in _names_of(code, compiled, makers) for scope in _functions_with_loops(code, name)}
+    loops = [*looping, *users]
     if not loops:
-        if not code.all(ast.FunctionDef) or not compiled:
-            return absent(f"nothing in {SCRIPT} is compiled")
         return unknown("look whether the last batch has the size of the others", place(SCRIPT, compiled[0]))
     return worst([_padded(code, scope) for scope in loops])
+
+
+def _names_of(code: Code, compiled: list[ast.AST], makers: list[Definition]) -> set[str]:
+    """What the script calls what it compiles, and the functions that make it."""
+    held = {name for name, value in code.aliases.items() if any(each in compiled for each in ast.walk(value))}
+    return held | {each.name for each in (*compiled, *makers) if isinstance(each, Definition)}
 
 
 def _functions_with_loops(code: Code, name: str) -> list[Definition]:
@@ -117,7 +140,8 @@ def _mentions(code: Code, scope: ast.AST, name: str) -> bool:
 
 
 def _padded(code: Code, scope: Definition) -> Finding:
-    filling = [call for call in code.all(ast.Call, inside=scope) if _fills(code, call)]
+    filling: list[ast.AST] = [call for call in code.all(ast.Call, inside=scope) if _fills(code, call)]
+    filling += [node for node in code.all(ast.BinOp, inside=scope) if _counts_lacking(node)]
     filled = [each for each in code.all(ast.Name, inside=scope) if each.id == "infer_full_batch"]
     if filling or filled:
         return fixed("the last batch is filled up", place(code.file, (filling or filled)[0]))
@@ -135,6 +159,12 @@ def _infer(code: Code, scope: Definition) -> dict[str, str]:
     made = inner or code.bindings("infer_fn", scope)
     holds = bool(made) and single and "batch_size" in {each.arg for each in arguments}
     return {"infer": f"{code.path(scope)}.infer_fn"} if holds else {}
+
+
+def _counts_lacking(node: ast.BinOp) -> bool:
+    """Whether it is computed how many rows a batch lacks: its size less a number that is not written out."""
+    name = str(getattr(node.left, "attr", getattr(node.left, "id", "")))
+    return isinstance(node.op, ast.Sub) and name.endswith("batch_size") and not isinstance(node.right, ast.Constant)
 
 
 def _fills(code: Code, call: ast.Call) -> bool:

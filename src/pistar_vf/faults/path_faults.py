@@ -3,6 +3,7 @@
 import ast
 
 from pistar_vf.faults.code import Code
+from pistar_vf.faults.definitions import find_class
 from pistar_vf.faults.finding import Finding, absent, fault, fixed, place
 from pistar_vf.faults.source_tree import SourceTree
 
@@ -13,17 +14,26 @@ _SETTABLE = ast.arguments | ast.BoolOp | ast.IfExp
 
 def fixed_paths(tree: SourceTree, file: str, owner: str) -> Finding:
     """A class reads weights from a path that only its author has."""
-    code = tree.existing(file)
-    scope = code.definition(owner)
-    if scope is None:
+    found = _class_behind(tree, tree.existing(file), owner)
+    if found is None:
         return absent(f"{file} has no `{owner}`")
+    scope, code = found
     paths = [each for each in code.all(ast.expr, inside=scope) if _is_own_path(spelled(code, each))]
     alone = [each for each in paths if not _can_be_set(code, each)]
     if alone:
-        return fault("the path of the weights is written out, and nothing can be set instead", place(file, alone[0]))
+        text = "the path of the weights is written out, and nothing can be set instead"
+        return fault(text, place(code.file, alone[0]), weights_file=code.file)
     if paths:
-        return fixed("the path can be set", place(file, paths[0]))
+        return fixed("the path can be set", place(code.file, paths[0]))
     return absent(f"`{owner}` has no path written out")
+
+
+def _class_behind(tree: SourceTree, code: Code, name: str) -> tuple[ast.ClassDef, Code] | None:
+    """A class of a module: defined there or imported; else the one class of that name, wherever it is."""
+    found = find_class(tree, code, code.origin(ast.Name(name, ast.Load())))
+    others = [] if found is not None else [find_class(tree, each, name) for each in tree.spelling(name)]
+    named = [each for each in others if each is not None]
+    return found if found is not None else named[0] if len(named) == 1 else None
 
 
 def _is_own_path(text: str | None) -> bool:

@@ -90,13 +90,18 @@ class SourceTree:
             at = f":{line}" if line else ""
             raise TreeError(f"{file}{at}: expected valid Python ({getattr(error, 'msg', error)})") from error
 
+    def located(self, file: str) -> str:
+        """Where the module of a file is: Python takes a package of its name first."""
+        package = f"{file.removesuffix('.py')}/__init__.py"
+        return package if file.endswith(".py") and self.read(package) is not None else file
+
     def existing(self, file: str) -> Code:
-        """A file to ask, which must be there.
+        """A file to ask, or the package of its name; one must be there.
 
         Raises:
             TreeError: the file is missing or no valid Python.
         """
-        code = self.code(file)
+        code = self.code(self.located(file))
         if code is None:
             raise TreeError(f"{file}: expected this file, found none")
         return code

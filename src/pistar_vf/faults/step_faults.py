@@ -11,6 +11,7 @@ from pistar_vf.faults.source_tree import SourceTree
 from pistar_vf.faults.state_faults import MAPS, SCRIPT, last_name, placements, registered, state_class, state_names
 
 _OPEN = "look whether the progress bar gets the state's step as an array"
+_COUNTING = ("tqdm", "trange", "timedelta")
 _BY_NAME = ("getattr", "vars", "asdict", "fields")
 _TO_NUMBER = ("int", "item", "tolist", "float", "index")
 _STAYS_ARRAY = ("device_get", "block_until_ready", "asarray", "array", "copy", "squeeze", "reshape", "astype")
@@ -75,15 +76,24 @@ def _counts(code: Code, node: ast.Attribute) -> Finding | None:
     """What becomes of one read of the step: the variable of the first step, or an argument of the progress bar."""
     above = list(code.above(node))
     inner = [each for each in above if isinstance(each, ast.Call)]
-    if inner and last_name(code, inner[0].func) in ("tqdm", "range", "timedelta"):
+    if inner and last_name(code, inner[0].func) in _COUNTING:
         return fault("the progress bar gets the step as an array", place(code.file, node))
     statement = next((each for each in above if isinstance(each, ast.stmt)), None)
     if not isinstance(statement, ast.Assign | ast.AnnAssign):
         return None
     target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-    if not isinstance(target, ast.Name) or not ("step" in target.id and "start" in target.id):
+    counted = isinstance(target, ast.Name) and _is_counted(code, target.id)
+    if not isinstance(target, ast.Name) or not (counted or ("step" in target.id and "start" in target.id)):
         return None
-    return _first_step(code, node, target.id, [each for each in inner if statement in code.above(each)])
+    found = _first_step(code, node, target.id, [each for each in inner if statement in code.above(each)])
+    return found if counted or found.verdict != "fault" else dataclasses.replace(found, verdict="unknown", text=_OPEN)
+
+
+def _is_counted(code: Code, name: str) -> bool:
+    """Whether a variable is given to a progress bar, or to what it computes times with; `range` takes arrays too."""
+    given = [each for call in code.calls(*_COUNTING) for each in (*call.args, *(k.value for k in call.keywords))]
+    counted = [each for each in given if not (isinstance(each, ast.Call) and last_name(code, each.func) == "range")]
+    return any(isinstance(each, ast.Name) and each.id == name for part in counted for each in ast.walk(part))
 
 
 def _first_step(code: Code, node: ast.Attribute, name: str, calls: Sequence[ast.Call]) -> Finding:

@@ -32,10 +32,13 @@ Faults are judged by what the code does, not by how it is spelled. The code is r
 and aliases, and classes through what a function returns. Then its functions are run in memory, where stand-ins take
 the place of packages, files and arrays: a `DataConfig` is made, a dataset without a column `actions` is opened, the
 loader yields its first batch, a tokenizer gets a prompt, the state is put on a device. That is done twice, with
-conditions of which nobody knows the outcome taken to hold and taken not to, and counts only where both end alike. Then
+conditions of which nobody knows the outcome taken to hold and taken not to; variables of the environment are not set.
+Then
 
-* where reading has no answer, what the code did is the answer;
-* where one says that the fault is there and the other that it is not, the status is “cannot tell”, with what both say;
+* a fault that comes both ways is one, whatever was read;
+* where neither has it, and the function ran in which one was read, or nothing was, there is none;
+* where it comes one way only and none was read, or where none came and what was read did not run, the status is
+  “cannot tell”, with what was read and what came;
 * else, and where running does not get so far, what was read is the answer.
 
 No package of the fork is needed for that. The code runs in a process of its own, which reads the checkout and nothing
@@ -186,8 +189,7 @@ def _copies(patches: Sequence[Patch], copies: Sequence[Entry]) -> str:
         "has seen. Sets 1 to 4 were judged by reading alone; for 5, functions were run in memory too, and for 6, what "
         "files take from each other as well, and what they did counted more than what was read. Whoever wrote 5 and 6 "
         "knew how faults are judged, and wrote each when the judging was finished; from other people's copies expect "
-        "less. Now it counts only where reading has no answer, and where the two contradict each other nothing is "
-        f"told:\n\n{_UNSEEN}\n"
+        f"less:\n\n{_UNSEEN}\n"
     )
     head = ["| patch | set | in the code | written down | said at first | said now |", "|---|---|---|---|---|---|"]
     return "\n".join(["## Copies that drifted\n", text, f"{scores}\n", *head, *rows, ""])

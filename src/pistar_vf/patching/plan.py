@@ -85,8 +85,8 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
         step, current = _step(patch, current)
         if differs and step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
             step, _ = _step(patch, tree)  # what it was before the other patches is what people want to know
-        if step.status == "needed" and judge(patch, tree).verdict != "fault":
-            others = [each.patch.id for each in plan if each.status == "needed" and each.patch.id in patch.after]
+        others = [each.patch.id for each in plan if each.status == "needed" and each.patch.id in patch.after]
+        if step.status == "needed" and others and judge(patch, tree, doubted=True).verdict != "fault":
             step = dataclasses.replace(step, reason=f"once {', '.join(others)} is in")
         if step.status in ("fixed differently", "not applicable") and patch.id in applied:
             step = dataclasses.replace(step, status="applied")
@@ -174,7 +174,7 @@ def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
             return f"{file}: {text}"
         if file.endswith(".py") and (text := taken_away(tree, trial, file)):
             return text
-    only_seen = judge_by_reading(patch, tree).verdict == "unknown"
+    only_seen = judge_by_reading(patch, tree).verdict != "fault"
     after = judge(patch, trial, doubted=only_seen)  # who saw it must see it gone
     if after.verdict in ("fault", "unknown"):
         return f"{after.place or ', '.join(patch.files)}: the fault is still there after the edits"
@@ -198,7 +198,7 @@ def _edit(patch: Patch, tree: SourceTree, names: Mapping[str, str]) -> None:
             raise AnchorError(f"{patch.files[0]}: nothing here takes the place of `{patch.names[part]}`")
         do, files = fields.pop("do"), fields.pop("file").split()
         for file in files:
-            _edit_file(patch, tree, do, file, fields)
+            _edit_file(patch, tree, do, tree.located(file), fields)
 
 
 def _edit_file(patch: Patch, tree: SourceTree, do: str, file: str, fields: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The question that each patch asks of a tree, by the name that its file gives it in `[fault]`."""
 
+import ast
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pistar_vf.faults import (
@@ -61,7 +62,8 @@ def judge(patch: Patch, tree: SourceTree, doubted: bool = False) -> Finding:
     """
     found, (question, fields) = judge_by_reading(patch, tree), _asked(patch)
     runs = question in REHEARSALS and not _is_elsewhere(patch, tree) and (doubted or found.verdict == "unknown")
-    return joined(found, rehearse(question, tree, fields) if runs else None)
+    seen = rehearse(question, tree, fields) if runs else None
+    return found if seen is None else joined(found, seen.finding, went_there=_ran(tree, found.place, seen.ran))
 
 
 def judge_by_reading(patch: Patch, tree: SourceTree) -> Finding:
@@ -78,24 +80,43 @@ def _asked(patch: Patch) -> tuple[str, dict[str, Any]]:
     return fields.pop("question"), fields
 
 
-def joined(read: Finding, seen: Finding | None) -> Finding:
+def joined(read: Finding, seen: Finding, went_there: bool) -> Finding:
     """What is said of a fault where code was read, and run too.
 
     Args:
         read: what reading says.
-        seen: what running says; None where it did not get so far.
+        seen: what running says; "unknown" is a fault that comes only under conditions of which nobody knows.
+        went_there: whether the function ran in which reading sees what it says.
 
     Returns:
-        What reading says. Where that is unknown, what running says. Where one says that the fault is there and the
-        other that it is not, unknown: running never turns one answer of reading into the other.
+        What reading says, where running says the same, or less. A fault that came when the code ran is one. What ran
+        without it has none where reading has no answer, or has seen it in a function that ran. Else unknown.
     """
-    if seen is None or (read.verdict != "unknown" and (read.verdict == "fault") == (seen.verdict == "fault")):
+    if read.verdict == "fault" and seen.verdict != "fixed":
         return read
-    names = seen.names or read.names
-    if read.verdict == "unknown":
-        return dataclasses.replace(seen, place=seen.place or read.place, names=names)
+    if read.verdict in ("fixed", "absent") and seen.verdict == "fixed":
+        return read
+    names, at = seen.names or read.names, seen.place or read.place
+    if seen.verdict == "fault" or (seen.verdict == "fixed" and (went_there or read.verdict == "unknown")):
+        return dataclasses.replace(seen, place=at, names=names)
     text = f"look at it: its code says that {read.text}; run in memory, {seen.text}"
-    return dataclasses.replace(unknown(text, seen.place or read.place), names=names)
+    if read.verdict == "unknown":
+        text = f"{read.text}; run in memory, {seen.text}"
+    return dataclasses.replace(unknown(text, at), names=names)
+
+
+def _ran(tree: SourceTree, place: str, ran: Collection[str]) -> bool:
+    """Whether the function ran that holds a line, or the file where no function does."""
+    file, _, line = place.rpartition(":")
+    code = tree.code(file) if file else None
+    if code is None:
+        return False
+    holding = [each for each in code.all(ast.FunctionDef, ast.AsyncFunctionDef) if _holds(each, int(line))]
+    return (f"{file}:{holding[-1].lineno}" if holding else file) in ran
+
+
+def _holds(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> bool:
+    return function.lineno <= line <= (function.end_lineno or function.lineno)
 
 
 def _is_elsewhere(patch: Patch, tree: SourceTree) -> bool:
@@ -120,7 +141,7 @@ def require_files(patches: Sequence[Patch], tree: SourceTree) -> None:
 def _wrong(tree: SourceTree, file: str) -> str:
     """What is wrong with a file; "" for nothing."""
     try:
-        if tree.code(file) is None:
+        if tree.code(tree.located(file)) is None:
             return f"{file}: expected this file of the value-model pipeline, found none"
     except TreeError as error:
         hint = "; a merge is not resolved in it" if b"\n<<<<<<< " in b"\n" + (tree.read(file) or b"") else ""

@@ -13,6 +13,7 @@ from typing import Any
 import pistar_vf
 from pistar_vf.faults.finding import Finding
 from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.rehearsal.seen import Seen
 
 _ONE_AT_A_TIME = threading.Lock()
 _START = """\
@@ -27,7 +28,7 @@ main()
 """Python's own modules come before those of the folder that the caller happens to be in."""
 
 
-def rehearse(question: str, tree: SourceTree, fields: dict[str, Any]) -> Finding | None:
+def rehearse(question: str, tree: SourceTree, fields: dict[str, Any]) -> Seen | None:
     """What a checkout's functions do when they are run in memory; None where that cannot be told.
 
     Args:
@@ -36,14 +37,14 @@ def rehearse(question: str, tree: SourceTree, fields: dict[str, Any]) -> Finding
         fields: what the question is about.
 
     Returns:
-        A finding that is "fault" or "fixed", the same whatever the outcome of conditions that nobody knows.
+        What is seen, and which functions ran.
     """
     changed = {file: None if data is None else data.decode("latin-1") for file, data in tree.on_top.items()}
     root = str(tree.root.absolute())
     line = json.dumps({"question": question, "root": root, "changed": changed, "fields": fields})
     with _ONE_AT_A_TIME:
         answer = json.loads(_said(line))
-    return None if answer is None else Finding(**answer)
+    return None if answer is None else Seen(Finding(**answer["finding"]), frozenset(answer["ran"]))
 
 
 def _said(line: str) -> str:

@@ -1,17 +1,18 @@
 """Which `DataConfig` a script's functions make, and what becomes of it in the loader."""
 
+import copy
 import functools
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from pistar_vf.faults.finding import Finding, fault, fixed
-from pistar_vf.rehearsal.forgiving import CONFIG, FOLDER, LOADER, leave_frames_alone
-from pistar_vf.rehearsal.seen import raised_at, said
+from pistar_vf.rehearsal.forgiving import CONFIG, FOLDER, LOADER, leave_frames_alone, take_any_folder
+from pistar_vf.rehearsal.seen import note_made, raised_at, said
 from pistar_vf.rehearsal.stand_in import ABSENT
 from pistar_vf.rehearsal.world import Outcome, World
 
-_OPENS = "create_torch_dataset"
+_OPENS, READER = "create_torch_dataset", "openpi.training.value_data_loader"
 
 
 class Watched:
@@ -31,30 +32,27 @@ class Watched:
         leave_frames_alone(world)
         world.when_loaded(self._watch)
         loaded = world.attempt(world.load_file, script)
+        self._others = list(self.made)
         if loaded.error is None:
             self._run(loaded.value)
 
     def _watch(self, name: str, module: types.ModuleType) -> None:
-        if name == CONFIG and isinstance(getattr(module, "DataConfig", None), type):
-            module.DataConfig.__new__ = self._note_config
+        if name == CONFIG:
+            note_made(module, "DataConfig", self.made)
         if name == LOADER and callable(getattr(module, _OPENS, None)):
             setattr(module, _OPENS, self._noting(getattr(module, _OPENS)))
-
-    def _note_config(self, kind: type, *_: Any, **__: Any) -> Any:
-        self.made.append(object.__new__(kind))
-        return self.made[-1]
 
     def _noting(self, opens: Any) -> Any:
         @functools.wraps(opens)
         def noting(config: Any, *args: Any, **kwargs: Any) -> Any:
-            self._world.asks_for_absent = True
+            self._world.opening = True
             try:
                 value = opens(config, *args, **kwargs)
             except Exception as error:
                 self.opened.append((config, Outcome(error=error)))
                 raise
             finally:
-                self._world.asks_for_absent = False
+                self._world.opening = False
             self.opened.append((config, Outcome(value=value)))
             return value
 
@@ -74,11 +72,26 @@ class Watched:
         return bool(self.opened)
 
     def _open_last(self) -> None:
+        own = [each for each in self.made if not any(each is other for other in self._others)]
         whole = [each for each in self.made if getattr(each, "repo_id", None) or getattr(each, FOLDER, None)]
+        if whole or (own and "LeRobotDataset" not in self._world.called):
+            self._open((whole or own)[-1])
+
+    def _open(self, config: Any) -> BaseException | None:
         loader = self._world.attempt(self._world.load, LOADER).value
         opens = getattr(loader, _OPENS, None)
-        if whole and opens is not None:
-            self._world.attempt(self._world.call_blindly, opens, whole[-1])
+        return None if opens is None else self._world.attempt(self._world.call_blindly, opens, config).error
+
+    def failed(self) -> list[tuple[Any, BaseException]]:
+        """The datasets without a name that could not be opened, and why not."""
+        errors = [(config, outcome.error) for config, outcome in self.opened if not getattr(config, "repo_id", None)]
+        return [(config, error) for config, error in errors if error is not None and not _is_of_actions(error)]
+
+    def is_opened_by_name(self, config: Any) -> bool:
+        """Whether a dataset is opened where the configuration names it."""
+        named = copy.copy(config)
+        object.__setattr__(named, "repo_id", "/data")
+        return _is_found(Outcome(error=self._open(named)))
 
 
 def run_functions(world: World, script: types.ModuleType) -> Iterator[BaseException | None]:
@@ -98,24 +111,53 @@ def _length(function: types.FunctionType) -> int:
 
 
 def folder_keyword(world: World, script: str) -> Finding | None:
-    """Whether `DataConfig` takes the folder that it is given."""
+    """Whether `DataConfig` takes the folder that it is given, and the loader opens it."""
     seen = Watched(world, script)
     if seen.refused is not None:
         return fault(said(seen.refused), raised_at(seen.refused))
-    known = [config for config, _ in seen.opened if getattr(config, "repo_id", None) or getattr(config, FOLDER, None)]
+    known = [each for each, outcome in seen.opened if _is_found(outcome) or getattr(each, "repo_id", None)]
+    for config, error in seen.failed():
+        if seen.is_opened_by_name(config):
+            return fault(f"the loader does not know what to open: {said(error)}", raised_at(error))
     return fixed("`DataConfig` was made, and knows its dataset", "") if known else None
+
+
+def value_dataset(world: World, script: str) -> Finding | None:
+    """Whether the folder leads elsewhere than to a dataset of the fork's own reader."""
+    made: list[Any] = []
+    world.when_loaded(lambda name, module: _note_datasets(module, made) if name == READER else None)
+    seen = Watched(world, script)
+    found = [outcome for _, outcome in seen.opened if _is_found(outcome)]
+    return fixed("the folder does not open as `ValueDataset`", "") if found and not made else None
+
+
+def _note_datasets(module: types.ModuleType, made: list[Any]) -> None:
+    """Has the classes of a module that give frames by their place write down what is made of them."""
+    for name, kind in list(vars(module).items()):
+        if isinstance(kind, type) and "__getitem__" in vars(kind):
+            note_made(module, name, made)
 
 
 def action_sequences(world: World, script: str) -> Finding | None:
     """Whether a dataset that has no column `actions` is opened."""
+    take_any_folder(world)
     seen = Watched(world, script)
     errors = [outcome.error for _, outcome in seen.opened]
     if not errors:
         return None
     error = errors[-1]
-    if isinstance(error, KeyError) and error.args == (ABSENT,):
+    if _is_of_actions(error):
         return fault("a dataset without a column `actions` is asked for sequences of it", raised_at(error))
     return fixed("a dataset without a column `actions` was opened", "") if error is None else None
+
+
+def _is_found(outcome: Outcome) -> bool:
+    """Whether a dataset was found, which may not have every column that is asked for."""
+    return outcome.error is None or _is_of_actions(outcome.error)
+
+
+def _is_of_actions(error: BaseException | None) -> TypeGuard[BaseException]:
+    return isinstance(error, KeyError) and error.args == (ABSENT,)
 
 
 def labelling_data(world: World, script: str) -> Finding | None:
@@ -123,4 +165,4 @@ def labelling_data(world: World, script: str) -> Finding | None:
     folder = folder_keyword(world, script)
     if folder is None or folder.verdict == "fault":
         return folder
-    return action_sequences(World(world.tree, world.truth), script)
+    return action_sequences(world.again(), script)

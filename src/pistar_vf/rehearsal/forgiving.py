@@ -1,5 +1,6 @@
 """Takes the faults of other patches out of a world, so that they do not hide the one that is looked at."""
 
+import inspect
 import types
 from typing import Any
 
@@ -23,20 +24,26 @@ def leave_frames_alone(world: World) -> None:
 
 
 def take_any_folder(world: World) -> None:
-    """Has `DataConfig` take the keyword that it may not know."""
+    """Has `DataConfig` take the keyword that it may not know, as the name of the dataset."""
     world.when_loaded(_take_any_folder)
 
 
 def _take_any_folder(name: str, module: types.ModuleType) -> None:
     kind: Any = getattr(module, "DataConfig", None)
-    if name != CONFIG or not isinstance(kind, type) or hasattr(kind, FOLDER):
+    if name != CONFIG or not isinstance(kind, type) or _takes_folder(kind):
         return
     made = kind.__init__  # type: ignore[misc]
 
-    def without_folder(self: Any, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **{key: value for key, value in kwargs.items() if key != FOLDER})
+    def by_name(self: Any, *args: Any, **kwargs: Any) -> None:
+        folder = {"repo_id": kwargs.pop(FOLDER)} if FOLDER in kwargs else {}
+        made(self, *args, **{**folder, **kwargs})
 
-    kind.__init__ = without_folder  # type: ignore[misc]
+    kind.__init__ = by_name  # type: ignore[misc]
+
+
+def _takes_folder(kind: Any) -> bool:
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return any(each.name == FOLDER or each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def open_any_dataset(world: World) -> None:

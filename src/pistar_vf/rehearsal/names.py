@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 from pistar_vf.faults.finding import Finding, fault, fixed, worst
 from pistar_vf.rehearsal.configs import run_functions
@@ -17,7 +18,7 @@ def missing_name(world: World, user: str, module: str, name: str) -> Finding | N
 
 def missing_module(world: World, users: Sequence[str], package: str, name: str) -> Finding | None:
     """Whether the files that import a module run."""
-    found = [_runs(World(world.tree, world.truth), user, f"{package}.{name}") for user in users]
+    found = [_runs(world.again(), user, f"{package}.{name}") for user in users]
     seen = [each for each in found if each is not None]
     return worst(seen) if seen else None
 
@@ -36,7 +37,8 @@ def _runs(world: World, user: str, wanted: str) -> Finding | None:
         return fault(said(wrong[0]), raised_at(wrong[0]))
     if world.asked:
         return fixed(f"`{last}` is not there, and {user} runs without it", "")
-    return fixed(f"`{last}` is there", "") if isinstance(world.get(wanted), type | types.FunctionType) else None
+    found = world.attempt(world.get, wanted).value
+    return fixed(f"`{last}` is there", "") if isinstance(found, type | types.FunctionType) else None
 
 
 def _with_its_cause(error: BaseException | None) -> Iterator[BaseException]:
@@ -55,7 +57,15 @@ def missing_member(world: World, user: str, module: str, owner: str, name: str) 
         made = world.attempt(world.call_blindly, kind).value
         for attribute in [key for key, value in vars(kind).items() if isinstance(value, property)]:
             error = world.attempt(getattr, made, attribute).error
-            if isinstance(error, AttributeError) and (str(error) == name or f"{name!r}" in str(error)):
+            if _misses(error, owner, name):
                 return fault(f"`{owner}` has no `{name}`", raised_at(error))
     enumeration = world.get(f"{module}.{owner}")
-    return fixed(f"`{owner}.{name}` is there", "") if hasattr(enumeration, name) else None
+    found = isinstance(enumeration, type) and hasattr(enumeration, name)
+    return fixed(f"`{owner}.{name}` is there", "") if found else None
+
+
+def _misses(error: BaseException | None, owner: str, name: str) -> TypeGuard[BaseException]:
+    """Whether an error is that of a member that a class lacks, asked for by its name or by its value."""
+    if isinstance(error, ValueError):
+        return owner in str(error) and name.lower() in str(error).lower()
+    return isinstance(error, AttributeError | KeyError) and name in (str(error).strip("'"), *str(error).split("'"))

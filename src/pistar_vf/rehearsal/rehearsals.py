@@ -9,6 +9,7 @@ REHEARSALS: dict[str, Callable[..., Finding | None]] = {
     rehearsal.__name__: rehearsal
     for rehearsal in (
         configs.folder_keyword,
+        configs.value_dataset,
         configs.action_sequences,
         configs.labelling_data,
         frames.tokenizer_arguments,

@@ -6,21 +6,30 @@ from typing import Any
 from pistar_vf.rehearsal.stand_in import StandIn
 
 STEP, ROWS, PARTS, STOPS = "__step__", "__rows__", "__parts__", "__stops__"
-"""What `World` gives: counts, takes apart each of many, takes one apart, judges a check that raises."""
+"""What `World` gives: notes what runs, takes apart each of many, takes one apart, judges a check that raises."""
 ITEM, UNSAID = "__item__", "__unsaid__"
 """Takes an item; what a choice gives that nobody made."""
 
 
-def prepared(tree: ast.Module) -> ast.Module:
-    """A tree whose bodies count their steps, and in which what is taken apart says into how many parts."""
-    return ast.fix_missing_locations(_Preparing().visit(tree))
+def prepared(tree: ast.Module, file: str) -> ast.Module:
+    """A tree whose bodies say that they run, and in which what is taken apart says into how many parts.
+
+    Args:
+        tree: of a file.
+        file: its path in the checkout; functions are known by it and by their line.
+    """
+    return ast.fix_missing_locations(_Preparing(file).visit(tree))
 
 
 class _Preparing(ast.NodeTransformer):
+    def __init__(self, file: str):
+        self._file = file
+
     def visit_FunctionDef(self, node: Any) -> Any:
-        if isinstance(node.body[-1], ast.Raise) and any(map(_is_choice, node.body[:-1])):
+        choices = node.name != "__getattr__" and any(map(_is_choice, node.body[:-1]))  # that one answers Python
+        if choices and isinstance(node.body[-1], ast.Raise):
             node.body[-1] = ast.copy_location(ast.Return(ast.Name(UNSAID, ast.Load())), node.body[-1])
-        return self._counted(node, 1 if ast.get_docstring(node) is not None else 0)
+        return self._counted(node, 1 if ast.get_docstring(node) is not None else 0, f"{self._file}:{node.lineno}")
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -51,9 +60,9 @@ class _Preparing(ast.NodeTransformer):
             node.value = _taken_apart(PARTS, node.value, target)
         return self.generic_visit(node)
 
-    def _counted(self, node: Any, at: int) -> Any:
+    def _counted(self, node: Any, at: int, function: str = "") -> Any:
         self.generic_visit(node)
-        step = ast.Expr(ast.Call(ast.Name(STEP, ast.Load()), [], []))
+        step = ast.Expr(ast.Call(ast.Name(STEP, ast.Load()), [ast.Constant(function)], []))
         node.body.insert(at, ast.copy_location(step, node.body[0]))
         return node
 

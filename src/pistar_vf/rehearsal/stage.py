@@ -12,7 +12,7 @@ from pistar_vf.faults.finding import Finding
 from pistar_vf.faults.source_tree import SourceTree, TreeError
 from pistar_vf.rehearsal.closing import close_in
 from pistar_vf.rehearsal.rehearsals import REHEARSALS
-from pistar_vf.rehearsal.seen import in_both_worlds
+from pistar_vf.rehearsal.seen import Seen, in_both_worlds
 from pistar_vf.rehearsal.world import compiled
 
 _LONGEST = 1 << 20
@@ -56,7 +56,7 @@ def _answer(tree: _NotedTree, question: str, fields: dict[str, Any]) -> dict[str
     try:
         answer = json.loads(said)
         if answer["seen"] is not None:
-            Finding(**answer["seen"])
+            Seen(Finding(**answer["seen"]["finding"]), frozenset(answer["seen"]["ran"]))
         return {"seen": answer["seen"], "read": [str(each) for each in answer["read"]]}
     except (ValueError, TypeError, KeyError):
         return _NOTHING
@@ -67,7 +67,7 @@ def _rehearse(tree: _NotedTree, question: str, fields: dict[str, Any], out: int)
         _leave_all_but(out)
         refused = close_in(tree.root)
         seen = in_both_worlds(tree, lambda world: REHEARSALS[question](world, **fields))
-        told = None if seen is None or refused else dataclasses.asdict(seen)
+        told = None if seen is None or refused else dataclasses.asdict(seen) | {"ran": sorted(seen.ran)}
         os.write(out, json.dumps({"seen": told, "read": list(tree.noted)}).encode())
     finally:
         os._exit(0)

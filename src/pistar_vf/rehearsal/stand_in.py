@@ -25,8 +25,9 @@ class Setting(Protocol):
     """What a stand-in asks of the world that it is in."""
 
     truth: bool
-    asks_for_absent: bool
+    opening: bool
     known: dict[str, Any]
+    called: set[str]
 
     def lacks(self, path: str) -> bool:
         """Whether the pinned version of a package does not have a name."""
@@ -84,6 +85,7 @@ class StandIn:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         last = self._path.rpartition(".")[2]
+        self._setting.called.add(last)
         if last in ("get", "pop") and args and isinstance(args[0], str):
             return args[1] if args[0] == ABSENT and len(args) > 1 else StandIn(self._setting, "", frozenset([args[0]]))
         if args and inspect.isclass(args[0]):
@@ -92,8 +94,8 @@ class StandIn:
             return args[0]
         if last in ("item", "tolist"):
             return 1
-        if self._setting.asks_for_absent and any(map(_holds_absent, (*args, *kwargs.values()))):
-            raise KeyError(ABSENT)
+        if self._setting.opening:
+            _open(self._path, args, kwargs)
         return self._made_of(*args, *kwargs.values())
 
     def _made_of(self, *parts: Any) -> "StandIn":
@@ -156,7 +158,9 @@ def _decorated(decorator: str, kind: Any) -> Any:
 
 
 def _operator(name: str) -> Any:
-    return lambda self, *args: self._made_of(*args)
+    """What an operation gives; nothing that nobody knows is just the word that it is compared with."""
+    word = {"eq": False, "ne": True}.get(name)
+    return lambda self, *args: word if word is not None and isinstance(args[0], str) else self._made_of(*args)
 
 
 for _name in _OPERATORS:
@@ -181,6 +185,15 @@ def path_class(setting: Setting) -> type:
 def keys_of(value: Any) -> frozenset[str]:
     """The keys of a stand-in; of anything else none."""
     return value.__dict__["_keys"] if isinstance(value, StandIn) else frozenset()
+
+
+def _open(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Opens a dataset that has no column `actions`, if a package is asked for one, by its name."""
+    name = args[0] if args else kwargs.get("repo_id", path)
+    if "lerobot" in path and name is None and not kwargs.get("root"):
+        raise TypeError("unsupported operand type(s) for /: 'PosixPath' and 'NoneType'")
+    if any(map(_holds_absent, (*args, *kwargs.values()))):
+        raise KeyError(ABSENT)
 
 
 def _holds_absent(value: Any) -> bool:

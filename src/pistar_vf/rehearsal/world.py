@@ -9,8 +9,8 @@ import ast
 import builtins
 import dataclasses
 import functools
-import importlib
 import inspect
+import pathlib
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -18,20 +18,10 @@ from typing import Any
 
 from pistar_vf.faults.code import module_name
 from pistar_vf.faults.source_tree import SourceTree
+from pistar_vf.rehearsal.packages import COMPUTES, KNOWN, LACKING, tolerant_dataclasses
 from pistar_vf.rehearsal.rewriting import ITEM, PARTS, ROWS, STEP, STOPS, UNSAID, prepared, stops, take_item, take_parts
-from pistar_vf.rehearsal.stand_in import StandIn, path_class
+from pistar_vf.rehearsal.stand_in import Base, StandIn, path_class
 
-_COMPUTES = {
-    name: importlib.import_module(name)
-    for name in (
-        *("abc", "bisect", "collections", "collections.abc", "contextlib", "copy", "dataclasses", "enum", "functools"),
-        *("inspect", "itertools", "math", "numbers", "operator", "re", "string", "textwrap", "types", "typing"),
-        *("__future__", "typing_extensions"),
-    )
-}
-"""What runs as it is; nothing more is imported once the process is closed in."""
-_LACKING = ("etils.edc.ContextStack", "kauldron.ktyping")
-"""What the pinned versions of packages do not have (patches 3, 4, 5)."""
 PREFIX = "pistar_vf_rehearsed"
 _STEPS = 20_000
 _CLOSED = ("open", "input", "exec", "eval", "compile", "breakpoint", "exit", "quit")
@@ -63,17 +53,22 @@ class World:
 
     Attributes:
         known: dotted names of packages, and what is there in their place instead of a stand-in.
+        called: the last parts of the names of what was called of packages.
         not_run: packages of the checkout that are stand-ins too.
+        opening: whether a dataset is being opened, one that has no column `actions`.
         strict: a dotted name; where the checkout lacks it, or what is in it, Python's error comes, not a stand-in.
         asked: whether that was asked for, and is not there.
+        ran: the functions that were called, as `file:line`, and the files that were run, as `file`.
     """
 
-    def __init__(self, tree: SourceTree, truth: bool):
-        self.truth, self.asks_for_absent = truth, False
+    def __init__(self, tree: SourceTree, truth: bool, ran: set[str] | None = None):
+        self.truth, self.opening = truth, False
         self.not_run = ["gemma"]
         self.strict, self.asked = "", False
-        self.known: dict[str, Any] = {"flax.struct.field": _field}
+        self.known: dict[str, Any] = dict(KNOWN)
+        self.called: set[str] = set()
         self.tree, self._steps = tree, 0
+        self.ran = set() if ran is None else ran
         self._modules: dict[str, Any] = {}
         self._ready: list[Callable[[str, types.ModuleType], None]] = []
         self._builtins = {**vars(builtins), **{name: StandIn(self, name) for name in _CLOSED}}
@@ -87,9 +82,13 @@ class World:
             UNSAID: StandIn(self, "unsaid"),
         }
 
+    def again(self) -> "World":
+        """The same checkout, of which nothing has run yet; what runs is noted here too."""
+        return World(self.tree, self.truth, self.ran)
+
     def lacks(self, path: str) -> bool:
         """Whether the pinned version of a package does not have a name."""
-        return path in _LACKING
+        return path in LACKING
 
     def when_loaded(self, do: Callable[[str, types.ModuleType], None]) -> None:
         """Calls `do(name, module)` whenever a module of the checkout has run."""
@@ -136,6 +135,7 @@ class World:
         except BaseException:
             del self._modules[name]
             raise
+        self.ran.add(file)
         for do in self._ready:
             do(name, module)
         return module
@@ -145,8 +145,8 @@ class World:
         file = self._file_of(name) if runs else None
         if file is not None:
             return self.load_file(file, name)
-        if name in _COMPUTES:
-            return self._tolerant_dataclasses() if name == "dataclasses" else _COMPUTES[name]
+        if name in COMPUTES:
+            return tolerant_dataclasses(self) if name == "dataclasses" else COMPUTES[name]
         if runs and self.tree.python_files(_folder(name)):
             return self._namespace(name)
         if self.lacks(name) or self._is_refused(name):
@@ -154,19 +154,6 @@ class World:
         if isinstance(holder, StandIn):
             return getattr(holder, name.rpartition(".")[2])
         return self._replaced(name)
-
-    def _tolerant_dataclasses(self) -> types.ModuleType:
-        """`dataclasses`, whose functions take stand-ins too."""
-        module = types.ModuleType("dataclasses")
-        vars(module).update(vars(dataclasses))
-        for name in ("asdict", "astuple", "replace", "fields"):
-            setattr(module, name, functools.partial(self._of_dataclass, getattr(dataclasses, name)))
-        return module
-
-    def _of_dataclass(self, function: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(value, StandIn):
-            return StandIn(self, "dataclasses")
-        return function(value, *args, **kwargs)
 
     def _file_of(self, name: str) -> str | None:
         """The file of a module; a script finds its neighbours too."""
@@ -218,9 +205,9 @@ class World:
         return own and self.tree.file_of(name) is None and not self.tree.python_files(_folder(name))
 
     def get(self, name: str) -> Any:
-        """What a module of the checkout that has run binds under the last part of a dotted name; None for nothing."""
-        module = self._modules.get(name.rpartition(".")[0])
-        return vars(module).get(name.rpartition(".")[2]) if isinstance(module, types.ModuleType) else None
+        """What a module of the checkout that has run gives for the last part of a dotted name; None for nothing."""
+        module, last = self._modules.get(name.rpartition(".")[0]), name.rpartition(".")[2]
+        return getattr(module, last, None) if isinstance(module, types.ModuleType) else None
 
     def _submodule(self, name: str) -> None:
         if self.tree.file_of(name) is not None or self.tree.python_files(_folder(name)):
@@ -229,12 +216,14 @@ class World:
     def _isinstance(self, value: Any, kinds: Any) -> bool:
         try:
             known = isinstance(value, kinds)
-        except TypeError:
-            return self.truth
-        return known or (isinstance(value, StandIn) and self.truth)
+        except TypeError:  # one of them is a stand-in, whose objects nobody else makes
+            return self.truth and isinstance(value, StandIn | Base | pathlib.PurePath)
+        numbers = all(each in (bool, int, float, complex) for each in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        return known or (isinstance(value, StandIn) and self.truth and not numbers)
 
-    def _step(self) -> None:
+    def _step(self, function: str) -> None:
         self._steps += 1
+        self.ran.add(function)
         if self._steps > _STEPS:
             raise Halt
 
@@ -260,14 +249,10 @@ class World:
         return known[given] if isinstance(given, type | str) and given in known else StandIn(self, parameter.name)
 
 
-def _field(pytree_node: bool = True, **rest: Any) -> Any:
-    return dataclasses.field(metadata={"pytree_node": pytree_node}, **rest)
-
-
 @functools.lru_cache(maxsize=1024)
 def compiled(file: str, source: bytes) -> types.CodeType:
     """A file of the checkout, made ready; compiling runs nothing."""
-    return compile(prepared(ast.parse(source)), file, "exec", dont_inherit=True)
+    return compile(prepared(ast.parse(source), file), file, "exec", dont_inherit=True)
 
 
 def _folder(name: str) -> str:
