@@ -16,9 +16,9 @@ RULES = [LabelRule(lookahead=3), LabelRule("monte_carlo"), LabelRule("gae", gae_
 
 
 def test_a_takeover_by_hand():
-    """Frame 1 has two frames until the operator: -1/8 - 1/8 + V(3) - V(1) = -0.25 - 0.85 + 0.8 = -0.3."""
+    """V of frame 3 stands for the rest, and all five steps cost: for frame 1 -5/8 + V(3) - V(1) = -0.625 - 0.05."""
     found = compute_advantages(VALUES, CORRECTED, LabelRule(lookahead=5))
-    assert found[:3] == pytest.approx([-3 / 8 - 0.85 + 0.9, -0.3, -0.125 - 0.85 + 0.75])
+    assert found[:3] == pytest.approx([-0.625 - 0.85 + 0.9, -0.675, -0.625 - 0.85 + 0.75])
     assert found[5] == pytest.approx(-2 / 8 + 0.0 + 0.25)  # the last reward is 0, and so is what follows
 
 
@@ -30,6 +30,19 @@ def test_what_the_operator_achieves_is_no_merit_of_the_frames_before(rule):
     assert (before[3:] != after[3:]).any()
 
 
+@pytest.mark.parametrize("rule", [RULES[0], RULES[2]])
+def test_every_frame_before_a_takeover_is_as_bad_where_v_stands_still(rule):
+    """Long after a mistake V is at the bottom until the operator comes: the last frame there is no better."""
+    found = compute_advantages(np.full(8, -0.9, np.float32), CORRECTED, rule)[:3]
+    wanted = {"n_step": -3 / 8, "gae": -2 / 8}  # a step costs 1/8; GAE at ½ sums two of them
+    assert found == pytest.approx([wanted[rule.estimator]] * 3, abs=1e-6)
+
+
+def test_steps_that_cost_nothing_cost_nothing_beyond_a_takeover():
+    sparse = make_rollouts([8], intervention=flags((3, 5), size=8), reward=np.zeros(8, np.float32))
+    assert compute_advantages(np.full(8, -0.9, np.float32), sparse, LabelRule(lookahead=5))[:3].tolist() == [0.0] * 3
+
+
 def test_takeovers_of_two_episodes():
     rollouts = make_rollouts([6, 5], intervention=flags((2, 3), (5, 8), (10, 11), size=11))
     # Frame 6 is the first of the second episode: its operator drove from the start and took nothing over there.
@@ -38,7 +51,7 @@ def test_takeovers_of_two_episodes():
     assert horizons.lengths.tolist() == [2, 3, 1, 4, 1]
     assert horizons.episode.tolist() == [0, 0, 0, 1, 1]
     assert horizons.taken_over.tolist() == [True, True, False, True, False]
-    assert horizons.frames_left().tolist() == [2, 1, 3, 2, 1, 1, 4, 3, 2, 1, 1]
+    assert horizons.steps_paid().tolist() == [2, 1, 3, 2, 1, 0, 4, 3, 2, 1, 0]
     values = np.arange(11, dtype=np.float32)
     assert horizons.terminal_values(values, rollouts).tolist() == [2.0, 5.0, 0.0, 10.0, 0.0]
 

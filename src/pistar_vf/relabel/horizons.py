@@ -19,15 +19,17 @@ class Horizons:
     """A dataset cut into stretches that no advantage looks beyond; one after the other they are all of its frames.
 
     A stretch ends with its episode or where an operator takes over: what the operator does from there on is no merit
-    of the policy, so V of the first frame under the operator stands for the rest.
+    of the policy, so V of the first frame under the operator stands for the rest. That V knows of corrections: how well
+    episodes with one ended is how it was learned. So the steps that the policy was no longer trusted with are paid for.
 
     Attributes:
         lengths: frames of each stretch.
         episode: position of each stretch's episode.
         taken_over: stretches after which an operator drives.
-        cost: what every step past the end of a stretch costs. A failure that is worth the bottom of the scale at its
-            end is worth as much before, and its steps cost all the same; were they free past the end, its last frames
-            would look better than those before them.
+        cost: what every step past the end of a stretch costs: before a takeover what the policy's last step cost. A
+            failure that is worth the bottom of the scale at its end is worth as much before, and its steps cost all the
+            same. Were these steps free, the last frames would look better than those before them: V may fall there no
+            more, and a short horizon is cheap.
     """
 
     lengths: Int[np.ndarray, " s"]
@@ -44,7 +46,8 @@ class Horizons:
         lengths = np.diff(np.append(first, len(begins)))
         episode = rollouts.episode[first]
         last_of_episode = np.append(episode[1:] != episode[:-1], True)
-        cost = np.where(last_of_episode, rollouts.cost_past_end()[episode], 0.0)
+        last_step = np.maximum(-rollouts.reward[np.cumsum(lengths) - 1], 0.0)
+        cost = np.where(last_of_episode, rollouts.cost_past_end()[episode], last_step)
         return cls(lengths, episode, ~last_of_episode, cost)
 
     @property
@@ -57,9 +60,12 @@ class Horizons:
         following = values[np.minimum(self.layout.ends, len(values) - 1)]
         return np.where(self.taken_over, following, rollouts.terminal_values(values)[self.episode])
 
-    def frames_left(self) -> Int[np.ndarray, " t"]:
-        """Frames from each frame to the end of its stretch, itself included."""
-        return self.layout.steps_left() + 1
+    def steps_paid(self) -> Int[np.ndarray, " t"]:
+        """Steps from each frame to the end of its stretch that rewards pay for.
+
+        The last reward of an episode is its ending's, so the step that it stands in for is still to be paid.
+        """
+        return self.layout.steps_left() + self.layout.spread(self.taken_over)
 
 
 def default_lookahead(rollouts: Rollouts) -> int:

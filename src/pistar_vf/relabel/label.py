@@ -42,19 +42,18 @@ class Labels:
 def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " t"]:
     """Advantages of all frames by the rule's estimator, float64; none looks beyond a takeover.
 
-    A failure costs its steps past its end, too, as far as the estimator looks (see `Horizons`). Returns do not go
-    below -1, as the targets do not.
+    Steps past a takeover or past the end of a failure cost, too, as far as the estimator looks (see `Horizons`). Returns
+    do not go below -1, as the targets do not, and look no further than the end.
     """
     horizons = Horizons.of(rollouts)
     if rule.estimator == "monte_carlo" or (rule.estimator == "gae" and rule.gae_lambda == 1.0):
         advantage = plain_advantages(values, rollouts, rule, horizons)
         return np.maximum(advantage + values, -1.0) - values
-    left, cost = horizons.frames_left(), horizons.layout.spread(horizons.cost)
-    # The last reward of a failure is its penalty, so the step that it stands in for is still to be paid.
+    paid, cost = horizons.steps_paid(), horizons.layout.spread(horizons.cost)
     if rule.estimator == "gae":
-        decay = rule.gae_lambda
-        return plain_advantages(values, rollouts, rule, horizons) - cost * decay ** (left - 1) / (1.0 - decay)
-    beyond = np.maximum(rule.num_steps - left + 1, 0)
+        beyond = rule.gae_lambda**paid / (1.0 - rule.gae_lambda)
+    else:
+        beyond = np.maximum(rule.num_steps - paid, 0)
     return plain_advantages(values, rollouts, rule, horizons) - cost * beyond
 
 
