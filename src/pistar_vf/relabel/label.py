@@ -42,8 +42,8 @@ class Labels:
 def compute_advantages(values: Float[np.ndarray, " t"], rollouts: Rollouts, rule: LabelRule) -> Float[np.ndarray, " t"]:
     """Advantages of all frames by the rule's estimator, float64; none looks beyond a takeover.
 
-    Steps past a takeover or past the end of a failure cost, too, as far as the estimator looks (see `Horizons`). Returns
-    do not go below -1, as the targets do not, and look no further than the end.
+    Steps past a takeover or past the end of a failure cost, too, as far as the estimator looks (see `Horizons`).
+    Returns do not go below -1, as the targets do not, and look no further than the end.
     """
     horizons = Horizons.of(rollouts)
     if rule.estimator == "monte_carlo" or (rule.estimator == "gae" and rule.gae_lambda == 1.0):
