@@ -334,6 +334,36 @@ def test_what_is_bound_before_it_is_compiled_is_a_constant(tmp_path, made, given
     assert judged(tmp_path, "L3", edits).status in statuses
 
 
+# --- patches that others come before ---------------------------------------------------------------------------------
+
+MOVED = "from openpi.models.state import TrainState\n"
+OF_STATE = "@dataclasses.dataclass\nclass TrainState:\n    step: int\n    model_def: tuple\n    params: dict\n"
+TOKENIZER = "class GemmaValueTokenizer:\n    def tokenize(self, prompt: str, state=None):\n        return [1]\n"
+SHARED = "from openpi.models.tokens import GemmaValueTokenizer\n"
+
+
+def test_a_patch_behind_one_without_hold_is_not_said_to_be_out_of_place(tmp_path):
+    edits = [
+        ["src/openpi/models/state.py", "", f"import dataclasses\n\n\n{OF_STATE}"],
+        [TRAIN, f"{OF_STATE}\n\n", ""],
+        [TRAIN, "import openpi.training.config as _config\n", f"{MOVED}import openpi.training.config as _config\n"],
+    ]
+    step = judged(tmp_path, "13b", edits)
+    assert step.status == "cannot tell"
+    assert step.reason.startswith("look again once 12 is in; now ")
+
+
+def test_what_another_patch_mends_is_said(tmp_path):
+    root = write_mini_upstream(tmp_path / "fork")
+    write_edits(root, [["src/openpi/models/tokens.py", "", TOKENIZER]])
+    for script in (TRAIN, LABEL):
+        write_edits(root, [[script, "class GemmaValueTokenizer:", f"{SHARED}\n\nclass OtherTokenizer:"]])
+    steps = {step.patch.id: step for step in make_plan(select(PATCHES, "13c,15"), SourceTree(root))}
+    assert steps["13c"].status == "needed"
+    assert steps["15"].reason.startswith("once 13c is in: ")
+    assert steps["15"].changes == {}
+
+
 # --- trees are whole afterwards --------------------------------------------------------------------------------------
 
 

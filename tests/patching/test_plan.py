@@ -12,8 +12,9 @@ from support.mini_upstream import write_mini_upstream
 
 from pistar_vf.faults.soundness import broken
 from pistar_vf.faults.source_tree import SourceTree, TreeError
+from pistar_vf.patching.edits import OPERATIONS
 from pistar_vf.patching.patch_file import PatchError, load_patches, select
-from pistar_vf.patching.plan import OPERATIONS, make_plan, refuse_conflicts, unified_diff
+from pistar_vf.patching.plan import make_plan, refuse_conflicts, unified_diff
 from pistar_vf.patching.questions import QUESTIONS
 from pistar_vf.patching.taking_back import revert
 

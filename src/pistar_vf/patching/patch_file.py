@@ -3,7 +3,7 @@
 What a file holds: `id`, `title`, `symptom` (errors as Python prints them), `cause`, `by_hand`, `verify`, `stage`;
 `after` (ids that come first), `bites` (its place in the order in which the errors come up), `optional`; `reads` (files
 that must be there); `[fault]` (a question and its fields, see `questions`); `[names]` (what upstream calls the parts
-that edits write as `<part>`); `[[edit]]` (see `plan`; `file` may name several, `if_named` a part without which
+that edits write as `<part>`); `[[edit]]` (see `edits`; `file` may name several, `if_named` a part without which
 the edit is left out). No file quotes upstream: anchors are names in its syntax trees.
 """
 

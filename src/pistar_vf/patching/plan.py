@@ -3,46 +3,16 @@
 import dataclasses
 import difflib
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal
-
-import libcst as cst
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 from pistar_vf.faults.soundness import broken, taken_away
 from pistar_vf.faults.source_tree import SourceTree
-from pistar_vf.patching import definition_edits, file_edits, value_edits
-from pistar_vf.patching.patch_file import Patch, PatchError, filled
+from pistar_vf.patching.edits import try_edits
+from pistar_vf.patching.patch_file import Patch, PatchError
 from pistar_vf.patching.questions import judge, judge_by_reading, require_files
-from pistar_vf.patching.syntax import AnchorError
 
 Status = Literal["needed", "applied", "fixed differently", "not applicable", "cannot tell", "conflict"]
-
-_FILE_EDITS: dict[str, Callable[..., None]] = {
-    "add_file": file_edits.add_file,
-    "add_line": file_edits.add_line,
-    "add_package": file_edits.add_package,
-}
-_MODULE_EDITS: dict[str, Callable[..., cst.Module]] = {
-    edit.__name__: edit
-    for edit in (
-        definition_edits.add_definition,
-        definition_edits.add_member,
-        definition_edits.add_import,
-        definition_edits.drop_import,
-        definition_edits.rename_import,
-        definition_edits.add_parameters,
-        definition_edits.rebase_class,
-        definition_edits.replace_definition,
-        definition_edits.insert_after,
-        value_edits.set_value,
-        value_edits.set_returned,
-        value_edits.set_keyword,
-        value_edits.quote_annotations,
-        value_edits.extend_list,
-    )
-}
-OPERATIONS = (*_FILE_EDITS, *_MODULE_EDITS)
-"""What `[[edit]] do = …` may say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +53,31 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
     for patch in patches:
         differs = current is not tree
         step, current = _step(patch, current)
-        if differs and step.status in ("applied", "fixed differently") and judge(patch, tree).verdict == "fixed":
-            step, _ = _step(patch, tree)  # what it was before the other patches is what people want to know
-        others = [each.patch.id for each in plan if each.status == "needed" and each.patch.id in patch.after]
-        if step.status == "needed" and others and judge(patch, tree, doubted=True).verdict != "fault":
-            step = dataclasses.replace(step, reason=f"once {', '.join(others)} is in")
+        if differs:
+            step = _before_others(step, tree, plan)
+        refused = [each.patch.id for each in plan if each.status == "conflict" and each.patch.id in patch.after]
+        if step.status == "not applicable" and refused:
+            text = f"look again once {', '.join(refused)} is in; now {step.reason}"
+            step = dataclasses.replace(step, status="cannot tell", reason=text)
         if step.status in ("fixed differently", "not applicable") and patch.id in applied:
             step = dataclasses.replace(step, status="applied")
         plan.append(step)
     return plan
+
+
+def _before_others(step: Step, tree: SourceTree, plan: Sequence[Step]) -> Step:
+    """A step of a tree that other patches have changed; people want to know what it was before them."""
+    patch, needed = step.patch, [each for each in plan if each.status == "needed"]
+    before = judge(patch, tree).verdict if step.status in ("applied", "fixed differently") else ""
+    if before == "fixed":
+        return _step(patch, tree)[0]
+    changed = [each.patch.id for each in needed if step.place.rpartition(":")[0] in each.changes]
+    if before == "fault" and changed:
+        return dataclasses.replace(step, reason=f"once {', '.join(changed)} is in: {step.reason}")
+    others = [each.patch.id for each in needed if each.patch.id in patch.after]
+    if step.status == "needed" and others and judge(patch, tree, doubted=True).verdict != "fault":
+        return dataclasses.replace(step, reason=f"once {', '.join(others)} is in")
+    return step
 
 
 def all_changes(plan: Sequence[Step]) -> dict[str, tuple[bytes | None, bytes | None]]:
@@ -147,7 +133,7 @@ def _step(patch: Patch, tree: SourceTree) -> tuple[Step, SourceTree]:
         return Step(patch, status, finding.text, finding.place, {}), tree
     trial = tree.copy()
     is_fault = finding.verdict == "fault"
-    refusal = _try(patch, trial, finding.names if is_fault else {**patch.names, **finding.names})
+    refusal = try_edits(patch, trial, finding.names if is_fault else {**patch.names, **finding.names})
     changes = trial.changes(tree)
     if not is_fault:
         status = "fixed differently" if changes or refusal else "applied"
@@ -156,15 +142,6 @@ def _step(patch: Patch, tree: SourceTree) -> tuple[Step, SourceTree]:
     if refusal:
         return Step(patch, "conflict", f"{finding.text}, and {refusal}", finding.place, {}), tree
     return Step(patch, "needed", finding.text, finding.place, changes), trial
-
-
-def _try(patch: Patch, trial: SourceTree, names: Mapping[str, str]) -> str:
-    """Makes the edits; returns why one finds no hold, or ""."""
-    try:
-        _edit(patch, trial, names)
-    except AnchorError as error:
-        return str(error)
-    return ""
 
 
 def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
@@ -179,39 +156,6 @@ def _still_wrong(patch: Patch, tree: SourceTree, trial: SourceTree) -> str:
     if after.verdict in ("fault", "unknown"):
         return f"{after.place or ', '.join(patch.files)}: the fault is still there after the edits"
     return ""
-
-
-def _edit(patch: Patch, tree: SourceTree, names: Mapping[str, str]) -> None:
-    """Makes every edit of a patch on the tree.
-
-    Raises:
-        AnchorError: an edit finds no hold.
-    """
-    for edit in patch.edits:
-        fields: dict[str, Any] = {
-            key: filled(each, names) if isinstance(each, str) else each for key, each in edit.items()
-        }
-        if (part := fields.pop("if_named", "")) and part not in names:
-            continue
-        if missing := [part for part in patch.names if any(f"<{part}>" in str(each) for each in fields.values())]:
-            part = missing[0]
-            raise AnchorError(f"{patch.files[0]}: nothing here takes the place of `{patch.names[part]}`")
-        do, files = fields.pop("do"), fields.pop("file").split()
-        for file in files:
-            _edit_file(patch, tree, do, tree.located(file), fields)
-
-
-def _edit_file(patch: Patch, tree: SourceTree, do: str, file: str, fields: Mapping[str, Any]) -> None:
-    if do in _FILE_EDITS:
-        _FILE_EDITS[do](tree, patch.folder, file, **fields)
-        return
-    module = tree.module(file)
-    if module is None:
-        raise AnchorError(f"{file} is {'missing' if tree.read(file) is None else 'no valid Python'}")
-    try:
-        tree.write(file, _MODULE_EDITS[do](module, **fields).bytes)
-    except AnchorError as error:
-        raise AnchorError(f"{file}: {error}") from error
 
 
 def _lines(content: bytes | None) -> list[str]:
