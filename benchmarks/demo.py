@@ -2,8 +2,6 @@
 
 make demo                          # then
 python benchmarks/demo.py outputs/demo
-pistar-vf train --demo --target_lambda 0.9 --bootstrap_interval 200
-python benchmarks/demo.py outputs/demo --record demo_td
 make demo-stitched                 # then
 python benchmarks/demo.py outputs/stitched_demo
 """
@@ -19,12 +17,11 @@ from recording import record
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a demo that has ended")
-    parser.add_argument("--record", help="name of the record; default: demo or demo_stitched")
     args = parser.parse_args()
     if (args.folder / "robot_vf").is_dir():
-        record(args.record or "demo_stitched", stitched_figures(args.folder))
+        record("demo_stitched", stitched_figures(args.folder))
     else:
-        record(args.record or "demo", demo_figures(args.folder))
+        record("demo", demo_figures(args.folder))
 
 
 def demo_figures(folder: Path) -> dict[str, Any]:
@@ -32,9 +29,7 @@ def demo_figures(folder: Path) -> dict[str, Any]:
     scores, report = _read(folder / "demo.json"), _read(folder / "report" / "report.json")
     criteria = {c["name"].replace(" ", "_"): {"verdict": c["verdict"], "found": c["found"]} for c in report["criteria"]}
     about = {name: report[name] for name in ("verdict", "num_judged", "num_episodes")}
-    deciding = [c for c in report["criteria"] if c["verdict"] == report["verdict"]]
-    why = "; ".join(f"{c['name']}: {c['found']}" for c in deciding)
-    return {**scores, "gate": {**about, "why": why, "criteria": criteria}}
+    return {**scores, "gate": {**about, "criteria": criteria}}
 
 
 def stitched_figures(folder: Path) -> dict[str, Any]:
