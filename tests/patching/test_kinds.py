@@ -116,6 +116,8 @@ def test_a_reader_behind_a_switch(tmp_path, patch, default, statuses):
         [LOADER, READ, READ.replace("data_config.repo_id", EITHER)],
     ]
     assert judged(tmp_path, patch, edits, later=True).status in statuses
+    if statuses == SOUND:  # LeRobot gets the folder, and is asked for actions
+        assert step_of(tmp_path / "fork", {"17": "9", "18": "14"}[patch]).status == "needed"
 
 
 OPENED = "    return _data_loader.create_torch_dataset(data_config, 1, None)\n"

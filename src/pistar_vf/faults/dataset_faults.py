@@ -117,7 +117,7 @@ def _action_sequences(tree: SourceTree, code: Code, call: ConfigCall) -> Finding
     if not call.complete:
         return unknown(f"look whether the keywords that are not written out here hold `{_SEQUENCES}`", at)
     if _FOLDER in call.keywords and value_datasets(tree):
-        return absent("`ValueDataset` asks for no sequences")
+        return dataclasses.replace(absent("`ValueDataset` asks for no sequences"), names=names_of(code, call))
     field = None if call.owner is None else find_field(tree, call.owner, _SEQUENCES)
     if field is None:
         return unknown(f"look what `DataConfig` has as `{_SEQUENCES}`", at)

@@ -68,11 +68,12 @@ def make_plan(patches: Sequence[Patch], tree: SourceTree, applied: Collection[st
 def _before_others(step: Step, tree: SourceTree, plan: Sequence[Step]) -> Step:
     """A step of a tree that other patches have changed; people want to know what it was before them."""
     patch, needed = step.patch, [each for each in plan if each.status == "needed"]
-    before = judge(patch, tree).verdict if step.status in ("applied", "fixed differently") else ""
-    if before == "fixed":
-        return _step(patch, tree)[0]
+    sound = ("applied", "fixed differently")
+    before = _step(patch, tree)[0] if step.status in sound else step
+    if before.status in sound:
+        return before
     changed = [each.patch.id for each in needed if step.place.rpartition(":")[0] in each.changes]
-    if before == "fault" and changed:
+    if step.status in sound and before.status in ("needed", "conflict") and changed:
         return dataclasses.replace(step, reason=f"once {', '.join(changed)} is in: {step.reason}")
     others = [each.patch.id for each in needed if each.patch.id in patch.after]
     if step.status == "needed" and others and judge(patch, tree, doubted=True).verdict != "fault":
