@@ -53,7 +53,7 @@ def sets_of(lines):
     return [line.split(" --")[0].strip() for line in lines if line.startswith("test ")]
 
 
-def test_every_set_is_sets_of(ran):
+def test_every_set_is_tested(ran):
     assert sets_of(ran()) == ["test newest 0", "test openpi 0", "test py312 1", "test lerobot 1"]
 
 

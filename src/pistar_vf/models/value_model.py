@@ -240,16 +240,16 @@ def _shapes(config: ValueModelConfig) -> Params:
 
 @functools.lru_cache(maxsize=8)
 def _module(config: ValueModelConfig) -> tuple[nnx.GraphDef[Any], nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: ValueModel(config, rngs=nnx.Rngs(params=0))))
+    return nnx.split(nnx.eval_shape(lambda: ValueModel(config, rngs=nnx.Rngs(params=0))), nnx.Param)
 
 
 @functools.lru_cache(maxsize=8)
 def _tower(config: ValueModelConfig) -> tuple[nnx.GraphDef[Any], nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: _create_tower(config, nnx.Rngs(params=0))))
+    return nnx.split(nnx.eval_shape(lambda: _create_tower(config, nnx.Rngs(params=0))), nnx.Param)
 
 
 def _filled(abstract: tuple[nnx.GraphDef[Any], nnx.State], params: Params) -> Any:
-    """The module with these parameters, which are all that it holds."""
+    """The module with these parameters; `nnx.split` by them refuses one that holds anything else."""
     graphdef, state = abstract
     own = jax.tree.map(lambda leaf: leaf, state)
     _replace_by_dict(own, params)

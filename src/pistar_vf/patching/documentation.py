@@ -200,11 +200,9 @@ _UNSEEN = (
     "about 149 edited copies of the published trees 203 were right at first (84 %); of 118 faults 17 missed without a "
     "word, 9 false alarms, 11 times “cannot tell”, 2 times no answer, and 2 trees broken by `--apply`. Of 270 about "
     "10 copies that were only written otherwise (formatting, names of variables) 269 were right. What was wrong has "
-    "been mended since, by its kind, so that they tell nothing any more of copies that nobody has seen: now 238 of "
-    "the 242 are right (98 %), 25 of them “conflict” where the fault is there, and 270 of the 270; no alarm is false, "
-    "and no tree is broken by `--apply`. Of the 4, a state is put on the devices field by field on one device and not "
-    "on several (“cannot tell”, with the error); in two, the fault is gone once another patch is in that is said to "
-    "be needed, or waits for one without hold; in one, the base camera is known and the wrist’s is not."
+    "been mended since, by its kind, so they tell nothing any more of copies that nobody has seen. A later set of the "
+    "same sort, of which 130 answers about 92 copies were asked for, does: 106 were right at first (82 %), of 57 "
+    "faults 9 missed without a word, 10 false alarms, 5 times “cannot tell”; none of it has been mended for yet."
 )
 """What was said of copies that were made without knowing how faults are judged."""
 

@@ -1,4 +1,4 @@
-"""How far an advantage looks: to the next takeover, to the end of the episode, and what a failure costs beyond it."""
+"""How far an advantage looks: to the next takeover or the end of its episode; and what steps past these cost."""
 
 import dataclasses
 import logging
@@ -46,7 +46,7 @@ class Horizons:
         lengths = np.diff(np.append(first, len(begins)))
         episode = rollouts.episode[first]
         last_of_episode = np.append(episode[1:] != episode[:-1], True)
-        last_step = np.maximum(-rollouts.reward[np.cumsum(lengths) - 1], 0.0)
+        last_step = np.maximum(-rollouts.reward[EpisodeLayout(lengths).last_frames], 0.0)
         cost = np.where(last_of_episode, rollouts.cost_past_end()[episode], last_step)
         return cls(lengths, episode, ~last_of_episode, cost)
 
